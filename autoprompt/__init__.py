@@ -1,0 +1,56 @@
+"""Autoprompt: searches hard and soft prompts on a frozen language model.
+
+    import autoprompt
+    result = autoprompt.search("search.yaml")
+    result.best.prompt
+    result.ensemble.predict(["a joy from start to finish"])
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from search_spaces.errors import (
+    AutopromptError,
+    BadInputError,
+    ConfigError,
+    DataError,
+    ModelError,
+    SearchFailedError,
+    SearchNotFoundError,
+    StoreError,
+)
+
+if TYPE_CHECKING:
+    from autoprompt.api import load, search
+    from autoprompt.config import SearchConfig
+    from autoprompt.results import SearchResult
+
+__all__ = [
+    "AutopromptError",
+    "BadInputError",
+    "ConfigError",
+    "DataError",
+    "ModelError",
+    "SearchConfig",
+    "SearchFailedError",
+    "SearchNotFoundError",
+    "SearchResult",
+    "StoreError",
+    "load",
+    "search",
+]
+
+_HOMES = {
+    "SearchConfig": "autoprompt.config",
+    "SearchResult": "autoprompt.results",
+    "load": "autoprompt.api",
+    "search": "autoprompt.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: `autoprompt --help` should not wait for torch and Ray."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'autoprompt' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,77 @@
+"""The Python search API: `autoprompt.search(...)` and `autoprompt.load(...)`."""
+
+import os
+from pathlib import Path
+
+from autoprompt.results import SearchResult
+from autoprompt.store import DEFAULT_URL, Store
+from search_spaces.errors import BadInputError
+
+
+def store_url(db: str | None = None, configured: str | None = None) -> str:
+    """The database's URL: what was asked for, else AUTOPROMPT_DB, else the configuration's, else
+    autoprompt.db in the current folder."""
+    return db or os.environ.get("AUTOPROMPT_DB") or configured or DEFAULT_URL
+
+
+def load(search: str = "latest", *, db: str | None = None) -> SearchResult:
+    """The results of a stored search.
+
+    Args:
+        search: its id, its name, or `latest`.
+
+    Raises:
+        SearchNotFoundError: there is none.
+        StoreError: the database cannot be opened.
+    """
+    store = Store.open(store_url(db), create=False)
+    return SearchResult(store, store.find(str(search)))
+
+
+def searches(*, db: str | None = None) -> list[SearchResult]:
+    """Every search in the store, newest first.
+
+    Raises:
+        StoreError: the database cannot be opened.
+    """
+    store = Store.open(store_url(db), create=False)
+    return [SearchResult(store, record) for record in store.searches()]
+
+
+def search(
+    config: "SearchConfig | str | Path",  # noqa: F821
+    *,
+    trials: int | None = None,
+    workers: int | None = None,
+    seed: int | None = None,
+    name: str | None = None,
+    db: str | None = None,
+    quiet: bool = False,
+) -> SearchResult:
+    """Run a search to its end and return its results.
+
+    Args:
+        config: a YAML file's path, or a `SearchConfig`.
+        trials, workers, seed, name: these come before what the configuration says.
+        db: the database's URL.
+        quiet: say nothing on stderr.
+
+    Raises:
+        BadInputError: something in the configuration, data or model will not do; nothing was
+            started and nothing written.
+        SearchFailedError: no trial succeeded.
+    """
+    from autoprompt.config import SearchConfig
+    from autoprompt.controller import run_search
+    from autoprompt.preparation import prepare
+    from autoprompt.progress import SearchProgress
+
+    progress = SearchProgress(quiet=quiet)
+    if not isinstance(config, SearchConfig):
+        config = SearchConfig.read(config)
+    config = config.with_overrides(trials=trials, workers=workers, seed=seed, name=name)
+    prepared = prepare(config, progress)
+    store = Store.open(store_url(db, config.store))
+    if name is not None and store.name_is_taken(name):
+        raise BadInputError(f"--name: a search named {name!r} exists; choose another name")
+    return SearchResult(store, run_search(prepared, store, progress))

@@ -1,0 +1,37 @@
+import click
+
+from autoprompt.cli.options import db_option, json_option, print_json
+
+
+@click.command()
+@db_option
+@json_option
+def command(db: str | None, as_json: bool) -> None:
+    """List every search in the store, newest first."""
+    from autoprompt.api import searches
+    from autoprompt.cli.tables import console, number, table
+
+    found = searches(db=db)
+    if as_json:
+        print_json([result.summary() for result in found])
+        return
+    columns = [
+        ("id", "right"), ("name", "left"), ("state", "left"), ("trials", "right"),
+        ("best", "right"), ("metric", "left"), ("started", "left"), ("model", "left"),
+    ]  # fmt: skip
+    rows = []
+    for result in found:
+        summary = result.summary()
+        rows.append(
+            (
+                summary["id"],
+                summary["name"],
+                summary["state"],
+                sum(summary["trials"].values()),
+                number(summary["best_score"]),
+                summary["metric"],
+                f"{result.record.started_at:%Y-%m-%d %H:%M}",
+                summary["model"].rsplit("/", 1)[-1],
+            )
+        )
+    console().print(table("Searches", columns, rows))

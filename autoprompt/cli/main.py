@@ -1,0 +1,71 @@
+"""The group of commands, and how errors leave it."""
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from search_spaces.errors import AutopromptError
+
+#: Command -> its one-line help. The commands themselves are imported when used.
+COMMANDS = {
+    "search": "Run a search from a YAML file.",
+    "list": "List every search in the store.",
+    "show": "Show a search: leaderboard, winning prompts, test scores.",
+    "trials": "List a search's trials.",
+    "ensemble": "Show the ensemble, or try another size or vote on validation.",
+    "predict": "Label texts with a search's ensemble.",
+    "spaces": "List the preset search spaces, or print one to copy.",
+}
+
+
+class _Lazy(click.Group):
+    """Imports a command when it is called, and turns our errors into one line and an exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"autoprompt.cli.{name}_command")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except AutopromptError as error:
+            if ctx.params["debug"]:
+                raise
+            click.echo(f"Error: {error}", err=True)
+            sys.exit(error.exit_code)
+        except KeyboardInterrupt as error:
+            if ctx.params["debug"]:
+                raise
+            click.echo(f"Stopped: {error or 'by Ctrl-C'}", err=True)
+            sys.exit(130)
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.version_option(package_name="autoprompt")
+def main(debug: bool) -> None:
+    """Search hard and soft prompts on a frozen language model, and let the best few vote.
+
+    \b
+    A first look, from a checkout:
+      make demo
+    With your own data, copy examples/demo/search.yaml, edit it, and:
+      autoprompt search search.yaml
+      autoprompt show latest
+      autoprompt predict latest "dull and far too long"
+
+    SEARCH is an id, a name, or `latest`. The store is --db URL, else AUTOPROMPT_DB, else what the
+    configuration says, else sqlite:///autoprompt.db.
+    """

@@ -1,0 +1,46 @@
+import click
+
+from autoprompt.cli.options import db_option, json_option, print_json
+
+
+@click.command()
+@click.argument("config", metavar="CONFIG.yaml", type=click.Path())
+@click.option("--trials", type=int, help="How many trials, in the place of search.trials.")
+@click.option("--workers", type=int, help="How many at a time, in the place of search.workers.")
+@click.option("--seed", type=int, help="In the place of search.seed.")
+@click.option("--name", help="The search's name; it must be free.")
+@db_option
+@json_option
+def command(
+    config: str,
+    trials: int | None,
+    workers: int | None,
+    seed: int | None,
+    name: str | None,
+    db: str | None,
+    as_json: bool,
+) -> None:
+    """Run a search from a YAML file, then print what `show` prints.
+
+    Everything is checked before anything starts: the file, the data, the model, the store. While
+    it runs, every trial is in the store as soon as it reports; `autoprompt show latest` in another
+    terminal shows how far it is.
+    """
+    import autoprompt
+    from autoprompt.cli.tables import console, print_result
+
+    result = autoprompt.search(
+        config, trials=trials, workers=workers, seed=seed, name=name, db=db
+    )
+    if as_json:
+        print_json(result.as_dict())
+        return
+    print_result(result)
+    given = f" --db {db}" if db else ""
+    console().print(
+        f"Next:\n"
+        f"  autoprompt predict {result.name}{given} \"a text of yours\"\n"
+        f"  autoprompt trials {result.name}{given}\n"
+        f"  autoprompt show {result.name}{given} --json",
+        markup=False,
+    )

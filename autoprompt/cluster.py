@@ -1,0 +1,91 @@
+"""Ray, started here for one search or joined where it already runs."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+# Read by Ray when it is imported or first used, so they stand before its import. A user's own
+# setting wins.
+os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")  # relative paths mean the same on a worker
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # SQL keeps the results
+os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")  # a failed trial has no score
+os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
+os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "inf")  # and nobody reads what Tune would keep
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+import ray  # noqa: E402
+import torch  # noqa: E402
+
+from autoprompt.config import SearchSpec  # noqa: E402
+from search_spaces.errors import BadInputError  # noqa: E402
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A Ray cluster, as one search uses it.
+
+    Attributes:
+        dashboard: URL of the Ray dashboard, or None where there is none.
+        cpus, gpus: what each worker takes.
+    """
+
+    dashboard: str | None
+    cpus: int
+    gpus: float
+
+
+@contextmanager
+def cluster(spec: SearchSpec) -> Iterator[Cluster]:
+    """A Ray cluster with room for the search's workers; one that was started here is stopped.
+
+    Raises:
+        BadInputError: no cluster at the address, or none that can take a worker.
+    """
+    joined = ray.is_initialized()
+    dashboard = _connect(spec, joined)
+    try:
+        total = ray.cluster_resources()
+        gpus = _gpus_per_worker(spec, total.get("GPU", 0.0))
+        if total.get("CPU", 0) < spec.cpus_per_worker or total.get("GPU", 0) < gpus:
+            raise BadInputError(
+                f"search: a worker needs {spec.cpus_per_worker} CPUs and {gpus:g} GPUs; the Ray "
+                f"cluster has {total.get('CPU', 0):g} and {total.get('GPU', 0):g} in all"
+            )
+        yield Cluster(dashboard, spec.cpus_per_worker, gpus)
+    finally:
+        if not joined:
+            ray.shutdown()
+
+
+def _connect(spec: SearchSpec, joined: bool) -> str | None:
+    """Join or start Ray; the dashboard's URL."""
+    quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
+    try:
+        if joined:
+            context = ray.init(ignore_reinit_error=True, **quiet)
+        elif spec.ray_address:
+            context = ray.init(address=spec.ray_address, **quiet)
+        else:
+            context = ray.init(
+                address="local",
+                # More workers than cores is the user's choice: slower, but not refused.
+                num_cpus=max(os.cpu_count() or 1, spec.workers * spec.cpus_per_worker),
+                num_gpus=torch.cuda.device_count(),
+                include_dashboard=True,
+                dashboard_host="127.0.0.1",
+                **quiet,
+            )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        where = f"at {spec.ray_address}" if spec.ray_address else "on this machine"
+        reason = str(error).strip().splitlines()[0]
+        raise BadInputError(f"search.ray_address: no Ray cluster {where}: {reason}") from error
+    return f"http://{context.dashboard_url}" if context.dashboard_url else None
+
+
+def _gpus_per_worker(spec: SearchSpec, there: float) -> float:
+    if spec.gpus_per_worker != "auto":
+        return spec.gpus_per_worker
+    return min(1.0, there / spec.workers) if there else 0.0

@@ -1,0 +1,154 @@
+"""The YAML a user writes, validated: everything a search needs to know before it starts."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, PrivateAttr, field_validator, model_validator
+
+from autoprompt.ensemble import Vote
+from search_spaces import Space, load_space
+from search_spaces.documents import Document, parse, read_yaml
+from search_spaces.errors import ConfigError
+from workers.data import DataSpec
+from workers.model_files import ModelSpec
+from workers.task import TaskSpec
+
+
+def checked_name(name: str) -> str:
+    """A search's name, if it cannot be taken for something else.
+
+    Raises:
+        ValueError: it is empty, a number (an id), or the word latest.
+    """
+    if not name.strip() or name.isdigit() or name == "latest":
+        raise ValueError(f"a search cannot be named {name!r}: numbers are ids, latest is a word")
+    return name
+
+
+class SearchSpec(Document):
+    """How the search is run."""
+
+    trials: int = Field(default=32, ge=1)
+    #: Trials at the same time, each in a process that holds the model.
+    workers: int = Field(default=1, ge=1)
+    seed: int = Field(default=0, ge=0)
+    #: How often a trial reports and may be stopped: at its end, at 1/reduction_factor of its
+    #: budget, at 1/reduction_factor^2, ... (ASHA). 1 lets every trial run to its end.
+    rungs: int = Field(default=3, ge=1)
+    reduction_factor: int = Field(default=2, ge=2)
+    #: For each worker: cores, and GPUs or a part of one (auto shares out those that are there).
+    cpus_per_worker: int = Field(default=1, ge=1)
+    gpus_per_worker: float | Literal["auto"] = "auto"
+    #: Address of a running Ray cluster; without one, Ray is started here for the search.
+    ray_address: str | None = None
+
+    @property
+    def fractions(self) -> tuple[float, ...]:
+        """The rungs as parts of a trial's budget, rising to 1."""
+        last = self.rungs - 1
+        return tuple(self.reduction_factor ** (rung - last) for rung in range(self.rungs))
+
+
+class EnsembleSpec(Document):
+    """The prompts that vote in the end."""
+
+    size: int = Field(default=5, ge=1)
+    vote: Vote = "majority"
+
+
+class SearchConfig(Document):
+    """A whole search.
+
+    Relative paths in it start from `base`: the YAML file's folder, or the current one.
+    """
+
+    model: ModelSpec
+    data: DataSpec
+    task: TaskSpec
+    space: Space
+    name: str | None = None
+    search: SearchSpec = Field(default_factory=SearchSpec)
+    ensemble: EnsembleSpec = Field(default_factory=EnsembleSpec)
+    #: URL of the database; --db and AUTOPROMPT_DB come before it.
+    store: str | None = None
+
+    _base: Path = PrivateAttr(default_factory=Path)
+    _source: str = PrivateAttr(default="SearchConfig")
+
+    @property
+    def base(self) -> Path:
+        return self._base
+
+    @property
+    def source(self) -> str:
+        """The file this was read from, as errors name it."""
+        return self._source
+
+    @field_validator("name")
+    @classmethod
+    def _usable_name(cls, value: str | None) -> str | None:
+        return None if value is None else checked_name(value)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_forms(cls, content: Any) -> Any:
+        """`model: path` for `model: {path: path}`, and a space by name or file."""
+        if not isinstance(content, dict):
+            return content
+        content = dict(content)
+        if isinstance(content.get("model"), str):
+            content["model"] = {"path": content["model"]}
+        if isinstance(content.get("space"), str):
+            content["space"] = load_space(content["space"], Path(), "SearchConfig")
+        return content
+
+    @classmethod
+    def read(cls, path: str | Path) -> "SearchConfig":
+        """Read a YAML file.
+
+        Raises:
+            ConfigError: one line with the file, the key, and what would do.
+        """
+        path = Path(path)
+        content = read_yaml(path)
+        space = content.get("space")
+        if isinstance(space, (str, dict)):
+            content["space"] = load_space(space, path.parent, str(path))
+        config = parse(cls, content, str(path))
+        config._base = path.parent
+        config._source = str(path)
+        return config._with_absolute_model()
+
+    def _with_absolute_model(self) -> "SearchConfig":
+        """A model path that is here, relative to the base, made absolute; a Hub id as it is."""
+        local = self.base / self.model.path
+        if not (local.exists() or self.model.is_local):
+            return self
+        # A path that looks local but is missing is kept as written under the base, for the error.
+        return self._replace(model=self.model.model_copy(update={"path": str(local.absolute())}))
+
+    def _replace(self, **changes: Any) -> "SearchConfig":
+        config = self.model_copy(update=changes)
+        config._base, config._source = self._base, self._source
+        return config
+
+    def with_overrides(
+        self,
+        trials: int | None = None,
+        workers: int | None = None,
+        seed: int | None = None,
+        name: str | None = None,
+    ) -> "SearchConfig":
+        """The same search with what the command line said in the place of what the file says.
+
+        Raises:
+            ConfigError: an override that the file could not say either.
+        """
+        given = {"trials": trials, "workers": workers, "seed": seed}
+        changes = {key: value for key, value in given.items() if value is not None}
+        search = parse(SearchSpec, self.search.model_dump() | changes, self.source)
+        try:
+            name = self.name if name is None else checked_name(name)
+        except ValueError as error:
+            raise ConfigError(f"--name: {error}") from None
+        return self._replace(search=search, name=name)

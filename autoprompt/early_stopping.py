@@ -1,0 +1,70 @@
+"""ASHA (Li et al. 2020), with a ladder for each kind of prompt.
+
+A hard prompt starts near the template's own score and gains slowly; a soft one starts at chance and
+gains fast. On one ladder the first would stop the second before it had begun.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
+
+if TYPE_CHECKING:
+    from ray.tune.execution.tune_controller import TuneController
+
+
+class AshaByKind(FIFOScheduler):
+    """At each rung, a trial among the lower ones of its kind so far is stopped.
+
+    Args:
+        rungs: how many rungs a whole trial has; with 1, none is stopped.
+        reduction_factor: one in so many goes on.
+    """
+
+    def __init__(self, kinds: tuple[str, ...], rungs: int, reduction_factor: int) -> None:
+        super().__init__()
+        self._metric = "score"
+        # Rungs 1, 2, 3, ... are reported as times 1, f, f^2, ..., where ASHA expects them.
+        self._factor = reduction_factor
+        self._ladders = {
+            kind: ASHAScheduler(
+                time_attr="asha_time",
+                metric="score",
+                mode="max",
+                max_t=reduction_factor ** max(rungs - 1, 1),
+                grace_period=1,
+                reduction_factor=reduction_factor,
+                stop_last_trials=False,
+            )
+            for kind in kinds
+        }
+        self._last = rungs
+
+    def _ladder(self, trial: Trial) -> ASHAScheduler:
+        return self._ladders[trial.config["plan"]["kind"]]
+
+    def _timed(self, result: dict[str, Any]) -> dict[str, Any]:
+        rung = result.get("rung")
+        return result if rung is None else result | {"asha_time": self._factor ** (rung - 1)}
+
+    def on_trial_add(self, tune_controller: "TuneController", trial: Trial) -> None:
+        self._ladder(trial).on_trial_add(tune_controller, trial)
+
+    def on_trial_error(self, tune_controller: "TuneController", trial: Trial) -> None:
+        self._ladder(trial).on_trial_error(tune_controller, trial)
+
+    def on_trial_result(
+        self, tune_controller: "TuneController", trial: Trial, result: dict[str, Any]
+    ) -> str:
+        if "error" in result or result["rung"] >= self._last:
+            return str(TrialScheduler.CONTINUE)
+        timed = self._timed(result)
+        return str(self._ladder(trial).on_trial_result(tune_controller, trial, timed))
+
+    def on_trial_complete(
+        self, tune_controller: "TuneController", trial: Trial, result: dict[str, Any]
+    ) -> None:
+        self._ladder(trial).on_trial_complete(tune_controller, trial, self._timed(result))
+
+    def on_trial_remove(self, tune_controller: "TuneController", trial: Trial) -> None:
+        self._ladder(trial).on_trial_remove(tune_controller, trial)

@@ -1,0 +1,94 @@
+"""Everything a search needs, read and checked before anything starts or is written."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from autoprompt.config import SearchConfig
+from autoprompt.progress import SearchProgress
+from autoprompt.versions import code_versions
+from search_spaces.errors import BadInputError, ConfigError
+from workers.data import Splits, load_splits
+from workers.frozen_model import context_length, read_tokenizer
+from workers.model_files import conversion_is_due, fingerprint, resolve
+from workers.scoring import longest_text
+from workers.task import Task, build_task
+from workers.trial import Job
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A search that can start.
+
+    Attributes:
+        job: what the workers are given; the test split is not in it.
+        versions: of model, data and code.
+        truncated: how many texts are cut to fit the model.
+    """
+
+    config: SearchConfig
+    splits: Splits
+    job: Job
+    versions: dict[str, Any]
+    truncated: int
+
+
+def prepare(config: SearchConfig, progress: SearchProgress) -> Prepared:
+    """Read the data and the model's tokenizer, and hold the configuration against both.
+
+    Raises:
+        BadInputError: one line with the file, the key, and what would do.
+    """
+    source = config.source
+    with progress.step("reading the data"):
+        splits = load_splits(
+            config.data, tuple(config.task.label_words), config.base, config.search.seed
+        )
+    due = conversion_is_due(config.model)
+    with progress.step("unpacking the GGUF model, once" if due else "checking the model"):
+        tokenizer, model_config = read_tokenizer(config.model)
+    try:
+        task = build_task(config.task, tokenizer)
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error}") from None
+    longest_prompt = config.space.longest_prompt()
+    limit = longest_text(context_length(model_config), task, longest_prompt)
+    if limit <= len(tokenizer(task.head).input_ids):
+        raise BadInputError(
+            f"{source}: a prompt of {longest_prompt} tokens and the template leave no room for the "
+            f"text in the {context_length(model_config)} tokens that {config.model.path} takes; "
+            "shorten soft.length or hard.tokens"
+        )
+    truncated = _count_longer(splits, task, tokenizer, limit)
+    if truncated:
+        progress.say(
+            f"{truncated} of {sum(splits.sizes.values())} texts are longer than the {limit} tokens "
+            f"that {config.model.path} leaves for them: their ends are cut off"
+        )
+    folder = resolve(config.model)
+    return Prepared(
+        config=config,
+        splits=splits,
+        job=Job(
+            model=config.model,
+            task=config.task,
+            train=splits.train,
+            validation=splits.validation,
+            longest_prompt=longest_prompt,
+            fractions=config.search.fractions,
+        ),
+        versions={
+            **code_versions(),
+            "model": fingerprint(folder) or getattr(model_config, "_commit_hash", None),
+            "data": splits.fingerprint,
+        },
+        truncated=truncated,
+    )
+
+
+def _count_longer(splits: Splits, task: Task, tokenizer: Any, limit: int) -> int:
+    texts = [*splits.train.texts, *splits.validation.texts, *splits.test.texts]
+    # A token is at least one character, so only texts of more characters can be too long.
+    suspects = [task.head + text for text in texts if len(task.head + text) > limit]
+    if not suspects:
+        return 0
+    return sum(len(ids) > limit for ids in tokenizer(suspects).input_ids)

@@ -1,0 +1,100 @@
+"""What a search says while it runs, on stderr: a live bar on a terminal, a line per trial in a log."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.text import Text
+
+
+def clock(seconds: float) -> str:
+    """Seconds as m:ss or h:mm:ss."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+class SearchProgress:
+    """Trials done, best so far, time left."""
+
+    def __init__(self, console: Console | None = None, quiet: bool = False) -> None:
+        self.console = console or Console(stderr=True, quiet=quiet, highlight=False)
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._started = 0.0
+        self._total = 0
+        self._done = 0
+        self._best: tuple[float, int] | None = None
+
+    def say(self, message: str) -> None:
+        """One line."""
+        self.console.print(Text(message), soft_wrap=True)
+
+    @contextmanager
+    def step(self, what: str) -> Iterator[None]:
+        """Something that takes a while: said when it starts, timed when it ends."""
+        started = time.monotonic()
+        if self.console.is_terminal:
+            with self.console.status(Text(f"{what} ...")):
+                yield
+        else:
+            self.say(f"{what} ...")
+            yield
+        elapsed = time.monotonic() - started
+        if elapsed > 2 or self.console.is_terminal:
+            self.say(f"{what}: done in {clock(elapsed)}")
+
+    @contextmanager
+    def counting(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
+        """A bar on a terminal for `total` things; what it yields takes how many more are done."""
+        columns = (TextColumn(f"[bold]{what}"), BarColumn(), MofNCompleteColumn())
+        shown = self.console.is_terminal
+        with Progress(*columns, console=self.console, transient=True, disable=not shown) as bar:
+            task = bar.add_task(what, total=total)
+            yield lambda done: bar.advance(task, done)
+
+    @contextmanager
+    def trials(self, total: int) -> Iterator[None]:
+        """While trials run: the bar."""
+        self._started, self._total = time.monotonic(), total
+        if not self.console.is_terminal:
+            yield
+            return
+        columns = (
+            TextColumn("[bold]trials"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.description}"),
+        )
+        with Progress(*columns, console=self.console, transient=True) as bar:
+            self._bar = bar
+            self._task = bar.add_task("waiting for the first rung", total=total)
+            yield
+        self._bar = None
+
+    def trial_reported(self, number: int, score: float) -> None:
+        """A trial reached a rung."""
+        if self._best is None or score > self._best[0]:
+            self._best = (score, number)
+        self._refresh()
+
+    def trial_ended(self, number: int, kind: str, state: str, detail: str, seconds: float) -> None:
+        """A trial ended; `detail` is its score, or why it failed."""
+        self._done += 1
+        self.say(f"trial {number:>3}  {kind:<4}  {state:<8}  {detail}  {seconds:.0f} s  {self._sum()}")
+        self._refresh()
+
+    def _sum(self) -> str:
+        best = f"best {self._best[0]:.4f} (trial {self._best[1]})" if self._best else "no score yet"
+        left = ""
+        if 0 < self._done < self._total:
+            pace = (time.monotonic() - self._started) / self._done
+            left = f", about {clock(pace * (self._total - self._done))} left"
+        return f"[{self._done}/{self._total}, {best}{left}]"
+
+    def _refresh(self) -> None:
+        if self._bar is not None and self._task is not None:
+            text = self._sum().strip("[]").split(", ", 1)[-1]
+            self._bar.update(self._task, completed=self._done, description=text)

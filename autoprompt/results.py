@@ -1,0 +1,207 @@
+"""A search's results, read from the store: trials, the best one, the ensemble, the test scores."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from autoprompt.ensemble import Chosen, Vote, choose
+from autoprompt.store import SearchRecord, Store, TrialRecord
+from search_spaces.errors import SearchFailedError
+
+if TYPE_CHECKING:
+    from autoprompt.predictor import Prediction, Predictor
+
+
+class Ensemble:
+    """The prompts that vote, best first.
+
+    Attributes:
+        validation: the vote's score on the validation split.
+    """
+
+    def __init__(self, search: SearchRecord, chosen: Chosen) -> None:
+        self._search = search
+        self.members = chosen.members
+        self.vote = chosen.vote
+        self.validation = chosen.validation
+
+    @cached_property
+    def predictor(self) -> "Predictor":
+        """The loaded model with the members' prompts; loading happens on first use.
+
+        Raises:
+            ModelError: the model is no longer where it was.
+        """
+        from autoprompt.predictor import Predictor
+
+        return Predictor.of(self._search, self.members, self.vote)
+
+    def predict(self, texts: Sequence[str]) -> "list[Prediction]":
+        """Label texts by the members' vote."""
+        return self.predictor.predict(texts)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What `autoprompt ensemble --json` prints."""
+        members = [
+            {
+                "number": member.number,
+                "kind": member.kind,
+                "score": member.score,
+                "loss": member.loss,
+                "prompt": member.text,
+            }
+            for member in self.members
+        ]
+        return {"vote": self.vote, "validation": self.validation, "members": members}
+
+
+class SearchResult:
+    """One search, finished or not, as the store knows it now."""
+
+    def __init__(self, store: Store, record: SearchRecord) -> None:
+        self._store = store
+        self.record = record
+
+    def __repr__(self) -> str:
+        return f"<SearchResult {self.id} {self.name!r} {self.state}>"
+
+    @property
+    def id(self) -> int:
+        return self.record.id
+
+    @property
+    def name(self) -> str:
+        return self.record.name
+
+    @property
+    def state(self) -> str:
+        return self.record.state
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many trials are in each state."""
+        return self._store.counts(self.id)
+
+    @cached_property
+    def trials(self) -> list[TrialRecord]:
+        """Every trial, in the order of their numbers."""
+        return self._store.trials(self.id)
+
+    @cached_property
+    def leaderboard(self) -> list[TrialRecord]:
+        """The trials that have a score, best first; ties by loss, then by number."""
+        scored = [trial for trial in self.trials if trial.prompt is not None]
+        usable = [trial for trial in scored if trial.state != "failed"]
+        return sorted(
+            usable, key=lambda trial: (-(trial.score or 0), trial.loss or 0, trial.number)
+        )
+
+    @property
+    def best(self) -> TrialRecord:
+        """The trial with the best validation score.
+
+        Raises:
+            SearchFailedError: no trial has a score yet.
+        """
+        if not self.leaderboard:
+            raise SearchFailedError(f"search {self.name!r} has no trial with a score")
+        return self.leaderboard[0]
+
+    @cached_property
+    def ensemble(self) -> Ensemble:
+        """The ensemble that was chosen when the search ended.
+
+        Raises:
+            SearchFailedError: the search ended without one, or has not ended.
+        """
+        chosen = self.record.ensemble
+        if chosen is None:
+            raise SearchFailedError(
+                f"search {self.name!r} is {self.state} and has no ensemble; "
+                "one is chosen when a search finishes"
+            )
+        by_number = {
+            prompt.number: prompt for prompt in self._store.prompts(self.id, chosen["members"])
+        }
+        members = [by_number[number] for number in chosen["members"]]
+        return Ensemble(self.record, Chosen(members, chosen["vote"], chosen["validation"]))
+
+    def try_ensemble(self, size: int | None = None, vote: Vote | None = None) -> Ensemble:
+        """Another size or vote, chosen and scored on validation from the stored predictions.
+
+        Nothing is stored, and the test split stays as it is.
+
+        Args:
+            size, vote: what is not given is as the search was configured.
+
+        Raises:
+            SearchFailedError: no trial has a score yet.
+        """
+        spec = self.record.config["ensemble"]
+        candidates = self._store.prompts(self.id)
+        if not candidates:
+            raise SearchFailedError(f"search {self.name!r} has no trial with a score")
+        labels = self._store.validation_labels(self.id)
+        chosen = choose(
+            candidates, labels, self.record.metric, size or spec["size"], vote or spec["vote"]
+        )
+        return Ensemble(self.record, chosen)
+
+    @cached_property
+    def test(self) -> dict[str, Any] | None:
+        """Scores on the test split with their 95% intervals, or None before it was opened.
+
+        Keys: texts, no_prompt, best, mean, ensemble, members; each score is a mapping of score,
+        low, high and method.
+        """
+        return self._store.evaluation(self.id, "test")
+
+    def summary(self) -> dict[str, Any]:
+        """What `autoprompt list --json` prints of each search."""
+        record = self.record
+        return {
+            "id": record.id,
+            "name": record.name,
+            "state": record.state,
+            "model": record.model,
+            "metric": record.metric,
+            "seed": record.seed,
+            "started_at": record.started_at.isoformat(),
+            "finished_at": record.finished_at.isoformat() if record.finished_at else None,
+            "trials": self.counts,
+            "best_score": self._store.best_score(self.id),
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """What `autoprompt show --json` prints."""
+        record = self.record
+        best = self.leaderboard[0] if self.leaderboard else None
+        return self.summary() | {
+            "error": record.error,
+            "data": record.data,
+            "best": trial_as_dict(best) if best else None,
+            "ensemble": record.ensemble,
+            "test": self.test,
+            "versions": record.versions,
+            "config": record.config,
+        }
+
+
+def trial_as_dict(trial: TrialRecord) -> dict[str, Any]:
+    """What `autoprompt trials --json` prints of each trial."""
+    return {
+        "number": trial.number,
+        "state": trial.state,
+        "kind": trial.kind,
+        "score": trial.score,
+        "loss": trial.loss,
+        "params": trial.params,
+        "plan": trial.plan,
+        "prompt": trial.prompt,
+        "seconds": round(trial.seconds, 3),
+        "error": trial.error,
+        "worker": trial.worker,
+        "models_loaded": trial.models_loaded,
+        "texts_encoded": trial.texts_encoded,
+        "rungs": [vars(rung) for rung in trial.rungs],
+    }

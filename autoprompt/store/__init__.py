@@ -1,0 +1,6 @@
+"""The one way to the database: searches, trials, rungs, prompts, ensembles, evaluations."""
+
+from autoprompt.store.records import PromptRecord, RungRecord, SearchRecord, TrialRecord
+from autoprompt.store.store import DEFAULT_URL, Store
+
+__all__ = ["DEFAULT_URL", "PromptRecord", "RungRecord", "SearchRecord", "Store", "TrialRecord"]

@@ -1,0 +1,83 @@
+"""What the store hands out: plain values that need no database any more."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True)
+class SearchRecord:
+    """One search. `state` is running, finished, failed or stopped."""
+
+    id: int
+    name: str
+    state: str
+    model: str
+    metric: str
+    seed: int
+    config: dict[str, Any]
+    versions: dict[str, Any]
+    data: dict[str, Any]
+    error: str | None
+    started_at: datetime
+    finished_at: datetime | None
+    ensemble: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class RungRecord:
+    """What a trial reported at one rung; `loss` in nats, `seconds` since the last rung."""
+
+    rung: int
+    step: int
+    score: float
+    loss: float
+    train_loss: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One trial. `state` is running, complete, pruned or failed.
+
+    Attributes:
+        score: validation metric of the best rung; None before the first.
+        prompt: the best rung's prompt as text; of a soft one, its name.
+    """
+
+    number: int
+    state: str
+    kind: str
+    score: float | None
+    loss: float | None
+    params: dict[str, Any]
+    plan: dict[str, Any]
+    prompt: str | None
+    seconds: float
+    error: str | None
+    traceback: str | None
+    worker: str | None
+    models_loaded: int
+    texts_encoded: int
+    started_at: datetime
+    finished_at: datetime | None
+    rungs: list[RungRecord] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class PromptRecord:
+    """A trial's best prompt with all that the ensemble needs to choose by.
+
+    Attributes:
+        content: the prompt as safetensors.
+        log_probs: [B, L] of the validation texts, as safetensors.
+    """
+
+    number: int
+    kind: str
+    score: float
+    loss: float
+    digest: str
+    text: str
+    content: bytes
+    log_probs: bytes

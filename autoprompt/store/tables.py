@@ -1,0 +1,148 @@
+"""The tables, as SQLAlchemy maps them. `migrations/` makes them; nothing else does."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    DateTime,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    String,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+
+class Base(DeclarativeBase):
+    type_annotation_map = {dict[str, Any]: JSON, list[Any]: JSON, datetime: DateTime(timezone=True)}
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class Search(Base):
+    """One AutoML run."""
+
+    __tablename__ = "searches"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(200), unique=True)
+    #: running, finished, failed, stopped.
+    state: Mapped[str] = mapped_column(String(16))
+    model: Mapped[str] = mapped_column(String(500))
+    metric: Mapped[str] = mapped_column(String(32))
+    seed: Mapped[int]
+    #: The whole configuration, the space included, as validated.
+    config: Mapped[dict[str, Any]]
+    #: Versions of model, data, code and libraries: what a number came from.
+    versions: Mapped[dict[str, Any]]
+    #: Texts in each split, how many were cut to fit the model, how many were equal.
+    data: Mapped[dict[str, Any]]
+    #: The right labels of the validation texts, [B]: what stored predictions are judged by.
+    validation_labels: Mapped[list[Any]] = mapped_column(deferred=True)
+    error: Mapped[str | None]
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+    #: Trial numbers that vote, how, and their score on validation; None before there is one.
+    ensemble: Mapped[dict[str, Any] | None]
+
+    trials: Mapped[list["Trial"]] = relationship(back_populates="search")
+
+
+class Trial(Base):
+    """One plan, carried out by one worker."""
+
+    __tablename__ = "trials"
+    __table_args__ = (
+        UniqueConstraint("search_id", "number"),
+        Index(None, "search_id", "state", "score"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    search_id: Mapped[int] = mapped_column(ForeignKey("searches.id", ondelete="CASCADE"))
+    number: Mapped[int]
+    kind: Mapped[str] = mapped_column(String(16))
+    #: Optuna's words in lower case: running, complete, pruned, failed.
+    state: Mapped[str] = mapped_column(String(16))
+    #: What the worker was told, and what Optuna drew it from.
+    plan: Mapped[dict[str, Any]]
+    params: Mapped[dict[str, Any]]
+    distributions: Mapped[dict[str, Any]]
+    #: Of the best rung, whose prompt and predictions are kept.
+    score: Mapped[float | None]
+    loss: Mapped[float | None]
+    #: Seconds of work on the worker, loading and encoding included.
+    seconds: Mapped[float] = mapped_column(default=0.0)
+    models_loaded: Mapped[int] = mapped_column(default=0)
+    texts_encoded: Mapped[int] = mapped_column(default=0)
+    #: host:pid of the process that ran it.
+    worker: Mapped[str | None] = mapped_column(String(200))
+    error: Mapped[str | None]
+    traceback: Mapped[str | None]
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+
+    search: Mapped[Search] = relationship(back_populates="trials")
+    rungs: Mapped[list["Rung"]] = relationship(back_populates="trial", order_by="Rung.rung")
+    prompt: Mapped["Prompt | None"] = relationship(back_populates="trial")
+
+
+class Rung(Base):
+    """What a trial reported at one rung."""
+
+    __tablename__ = "rungs"
+
+    trial_id: Mapped[int] = mapped_column(
+        ForeignKey("trials.id", ondelete="CASCADE"), primary_key=True
+    )
+    rung: Mapped[int] = mapped_column(primary_key=True)
+    step: Mapped[int]
+    score: Mapped[float]
+    loss: Mapped[float]
+    train_loss: Mapped[float]
+    seconds: Mapped[float]
+    reported_at: Mapped[datetime]
+
+    trial: Mapped[Trial] = relationship(back_populates="rungs")
+
+
+class Prompt(Base):
+    """The prompt of a trial's best rung, and what it says of the validation texts."""
+
+    __tablename__ = "prompts"
+
+    trial_id: Mapped[int] = mapped_column(
+        ForeignKey("trials.id", ondelete="CASCADE"), primary_key=True
+    )
+    rung: Mapped[int]
+    #: Equal for prompts that do the same.
+    digest: Mapped[str] = mapped_column(String(16))
+    text: Mapped[str]
+    #: The whole prompt as safetensors.
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+    #: Log-probabilities of the labels for every validation text, [B, L], as safetensors.
+    log_probs: Mapped[bytes] = mapped_column(LargeBinary)
+
+    trial: Mapped[Trial] = relationship(back_populates="prompt")
+
+
+class Evaluation(Base):
+    """A split that was held out, opened: the row is there before the first text is read."""
+
+    __tablename__ = "evaluations"
+    __table_args__ = (UniqueConstraint("search_id", "split"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    search_id: Mapped[int] = mapped_column(ForeignKey("searches.id", ondelete="CASCADE"))
+    split: Mapped[str] = mapped_column(String(32))
+    opened_at: Mapped[datetime]
+    #: Scores with their intervals; None until they are known.
+    result: Mapped[dict[str, Any] | None]

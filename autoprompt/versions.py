@@ -1,0 +1,30 @@
+"""Where a number came from: the versions of code, libraries, model and data."""
+
+import hashlib
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+_LIBRARIES = ("torch", "transformers", "ray", "optuna", "datasets", "sqlalchemy")
+
+
+def code_versions() -> dict[str, Any]:
+    """The package's version, a hash of its source, and the versions of what it stands on."""
+    return {
+        "autoprompt": metadata.version("autoprompt"),
+        "code": _source_hash(),
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in _LIBRARIES},
+    }
+
+
+def _source_hash() -> str:
+    """Tells two checkouts of the same version apart."""
+    root = Path(__file__).parent.parent
+    digest = hashlib.sha256()
+    for package in ("search_spaces", "workers", "autoprompt"):
+        for file in sorted((root / package).rglob("*")):
+            if file.suffix in (".py", ".yaml"):
+                digest.update(str(file.relative_to(root)).encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()[:16]

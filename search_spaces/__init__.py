@@ -1,0 +1,22 @@
+"""What may be searched: spaces, the plans drawn from them, and how they are drawn.
+
+No torch, no Ray and no SQL here: this package is what the other two agree on.
+"""
+
+from search_spaces.plan import HardPlan, Plan, SoftPlan, plan_from_dict
+from search_spaces.sampling import sample
+from search_spaces.schema import HardSpace, SoftSpace, Space, load_space, preset_names, preset_path
+
+__all__ = [
+    "HardPlan",
+    "HardSpace",
+    "Plan",
+    "SoftPlan",
+    "SoftSpace",
+    "Space",
+    "load_space",
+    "plan_from_dict",
+    "preset_names",
+    "preset_path",
+    "sample",
+]

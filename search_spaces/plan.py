@@ -1,0 +1,54 @@
+"""One sampled trial, typed: all that a worker is told about what to try."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter
+
+from search_spaces.documents import Document
+from search_spaces.schema import Init, Position
+
+
+class SoftPlan(Document):
+    """Train `length` vectors for `steps` steps of `batch_size` texts."""
+
+    kind: Literal["soft"] = "soft"
+    seed: int
+    length: int
+    init: Init
+    init_text: str | None = None
+    learning_rate: float
+    steps: int
+    batch_size: int
+    position: Position
+
+    @property
+    def budget(self) -> int:
+        """The number of steps this trial runs to its end."""
+        return self.steps
+
+
+class HardPlan(Document):
+    """Improve `tokens` tokens over `rounds` rounds of `candidates` swaps."""
+
+    kind: Literal["hard"] = "hard"
+    seed: int
+    tokens: int
+    start: str
+    candidates: int
+    rounds: int
+    batch_size: int
+    position: Position
+
+    @property
+    def budget(self) -> int:
+        """The number of rounds this trial runs to its end."""
+        return self.rounds
+
+
+Plan = Annotated[SoftPlan | HardPlan, Field(discriminator="kind")]
+_plans: TypeAdapter[SoftPlan | HardPlan] = TypeAdapter(Plan)
+
+
+def plan_from_dict(content: dict[str, Any]) -> SoftPlan | HardPlan:
+    """The inverse of `plan.model_dump()`."""
+    return _plans.validate_python(content)

@@ -1,0 +1,189 @@
+"""What may be searched: the space a user writes in YAML, validated.
+
+A dimension is written as one value (fixed), a list (categorical), or `{low, high, log}` (a range):
+
+    soft:
+      length: {low: 1, high: 16, log: true}
+      init: [vocabulary, labels]
+      steps: 60
+"""
+
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import AfterValidator, Discriminator, Tag, model_validator
+
+from search_spaces.documents import Document, parse, read_yaml
+from search_spaces.errors import ConfigError
+
+Position = Literal["suffix", "prefix"]
+Init = Literal["random", "vocabulary", "labels", "text"]
+V = TypeVar("V")
+N = TypeVar("N", int, float)
+
+
+class Range(Document, Generic[N]):
+    """Every number from `low` to `high`, both included; `log` samples their logarithm evenly."""
+
+    low: N
+    high: N
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Range[N]":
+        if self.low > self.high:
+            raise ValueError(
+                f"reversed range: low {self.low} is above high {self.high}; swap them"
+            )
+        if self.log and self.low <= 0:
+            raise ValueError(f"a log range starts above 0, not at {self.low}")
+        return self
+
+
+def _shape(value: Any) -> str:
+    if isinstance(value, (dict, Range)):
+        return "range"
+    return "choices" if isinstance(value, (list, tuple)) else "fixed"
+
+
+def _some(values: tuple[V, ...]) -> tuple[V, ...]:
+    if not values:
+        raise ValueError("an empty list leaves nothing to choose from")
+    if len(set(values)) < len(values):
+        raise ValueError(f"the list names a value twice: {', '.join(map(str, values))}")
+    return values
+
+
+Choices = Annotated[tuple[V, ...], AfterValidator(_some), Tag("choices")]
+Categorical = Annotated[Annotated[V, Tag("fixed")] | Choices[V], Discriminator(_shape)]
+Numeric = Annotated[
+    Annotated[N, Tag("fixed")] | Choices[N] | Annotated[Range[N], Tag("range")],
+    Discriminator(_shape),
+]
+
+
+def values_of(dimension: Any) -> tuple[Any, ...]:
+    """The values a dimension names: its choices, its two ends, or its one value."""
+    if isinstance(dimension, Range):
+        return (dimension.low, dimension.high)
+    return dimension if isinstance(dimension, tuple) else (dimension,)
+
+
+def _above(least: float, *, inclusive: bool) -> AfterValidator:
+    def check(dimension: Any) -> Any:
+        for value in values_of(dimension):
+            if value < least or (value == least and not inclusive):
+                raise ValueError(
+                    f"must be {'at least' if inclusive else 'above'} {least:g}, not {value}"
+                )
+        return dimension
+
+    return AfterValidator(check)
+
+
+Count = Annotated[Numeric[int], _above(1, inclusive=True)]
+Rate = Annotated[Numeric[float], _above(0, inclusive=False)]
+
+
+class SoftSpace(Document):
+    """Soft prompts: trained vectors in the place of tokens (Lester et al. 2021)."""
+
+    length: Count
+    init: Categorical[Init] = "vocabulary"
+    #: The phrases that `init: text` starts from.
+    init_text: Categorical[str] | None = None
+    learning_rate: Rate
+    steps: Count
+    batch_size: Count = 16
+    position: Categorical[Position] = "suffix"
+
+    @model_validator(mode="after")
+    def _text_given(self) -> "SoftSpace":
+        if "text" in values_of(self.init) and self.init_text is None:
+            raise ValueError("init 'text' needs init_text: a phrase, or a list of phrases")
+        return self
+
+
+class HardSpace(Document):
+    """Hard prompts: real tokens, found by gradient-guided swaps (AutoPrompt, GCG)."""
+
+    tokens: Count
+    #: The phrases a search starts from, repeated or cut to `tokens`.
+    start: Categorical[str]
+    #: How many swaps are tried in one round.
+    candidates: Count = 16
+    rounds: Count
+    batch_size: Count = 16
+    position: Categorical[Position] = "suffix"
+
+
+class Space(Document):
+    """One search space; Optuna chooses between the kinds it holds."""
+
+    description: str = ""
+    soft: SoftSpace | None = None
+    hard: HardSpace | None = None
+
+    @model_validator(mode="after")
+    def _some_kind(self) -> "Space":
+        if not self.kinds:
+            raise ValueError("a space needs at least one of the kinds: soft, hard")
+        return self
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of prompt this space holds, in a fixed order."""
+        return tuple(kind for kind in ("soft", "hard") if getattr(self, kind) is not None)
+
+    def longest_prompt(self) -> int:
+        """The most tokens a prompt of this space can take."""
+        lengths = [values_of(self.soft.length)] if self.soft else []
+        lengths += [values_of(self.hard.tokens)] if self.hard else []
+        return max(value for values in lengths for value in values)
+
+    def uses(self, predicate: Callable[[str], bool]) -> bool:
+        """Whether any position named in this space satisfies `predicate`."""
+        parts = [part for part in (self.soft, self.hard) if part is not None]
+        return any(predicate(position) for part in parts for position in values_of(part.position))
+
+
+def preset_names() -> list[str]:
+    """The names of the presets that ship with this package, sorted."""
+    files = resources.files("search_spaces").iterdir()
+    return sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml"))
+
+
+def preset_path(name: str) -> Path:
+    """The file of a preset, for reading or copying.
+
+    Raises:
+        ConfigError: no preset has that name.
+    """
+    if name not in preset_names():
+        raise ConfigError(f"no preset named {name!r}; there are: {', '.join(preset_names())}")
+    return Path(str(resources.files("search_spaces") / f"{name}.yaml"))
+
+
+def load_space(reference: str | dict[str, Any], base: Path, source: str) -> Space:
+    """A space from a preset's name, a YAML file (relative to `base`), or a mapping in place.
+
+    Args:
+        reference: preset name, path ending in .yaml or .yml, or the mapping itself.
+        base: the folder that relative paths start from.
+        source: the name of the file holding the reference, for errors.
+
+    Raises:
+        ConfigError: no such preset or file, or it does not validate.
+    """
+    if isinstance(reference, dict):
+        return parse(Space, reference, f"{source}: space")
+    if reference.endswith((".yaml", ".yml")):
+        path = base / reference
+        return parse(Space, read_yaml(path), str(path))
+    try:
+        path = preset_path(reference)
+    except ConfigError as error:
+        raise ConfigError(f"{source}: space: {error}, or a path ending in .yaml") from None
+    return parse(Space, read_yaml(path), str(path))

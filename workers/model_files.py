@@ -1,0 +1,149 @@
+"""Where a model's files are: a Hub id, a local folder, or a GGUF file converted once.
+
+A GGUF file is unpacked to safetensors in the cache folder (`AUTOPROMPT_CACHE`, else the
+platform's user cache), because unpacking takes many times longer than loading the result.
+"""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import platformdirs
+from filelock import FileLock
+from pydantic import field_validator
+
+from search_spaces.documents import Document
+from search_spaces.errors import ModelError
+
+_WEIGHTS = ("*.safetensors", "*.bin")
+_SAMPLE_BYTES = 1 << 20
+
+
+class ModelSpec(Document):
+    """Which frozen model, and how it is held."""
+
+    #: Hub id, local folder, or path of a .gguf file.
+    path: str
+    #: Hub revision: a branch, tag or commit.
+    revision: str | None = None
+    #: auto takes bfloat16 where the device computes in it natively, else float32.
+    dtype: str = "auto"
+    #: auto takes CUDA where a GPU is given, else the CPU.
+    device: str = "auto"
+    #: Runs Python code that comes with the model; say yes only to code you have read.
+    trust_remote_code: bool = False
+
+    @field_validator("dtype")
+    @classmethod
+    def _known_dtype(cls, value: str) -> str:
+        known = ("auto", "float32", "bfloat16", "float16")
+        if value not in known:
+            raise ValueError(f"unknown dtype {value!r}; known: {', '.join(known)}")
+        return value
+
+    @property
+    def is_gguf(self) -> bool:
+        return self.path.endswith(".gguf")
+
+    @property
+    def is_local(self) -> bool:
+        return self.is_gguf or Path(self.path).exists() or self.path.startswith((".", "/", "~"))
+
+
+def cache_folder() -> Path:
+    """The folder for what is computed once and may be deleted at any time."""
+    return Path(os.environ.get("AUTOPROMPT_CACHE") or platformdirs.user_cache_path("autoprompt"))
+
+
+def resolve(spec: ModelSpec) -> str:
+    """What `from_pretrained` should be given: the Hub id, or a folder with the files.
+
+    Raises:
+        ModelError: a local path that is not there or holds no model.
+    """
+    if not spec.is_local:
+        return spec.path
+    path = Path(spec.path).expanduser()
+    if not path.exists():
+        raise ModelError(f"model {spec.path}: no such file or folder")
+    if spec.is_gguf:
+        return str(_converted(path))
+    if not (path / "config.json").is_file():
+        raise ModelError(
+            f"model {spec.path}: not a model folder (no config.json in it); "
+            "give a Hub id, a folder saved by save_pretrained, or a .gguf file"
+        )
+    if not any(file for pattern in _WEIGHTS for file in path.glob(pattern)):
+        raise ModelError(f"model {spec.path}: the folder holds no weights (*.safetensors)")
+    return str(path)
+
+
+def fingerprint(folder: str) -> str | None:
+    """A hash that changes when a local model's files do: its config, and each weight file's size
+    and first and last MiB. None for a Hub id, whose commit says which model it is."""
+    path = Path(folder)
+    if not path.is_dir():
+        return None
+    digest = hashlib.sha256((path / "config.json").read_bytes())
+    for pattern in _WEIGHTS:
+        for file in sorted(path.glob(pattern)):
+            _digest_ends(digest, file)
+    return digest.hexdigest()[:16]
+
+
+def _digest_ends(digest: "hashlib._Hash", file: Path) -> None:
+    size = file.stat().st_size
+    digest.update(f"{file.name}:{size}".encode())
+    with file.open("rb") as content:
+        digest.update(content.read(_SAMPLE_BYTES))
+        if size > _SAMPLE_BYTES:
+            content.seek(-_SAMPLE_BYTES, os.SEEK_END)
+            digest.update(content.read())
+
+
+def conversion_is_due(spec: ModelSpec) -> bool:
+    """Whether `resolve` will have to unpack a GGUF file first, which takes a while."""
+    path = Path(spec.path).expanduser()
+    return spec.is_gguf and path.is_file() and not _conversion_folder(path).exists()
+
+
+def _conversion_folder(file: Path) -> Path:
+    digest = hashlib.sha256()
+    _digest_ends(digest, file)
+    return cache_folder() / "models" / f"{file.stem}-{digest.hexdigest()[:16]}"
+
+
+def _converted(file: Path) -> Path:
+    """The folder with `file` unpacked to float32 safetensors, made on first use.
+
+    Safe with several processes at once (a lock) and when killed half-way (the folder gets its
+    name only when complete).
+    """
+    folder = _conversion_folder(file)
+    if folder.exists():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        if folder.exists():
+            return folder
+        # Imported here: everything else in this file is needed before torch is.
+        from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()
+        unfinished = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
+        try:
+            source, name = str(file.parent), file.name
+            model = AutoModelForCausalLM.from_pretrained(
+                source, gguf_file=name, quantization_config=GgufConfig(dequantize=True)
+            )
+            model.save_pretrained(unfinished)
+            AutoTokenizer.from_pretrained(source, gguf_file=name).save_pretrained(unfinished)
+        except Exception as error:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+            raise ModelError(f"model {file}: not a GGUF file that can be read: {reason}") from error
+        unfinished.replace(folder)
+    return folder

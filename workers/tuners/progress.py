@@ -1,0 +1,86 @@
+"""What a tuner reports at a rung, and when the rungs are."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from search_spaces.errors import AutopromptError
+from workers.prompt import Prompt
+from workers.scoring import Scorer
+from workers.task import predictions, score
+from workers.tuners.examples import Examples
+
+
+class TrialDivergedError(AutopromptError, ArithmeticError):
+    """A trial's loss is no number any more; its message says when and what may help."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A trial's state at a rung.
+
+    Attributes:
+        rung: counted from 1.
+        step: steps or rounds done.
+        score: the task's metric on validation, higher is better.
+        loss: mean negative log-probability of the right labels on validation, in nats.
+        train_loss: the same over the training batches since the last rung.
+        prompt: the prompt as it is now.
+        log_probs: [B, L] of the validation texts.
+    """
+
+    rung: int
+    step: int
+    score: float
+    loss: float
+    train_loss: float
+    prompt: Prompt
+    log_probs: Tensor
+
+
+def rungs_by_step(budget: int, fractions: Sequence[float]) -> dict[int, int]:
+    """Step -> rung. Where a small budget puts two rungs on one step, the later one stays."""
+    return {max(1, math.ceil(budget * part)): rung for rung, part in enumerate(fractions, 1)}
+
+
+def checked(loss: float, step: int, hint: str) -> float:
+    """The loss, if it is a number.
+
+    Raises:
+        TrialDivergedError: it is not.
+    """
+    if not math.isfinite(loss):
+        raise TrialDivergedError(f"the training loss became {loss} at step {step}; {hint}")
+    return loss
+
+
+def judge(
+    prompt: Prompt,
+    scorer: Scorer,
+    examples: Examples,
+    rung: int,
+    step: int,
+    train_losses: Sequence[float],
+) -> Progress:
+    """Score a prompt on the validation texts.
+
+    Raises:
+        TrialDivergedError: the scores are not numbers.
+    """
+    log_probs = scorer.log_probs([prompt], examples.validation)[0]
+    labels = examples.validation_labels
+    loss = float(torch.nn.functional.nll_loss(log_probs, labels))
+    if not math.isfinite(loss):
+        raise TrialDivergedError(f"the validation loss became {loss} at step {step}")
+    return Progress(
+        rung=rung,
+        step=step,
+        score=score(scorer.task.metric, labels.tolist(), predictions(log_probs.numpy()).tolist()),
+        loss=loss,
+        train_loss=sum(train_losses) / max(len(train_losses), 1),
+        prompt=prompt,
+        log_probs=log_probs,
+    )
