@@ -1,9 +1,9 @@
 """Autoprompt: searches hard and soft prompts on a frozen language model.
 
-    import autoprompt
-    result = autoprompt.search("search.yaml")
-    result.best.prompt
-    result.ensemble.predict(["a joy from start to finish"])
+import autoprompt
+result = autoprompt.search("search.yaml")
+result.best.prompt
+result.ensemble.predict(["a joy from start to finish"])
 """
 
 from typing import TYPE_CHECKING, Any

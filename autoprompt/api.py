@@ -2,10 +2,14 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from autoprompt.results import SearchResult
 from autoprompt.store import DEFAULT_URL, Store
 from search_spaces.errors import BadInputError
+
+if TYPE_CHECKING:
+    from autoprompt.config import SearchConfig
 
 
 def store_url(db: str | None = None, configured: str | None = None) -> str:
@@ -39,7 +43,7 @@ def searches(*, db: str | None = None) -> list[SearchResult]:
 
 
 def search(
-    config: "SearchConfig | str | Path",  # noqa: F821
+    config: "SearchConfig | str | Path",
     *,
     trials: int | None = None,
     workers: int | None = None,

@@ -16,11 +16,11 @@ os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "inf")  # and nobody reads wha
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
-import ray  # noqa: E402
-import torch  # noqa: E402
+import ray
+import torch
 
-from autoprompt.config import SearchSpec  # noqa: E402
-from search_spaces.errors import BadInputError  # noqa: E402
+from autoprompt.config import SearchSpec
+from search_spaces.errors import BadInputError
 
 
 @dataclass(frozen=True)

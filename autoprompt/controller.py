@@ -21,7 +21,7 @@ from autoprompt.progress import SearchProgress
 from autoprompt.recorder import Recorder
 from autoprompt.searcher import OptunaSearcher
 from autoprompt.store import PromptRecord, SearchRecord, Store
-from search_spaces.errors import BadInputError, SearchFailedError
+from search_spaces.errors import SearchFailedError
 from workers.prompt import Prompt
 from workers.task import predictions
 from workers.trial import TrialRunner, score_texts
@@ -97,7 +97,7 @@ def _run_trials(
         ),
     )
     try:
-        with progress.trials(spec.trials):
+        with progress.trials(spec.trials, spec.workers):
             tuner.fit()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The ensemble: the best few distinct prompts, and how they vote (Lester et al. 2021, section 6)."""
+"""The ensemble: the best few distinct prompts, and their vote (Lester et al. 2021, section 6)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load
 
 from autoprompt.store import PromptRecord
+from workers.task import Metric, score
 
 Vote = Literal["majority", "weighted"]
 Floats = NDArray[np.floating[Any]]
@@ -39,7 +40,7 @@ class Chosen:
 def choose(
     candidates: Sequence[PromptRecord],
     labels: Sequence[int],
-    metric: str,
+    metric: Metric,
     size: int,
     vote: Vote,
 ) -> Chosen:
@@ -49,8 +50,6 @@ def choose(
         candidates: best first.
         labels: [B], the right labels of the validation texts.
     """
-    from workers.task import score
-
     members = best_distinct(candidates, size)
     log_probs = np.stack([load(member.log_probs)["log_probs"] for member in members])
     ballot = cast_votes(log_probs, vote, [member.score for member in members])

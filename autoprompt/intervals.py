@@ -48,9 +48,7 @@ def estimate_mean(metric: Metric, expected: Labels, predicted: Sequence[Labels])
     """The mean score of N predictions, with the interval from resampling the B texts together."""
 
     def mean_score(drawn: NDArray[np.intp]) -> float:
-        rows = [
-            score(metric, expected[drawn].tolist(), each[drawn].tolist()) for each in predicted
-        ]
+        rows = [score(metric, expected[drawn].tolist(), each[drawn].tolist()) for each in predicted]
         return float(np.mean(rows))
 
     everything = np.arange(len(expected))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from autoprompt.config import SearchConfig
-from autoprompt.ensemble import cast_votes
+from autoprompt.ensemble import Vote, cast_votes
 from autoprompt.store import PromptRecord, SearchRecord
 from workers.frozen_model import FrozenModel
 from workers.prompt import Prompt
@@ -33,7 +33,7 @@ class Predictor:
     """One frozen model, one task, N prompts."""
 
     def __init__(
-        self, scorer: Scorer, prompts: Sequence[Prompt], scores: Sequence[float], vote: str
+        self, scorer: Scorer, prompts: Sequence[Prompt], scores: Sequence[float], vote: Vote
     ) -> None:
         self._scorer = scorer
         self._prompts = list(prompts)
@@ -41,7 +41,7 @@ class Predictor:
         self._vote = vote
 
     @classmethod
-    def of(cls, search: SearchRecord, members: Sequence[PromptRecord], vote: str) -> "Predictor":
+    def of(cls, search: SearchRecord, members: Sequence[PromptRecord], vote: Vote) -> "Predictor":
         """The predictor of a stored search.
 
         Raises:

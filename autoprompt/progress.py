@@ -1,5 +1,6 @@
-"""What a search says while it runs, on stderr: a live bar on a terminal, a line per trial in a log."""
+"""What a search says while it runs, on stderr: a bar on a terminal, a line a trial in a log."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,9 +24,10 @@ class SearchProgress:
         self.console = console or Console(stderr=True, quiet=quiet, highlight=False)
         self._bar: Progress | None = None
         self._task: TaskID | None = None
-        self._started = 0.0
         self._total = 0
+        self._workers = 1
         self._done = 0
+        self._seconds = 0.0
         self._best: tuple[float, int] | None = None
 
     def say(self, message: str) -> None:
@@ -56,9 +58,9 @@ class SearchProgress:
             yield lambda done: bar.advance(task, done)
 
     @contextmanager
-    def trials(self, total: int) -> Iterator[None]:
-        """While trials run: the bar."""
-        self._started, self._total = time.monotonic(), total
+    def trials(self, total: int, workers: int) -> Iterator[None]:
+        """While trials run, `workers` at a time: the bar."""
+        self._total, self._workers = total, workers
         if not self.console.is_terminal:
             yield
             return
@@ -83,15 +85,19 @@ class SearchProgress:
     def trial_ended(self, number: int, kind: str, state: str, detail: str, seconds: float) -> None:
         """A trial ended; `detail` is its score, or why it failed."""
         self._done += 1
-        self.say(f"trial {number:>3}  {kind:<4}  {state:<8}  {detail}  {seconds:.0f} s  {self._sum()}")
+        self._seconds += seconds
+        self.say(
+            f"trial {number:>3}  {kind:<4}  {state:<8}  {detail}  {seconds:.0f} s  {self._sum()}"
+        )
         self._refresh()
 
     def _sum(self) -> str:
         best = f"best {self._best[0]:.4f} (trial {self._best[1]})" if self._best else "no score yet"
         left = ""
         if 0 < self._done < self._total:
-            pace = (time.monotonic() - self._started) / self._done
-            left = f", about {clock(pace * (self._total - self._done))} left"
+            each = self._seconds / self._done
+            rounds = math.ceil((self._total - self._done) / self._workers)
+            left = f", about {clock(each * rounds)} left"
         return f"[{self._done}/{self._total}, {best}{left}]"
 
     def _refresh(self) -> None:

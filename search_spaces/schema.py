@@ -34,9 +34,7 @@ class Range(Document, Generic[N]):
     @model_validator(mode="after")
     def _ordered(self) -> "Range[N]":
         if self.low > self.high:
-            raise ValueError(
-                f"reversed range: low {self.low} is above high {self.high}; swap them"
-            )
+            raise ValueError(f"reversed range: low {self.low} is above high {self.high}; swap them")
         if self.log and self.low <= 0:
             raise ValueError(f"a log range starts above 0, not at {self.low}")
         return self

@@ -238,7 +238,9 @@ def _split(
         if given and not explicit:
             wanted = len(rows)
         elif isinstance(size, float):
-            wanted = round(size * (_usable(rows, labels, spec.balanced) if given else total))
+            usable = _usable(rows, labels, spec.balanced) if given else total
+            # Whole rounds over the labels, so that no label runs short by one.
+            wanted = int(size * usable) // len(labels) * len(labels)
         else:
             wanted = size
         balanced = spec.balanced and not (given and not explicit)

@@ -30,9 +30,9 @@ class _Readout(nn.Module):
     product with the whole vocabulary, which bfloat16 would also round to three digits, is spared.
     """
 
-    def __init__(self, full: nn.Module) -> None:
+    def __init__(self, full: Any) -> None:
         super().__init__()
-        self.full = full
+        self.full: Any = full
         self._weight: Tensor | None = None
         self._bias: Tensor | None = None
 

@@ -55,14 +55,14 @@ class Prompt:
         return model.embed(self.token_ids)
 
     def to_bytes(self) -> bytes:
-        """The prompt as one safetensors document: vectors as a tensor, the rest as metadata."""
-        fields = {
-            "text": self.text,
-            "token_ids": json.dumps(self.token_ids),
-            "position": self.position,
-        }
+        """The prompt as one safetensors document: vectors as a tensor, the rest as metadata.
+
+        Equal prompts give equal bytes: safetensors writes metadata in no fixed order, so there is
+        one entry of it only.
+        """
+        fields = {"text": self.text, "token_ids": self.token_ids, "position": self.position}
         tensors = {} if self.vectors is None else {"vectors": self.vectors.contiguous()}
-        return bytes(save(tensors, metadata=fields))
+        return bytes(save(tensors, metadata={"prompt": json.dumps(fields)}))
 
     @classmethod
     def from_bytes(cls, content: bytes) -> "Prompt":
@@ -73,11 +73,12 @@ class Prompt:
         """
         try:
             size = int.from_bytes(content[:8], "little")
-            fields = json.loads(content[8 : 8 + size])["__metadata__"]
+            metadata = json.loads(content[8 : 8 + size])["__metadata__"]
+            fields = json.loads(metadata["prompt"])
             vectors = load(content).get("vectors")
             return cls(
                 text=fields["text"],
-                token_ids=tuple(json.loads(fields["token_ids"])),
+                token_ids=tuple(fields["token_ids"]),
                 vectors=vectors,
                 position=fields["position"],
             )

@@ -7,7 +7,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import field_validator
-from sklearn.metrics import accuracy_score, f1_score
 
 from search_spaces.documents import Document
 from search_spaces.errors import ConfigError
@@ -106,6 +105,9 @@ def build_task(spec: TaskSpec, tokenizer: Any) -> Task:
 
 def score(metric: Metric, expected: Sequence[int], predicted: Sequence[int]) -> float:
     """How well predicted label indices [B] match the expected ones [B]: 0 to 1, 1 is best."""
+    # Imported here: it takes a second, and whoever only reads a search need not wait for it.
+    from sklearn.metrics import accuracy_score, f1_score
+
     if metric == "accuracy":
         return float(accuracy_score(expected, predicted))
     return float(f1_score(expected, predicted, average="macro", zero_division=0))

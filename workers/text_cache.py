@@ -98,9 +98,7 @@ class TextCache:
         rows = [self._rows[text] for text in texts]
         lengths = torch.tensor([len(row) for row in rows], device=self._model.device)
         block = pad_sequence(rows, batch_first=True)
-        states = iter(
-            block.split([size.numel() for pair in self._widths for size in pair], dim=-1)
-        )
+        states = iter(block.split([size.numel() for pair in self._widths for size in pair], dim=-1))
         layers = [
             tuple(next(states).unflatten(-1, size).transpose(1, 2) for size in pair)
             for pair in self._widths

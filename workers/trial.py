@@ -22,7 +22,8 @@ from workers.model_files import ModelSpec
 from workers.prompt import Prompt
 from workers.scoring import Scorer
 from workers.task import TaskSpec, build_task
-from workers.tuners import Examples, Progress, tune as tune_prompt
+from workers.tuners import Examples, Progress
+from workers.tuners import tune as tune_prompt
 
 
 @dataclass(frozen=True)

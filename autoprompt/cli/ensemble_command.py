@@ -1,6 +1,7 @@
 import click
 
 from autoprompt.cli.options import db_option, json_option, print_json, search_argument
+from autoprompt.ensemble import Vote
 
 
 @click.command()
@@ -10,7 +11,7 @@ from autoprompt.cli.options import db_option, json_option, print_json, search_ar
 @db_option
 @json_option
 def command(
-    search: str, size: int | None, vote: str | None, db: str | None, as_json: bool
+    search: str, size: int | None, vote: Vote | None, db: str | None, as_json: bool
 ) -> None:
     """Show the ensemble, or try another size or vote on the validation split.
 

@@ -29,9 +29,7 @@ def command(
     import autoprompt
     from autoprompt.cli.tables import console, print_result
 
-    result = autoprompt.search(
-        config, trials=trials, workers=workers, seed=seed, name=name, db=db
-    )
+    result = autoprompt.search(config, trials=trials, workers=workers, seed=seed, name=name, db=db)
     if as_json:
         print_json(result.as_dict())
         return
@@ -39,7 +37,7 @@ def command(
     given = f" --db {db}" if db else ""
     console().print(
         f"Next:\n"
-        f"  autoprompt predict {result.name}{given} \"a text of yours\"\n"
+        f'  autoprompt predict {result.name}{given} "a text of yours"\n'
         f"  autoprompt trials {result.name}{given}\n"
         f"  autoprompt show {result.name}{given} --json",
         markup=False,

@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from workers.task import Metric
 
 
 @dataclass(frozen=True)
@@ -13,7 +16,7 @@ class SearchRecord:
     name: str
     state: str
     model: str
-    metric: str
+    metric: "Metric"
     seed: int
     config: dict[str, Any]
     versions: dict[str, Any]

@@ -198,8 +198,8 @@ class Store:
             trial = self._trial(session, search_id, number)
             session.add(Rung(trial_id=trial.id, reported_at=_now(), **rung))
             _add_work(trial, rung["seconds"], work)
-            known = (trial.score, -trial.loss) if trial.score is not None else None
-            if known is None or (rung["score"], -rung["loss"]) > known:
+            known = (trial.score or 0.0, -(trial.loss or 0.0))
+            if trial.score is None or (rung["score"], -rung["loss"]) > known:
                 trial.score, trial.loss = rung["score"], rung["loss"]
                 session.merge(Prompt(trial_id=trial.id, rung=rung["rung"], **prompt))
 
@@ -235,9 +235,7 @@ class Store:
             sa.select(Trial)
             .where(Trial.search_id == search_id)
             .order_by(Trial.number)
-            .options(
-                selectinload(Trial.rungs), joinedload(Trial.prompt).load_only(Prompt.text)
-            )
+            .options(selectinload(Trial.rungs), joinedload(Trial.prompt).load_only(Prompt.text))
         )
         with self._transaction() as session:
             return [_trial_record(trial) for trial in session.scalars(query)]
@@ -247,9 +245,8 @@ class Store:
         query = sa.select(Trial.state, sa.func.count()).where(Trial.search_id == search_id)
         with self._transaction() as session:
             rows = session.execute(query.group_by(Trial.state)).all()
-        return {state: 0 for state in ("running", "complete", "pruned", "failed")} | {
-            state: count for state, count in rows
-        }
+        none = dict.fromkeys(("running", "complete", "pruned", "failed"), 0)
+        return none | {state: count for state, count in rows}  # noqa: C416 - rows are no pairs
 
     def best_score(self, search_id: int) -> float | None:
         """The best validation score of a search's trials so far."""
@@ -306,7 +303,9 @@ class Store:
             with self._transaction() as session:
                 session.add(Evaluation(search_id=search_id, split=split, opened_at=_now()))
         except sa.exc.IntegrityError:
-            raise BadInputError(f"the {split} split of search {search_id} was opened before") from None
+            raise BadInputError(
+                f"the {split} split of search {search_id} was opened before"
+            ) from None
 
     def record_evaluation(self, search_id: int, split: str, result: dict[str, Any]) -> None:
         """The scores on an opened split."""

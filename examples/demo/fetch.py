@@ -35,8 +35,8 @@ def download(requirement: str, *options: str) -> bytes:
     """The one file that the package index has for a requirement."""
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(
-            [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", *options]
-            + ["--dest", folder, requirement],
+            [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+            + [*options, "--dest", folder, requirement],
             check=True,
         )
         (file,) = Path(folder).iterdir()

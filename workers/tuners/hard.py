@@ -18,7 +18,7 @@ from workers.text_cache import TokenIds
 from workers.tuners.examples import Examples
 from workers.tuners.inits import phrase_tokens
 from workers.tuners.progress import Progress, checked, judge, rungs_by_step
-from workers.tuners.vocabulary import reads_back, readable_tokens
+from workers.tuners.vocabulary import readable_tokens, reads_back
 
 #: How many tokens per position the gradient proposes; the swaps are drawn among them.
 _PROPOSED = 64

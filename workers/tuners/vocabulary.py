@@ -45,9 +45,7 @@ def reads_back(
     if position == "prefix":
         head = tokenize([task.head])[0] if task.head else []
         found = tokenize([text + task.head for text in written])
-        return [
-            ids == [*prompt, *head] for ids, prompt in zip(found, prompts, strict=True)
-        ]
+        return [ids == [*prompt, *head] for ids, prompt in zip(found, prompts, strict=True)]
     kept = [True] * len(prompts)
     for end in _TEXT_ENDS:
         before = tokenize([end])[0]

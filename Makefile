@@ -1,0 +1,50 @@
+# make demo   a first search, on a real model and real texts
+# make test   every test, with the real model in it
+# make lint   ruff, mypy, and which package may import which
+# make lock   pin the newest versions of everything into constraints.txt
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := examples/demo
+# Two cores, two workers, one thread each; Ray decides for its own processes.
+export TOKENIZERS_PARALLELISM := false
+export HF_HUB_DISABLE_TELEMETRY := 1
+
+.PHONY: demo test lint format lock clean install
+
+demo: $(VENV)/installed
+	$(BIN)/python $(DEMO)/fetch.py
+	$(BIN)/autoprompt search $(DEMO)/search.yaml
+
+test: $(VENV)/installed
+	$(BIN)/python $(DEMO)/fetch.py
+	$(BIN)/pytest
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+install: $(VENV)/installed
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+lock:
+	rm -rf $(VENV)-lock
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/pip install --quiet torch==2.13.0
+	$(VENV)-lock/bin/pip install --quiet '.[dev,postgresql]'
+	$(VENV)-lock/bin/pip freeze --exclude autoprompt | sed 's/+cpu$$//' > constraints.txt
+	rm -rf $(VENV)-lock
+
+clean:
+	rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache

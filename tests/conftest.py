@@ -1,0 +1,157 @@
+"""What tests share: a tiny model with random weights, the demo's real one, and one Ray."""
+
+import csv
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+# Before anything imports Ray or transformers.
+os.environ["RAY_AUTH_MODE"] = "disabled"
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+import pytest
+import ray
+import torch
+import yaml
+
+from search_spaces import Space
+from tests.tiny import TEXTS, save_tiny_model
+from workers.data import Split
+from workers.frozen_model import FrozenModel
+from workers.model_files import ModelSpec
+from workers.scoring import Scorer
+from workers.task import Task, TaskSpec, build_task
+
+DEMO = Path(__file__).parent.parent / "examples" / "demo"
+DEMO_MODEL = DEMO / "model" / "SmolLM2-135M-Instruct.Q4_1.gguf"
+DEMO_DATA = DEMO / "data" / "movies.csv"
+DEMO_TASK = TaskSpec(
+    template="Review: {text}\nSentiment:",
+    label_words={"negative": "negative", "positive": "positive"},
+)
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_model(tmp_path_factory.mktemp("tiny") / "model")
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_folder: Path) -> FrozenModel:
+    return FrozenModel.load(ModelSpec(path=str(tiny_folder), dtype="float32"))
+
+
+@pytest.fixture(scope="session")
+def tiny_task(tiny_model: FrozenModel) -> Task:
+    return build_task(DEMO_TASK, tiny_model.tokenizer)
+
+
+@pytest.fixture
+def tiny_scorer(tiny_model: FrozenModel, tiny_task: Task) -> Scorer:
+    return Scorer(tiny_model, tiny_task, longest_prompt=8)
+
+
+@pytest.fixture(scope="session")
+def real_spec() -> ModelSpec:
+    return ModelSpec(path=str(DEMO_MODEL))
+
+
+@pytest.fixture(scope="session")
+def real_model(real_spec: ModelSpec) -> FrozenModel:
+    return FrozenModel.load(real_spec.model_copy(update={"dtype": "float32"}))
+
+
+@pytest.fixture(scope="session")
+def movies() -> Split:
+    """400 of the demo's movie snippets, half of each label, shuffled."""
+    with DEMO_DATA.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    random.Random(7).shuffle(rows)
+    chosen = [
+        row
+        for label in DEMO_TASK.label_words
+        for row in [each for each in rows if each["label"] == label][:200]
+    ]
+    random.Random(8).shuffle(chosen)
+    labels = list(DEMO_TASK.label_words)
+    return Split(
+        tuple(row["text"] for row in chosen), tuple(labels.index(row["label"]) for row in chosen)
+    )
+
+
+@pytest.fixture(scope="session")
+def shared_ray() -> Iterator[None]:
+    """One Ray of two cores that searches join, instead of starting their own."""
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture
+def tiny_config(tiny_folder: Path, tmp_path: Path) -> dict[str, Any]:
+    """A search that runs in seconds, as the YAML would say it; the data lies in `tmp_path`."""
+    write_texts(tmp_path / "texts.csv")
+    return {
+        "name": "tiny",
+        "model": {"path": str(tiny_folder), "dtype": "float32"},
+        "data": {
+            "path": "texts.csv",
+            "sizes": {"train": 24, "validation": 16, "test": 20},
+        },
+        "task": DEMO_TASK.model_dump(),
+        "space": {
+            "soft": {
+                "length": {"low": 1, "high": 4},
+                "init": ["random", "vocabulary"],
+                "learning_rate": {"low": 0.01, "high": 0.1, "log": True},
+                "steps": 8,
+                "batch_size": 4,
+            },
+            "hard": {
+                "tokens": [2, 3],
+                "start": "in short",
+                "candidates": 4,
+                "rounds": 4,
+                "batch_size": 4,
+            },
+        },
+        "search": {"trials": 6, "workers": 1, "seed": 3},
+        "ensemble": {"size": 3},
+        "store": f"sqlite:///{tmp_path / 'store.db'}",
+    }
+
+
+@pytest.fixture
+def space() -> Space:
+    return Space.model_validate(
+        {
+            "soft": {
+                "length": {"low": 1, "high": 16, "log": True},
+                "init": ["random", "labels", "text"],
+                "init_text": ["the mood is", "all in all"],
+                "learning_rate": {"low": 0.001, "high": 0.3, "log": True},
+                "steps": [10, 20],
+            },
+            "hard": {"tokens": {"low": 2, "high": 6}, "start": ["a", "b"], "rounds": 4},
+        }
+    )
+
+
+def write_texts(path: Path, rows: list[dict[str, str]] | None = None) -> Path:
+    """A CSV of labelled texts: 120 made ones unless rows are given."""
+    rows = TEXTS if rows is None else rows
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def write_yaml(path: Path, content: Any) -> Path:
+    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    return path

@@ -1,0 +1,128 @@
+"""Loading: what is a model, what is not, and that nothing ever changes it."""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from search_spaces.errors import ModelError
+from tests.conftest import DEMO_MODEL
+from workers.attention import use_grouped_attention
+from workers.frozen_model import FrozenModel, choose_dtype, read_tokenizer
+from workers.model_files import ModelSpec, conversion_is_due, fingerprint, resolve
+
+
+def parameters_digest(model: FrozenModel) -> str:
+    digest = hashlib.sha256()
+    for name, parameter in sorted(model.model.named_parameters()):
+        digest.update(name.encode() + parameter.detach().float().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def test_no_parameter_learns(tiny_model: FrozenModel) -> None:
+    assert not any(parameter.requires_grad for parameter in tiny_model.model.parameters())
+    assert not tiny_model.model.training
+
+
+def test_grouped_attention_answers_as_the_models_own_does(tiny_folder: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    own = AutoModelForCausalLM.from_pretrained(tiny_folder, dtype=torch.float32).eval()
+    ours = AutoModelForCausalLM.from_pretrained(tiny_folder, dtype=torch.float32).eval()
+    assert use_grouped_attention(ours)
+    ids = torch.randint(1, 300, (3, 17), generator=torch.Generator().manual_seed(0))
+    mask = torch.ones_like(ids)
+    mask[0, 9:] = 0
+    expected = own(input_ids=ids, attention_mask=mask).logits
+    found = ours(input_ids=ids, attention_mask=mask).logits
+    torch.testing.assert_close(found[mask.bool()], expected[mask.bool()], atol=1e-4, rtol=1e-4)
+
+
+def test_a_model_whose_attention_does_more_keeps_its_own() -> None:
+    """Gemma 2 caps its attention scores, which the grouped product does not."""
+    from transformers import Gemma2Config, Gemma2ForCausalLM
+
+    config = Gemma2Config(
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+        attn_logit_softcapping=0.5,
+    )
+    torch.manual_seed(0)
+    model = Gemma2ForCausalLM(config).eval()
+    before = model.config._attn_implementation
+    assert not use_grouped_attention(model)
+    assert model.config._attn_implementation == before
+
+
+def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"not a model folder \(no config.json"):
+        read_tokenizer(ModelSpec(path=str(tmp_path)))
+
+
+def test_a_path_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no such file or folder"):
+        read_tokenizer(ModelSpec(path=str(tmp_path / "none")))
+
+
+def test_a_folder_without_weights(tiny_folder: Path, tmp_path: Path) -> None:
+    shutil.copy(tiny_folder / "config.json", tmp_path)
+    with pytest.raises(ModelError, match="no weights"):
+        read_tokenizer(ModelSpec(path=str(tmp_path)))
+
+
+def test_a_model_that_is_not_causal(tmp_path: Path) -> None:
+    from transformers import ViTConfig, ViTModel
+
+    config = ViTConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, image_size=16)
+    ViTModel(config).save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match=str(tmp_path)):
+        read_tokenizer(ModelSpec(path=str(tmp_path)))
+
+
+def test_a_gguf_that_is_none_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTOPROMPT_CACHE", str(tmp_path / "cache"))
+    fake = tmp_path / "fake.gguf"
+    fake.write_bytes(b"no model at all")
+    with pytest.raises(ModelError, match=r"fake\.gguf: not a GGUF file"):
+        resolve(ModelSpec(path=str(fake)))
+    left = [path for path in (tmp_path / "cache").rglob("*") if path.suffix != ".lock"]
+    assert [path.name for path in left] == ["models"]
+
+
+def test_the_demos_gguf_is_unpacked_once(real_model: FrozenModel) -> None:
+    spec = ModelSpec(path=str(DEMO_MODEL))
+    assert not conversion_is_due(spec)
+    folder = Path(resolve(spec))
+    assert (folder / "model.safetensors").is_file()
+    assert resolve(spec) == str(folder)
+
+
+def test_a_fingerprint_changes_with_a_single_weight(tiny_folder: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(tiny_folder, tmp_path / "copy"))
+    assert fingerprint(str(copy)) == fingerprint(str(tiny_folder))
+    weights = copy / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    assert fingerprint(str(copy)) != fingerprint(str(tiny_folder))
+
+
+def test_auto_dtype_is_what_the_processor_computes_in() -> None:
+    native = torch.cpu._is_avx512_bf16_supported()
+    expected = torch.bfloat16 if native else torch.float32
+    assert choose_dtype("auto", torch.device("cpu")) is expected
+    assert choose_dtype("float32", torch.device("cpu")) is torch.float32
+
+
+def test_an_unknown_dtype_is_refused() -> None:
+    with pytest.raises(ValueError, match="unknown dtype 'int3'"):
+        ModelSpec(path="x", dtype="int3")

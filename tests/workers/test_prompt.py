@@ -1,0 +1,51 @@
+"""The artefact: what is saved is what is read, and broken bytes are noticed."""
+
+import pytest
+import torch
+
+from search_spaces.errors import AutopromptError
+from workers.frozen_model import FrozenModel
+from workers.prompt import Prompt, hard_prompt, soft_prompt
+
+SOFT = Prompt("[soft]", vectors=torch.arange(12.0).reshape(3, 4), position="prefix")
+HARD = Prompt(" so, ça \u201cgood\u201d", token_ids=(3, 1, 4))
+
+
+@pytest.mark.parametrize("prompt", [SOFT, HARD, Prompt("")], ids=["soft", "hard", "none"])
+def test_bytes_there_and_back(prompt: Prompt) -> None:
+    again = Prompt.from_bytes(prompt.to_bytes())
+    assert (again.text, again.token_ids, again.position) == (
+        prompt.text,
+        prompt.token_ids,
+        prompt.position,
+    )
+    assert again.kind == prompt.kind
+    assert len(again) == len(prompt)
+    assert again.digest == prompt.digest
+    if prompt.vectors is not None:
+        assert again.vectors is not None
+        assert torch.equal(again.vectors, prompt.vectors)
+
+
+@pytest.mark.parametrize("cut", [0, 4, 20, -3])
+def test_bytes_cut_short_are_noticed(cut: int) -> None:
+    with pytest.raises(AutopromptError, match="cannot be read"):
+        Prompt.from_bytes(SOFT.to_bytes()[:cut])
+
+
+def test_prompts_that_differ_in_what_they_do_differ_in_digest() -> None:
+    assert SOFT.vectors is not None
+    others = [
+        Prompt("[soft]", vectors=SOFT.vectors + 1, position="prefix"),
+        Prompt("[soft]", vectors=SOFT.vectors, position="suffix"),
+        HARD,
+    ]
+    assert len({prompt.digest for prompt in [SOFT, *others]}) == 4
+    assert Prompt("another name", vectors=SOFT.vectors, position="prefix").digest == SOFT.digest
+
+
+def test_a_soft_prompt_is_named_by_its_nearest_tokens(tiny_model: FrozenModel) -> None:
+    ids = tiny_model.tokenizer(" film plot", add_special_tokens=False).input_ids
+    prompt = soft_prompt(tiny_model.embed(ids) * 1.5, "suffix", tiny_model)
+    assert prompt.text == f"[{len(ids)} virtual tokens near: film plot]"
+    assert hard_prompt(tuple(ids), "suffix", tiny_model).text == " film plot"

@@ -1,0 +1,202 @@
+"""Cached and uncached scoring give the same numbers, whatever stands beside a text in a batch."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from tests.conftest import DEMO_TASK
+from tests.tiny import TEXTS, save_tiny_model
+from workers.data import Split
+from workers.frozen_model import FrozenModel
+from workers.model_files import ModelSpec
+from workers.prompt import Prompt
+from workers.scoring import Scorer
+from workers.task import Task, TaskSpec, build_task
+
+#: Log-probabilities of labels in float32; the two paths differ by the order of additions only.
+FLOAT32_TOLERANCE = 1e-4
+
+#: bfloat16 keeps 8 bits: logits of label words near 20 are rounded to steps of 0.125.
+BFLOAT16_TOLERANCE = 0.35
+
+PROMPTS = [
+    Prompt("", (5, 6, 7)),
+    Prompt("", (9,)),
+    Prompt("soft", vectors=torch.linspace(-1, 1, 4 * 32).reshape(4, 32)),
+    Prompt(""),
+]
+
+
+def plain(scorer: Scorer) -> Scorer:
+    """The same scorer, made to run the whole input every time."""
+    other = Scorer(scorer.model, scorer.task, longest_prompt=8)
+    other._reuses_text = False
+    return other
+
+
+def test_packed_cached_scores_equal_plain_ones(tiny_scorer: Scorer) -> None:
+    texts = tiny_scorer.tokenize([row["text"] for row in TEXTS[:40]])
+    cached = tiny_scorer.log_probs(PROMPTS, texts)
+    assert tiny_scorer.cache.encoded == len(set(texts)), "the cached path was not taken"
+    uncached = plain(tiny_scorer)
+    expected = uncached.log_probs(PROMPTS, texts)
+    assert uncached.cache.encoded == 0
+    assert (expected.exp().sum(-1) - 1).abs().max() < 1e-5
+    assert expected.std() > 0.01, "random prompts that change nothing would prove nothing"
+    torch.testing.assert_close(cached, expected, atol=FLOAT32_TOLERANCE, rtol=0)
+
+
+def test_gradients_of_the_cached_path_equal_the_plain_ones(tiny_scorer: Scorer) -> None:
+    texts = tiny_scorer.tokenize([row["text"] for row in TEXTS[:9]])
+
+    def gradient(scorer: Scorer) -> Tensor:
+        vectors = torch.linspace(-0.5, 0.5, 3 * 32).reshape(3, 32).requires_grad_()
+        scorer.label_logits([vectors], "suffix", texts)[0, :, 0].sum().backward()
+        assert vectors.grad is not None
+        return vectors.grad
+
+    expected = gradient(plain(tiny_scorer))
+    assert expected.abs().max() > 1e-3
+    torch.testing.assert_close(gradient(tiny_scorer), expected, atol=1e-4, rtol=1e-3)
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    rows=st.lists(st.integers(0, len(TEXTS) - 1), min_size=1, max_size=12),
+    extra=st.lists(st.text("abc .", min_size=1, max_size=60), max_size=4),
+    position=st.sampled_from(["suffix", "prefix"]),
+)
+def test_a_texts_score_does_not_depend_on_its_neighbours(
+    tiny_scorer: Scorer, rows: list[int], extra: list[str], position: str
+) -> None:
+    texts = tiny_scorer.tokenize([TEXTS[row]["text"] for row in rows] + extra)
+    prompts = [Prompt("", (5, 6), position=position), Prompt("", (8,), position=position)]
+    together = tiny_scorer.log_probs(prompts, texts)
+    alone = torch.cat([tiny_scorer.log_probs([prompts[0]], [text]) for text in texts], dim=1)
+    torch.testing.assert_close(together[0], alone[0], atol=FLOAT32_TOLERANCE, rtol=0)
+
+
+def test_a_prefix_prompt_stands_before_everything(tiny_scorer: Scorer) -> None:
+    """Held against the model called directly on the whole input as tokens."""
+    model = tiny_scorer.model
+    text = tiny_scorer.tokenize(["the film is a joy"])[0]
+    for position, ids in (
+        ("prefix", (5, 6, *text, *tiny_scorer.task.tail_ids)),
+        ("suffix", (*text, 5, 6, *tiny_scorer.task.tail_ids)),
+    ):
+        found = tiny_scorer.log_probs([Prompt("", (5, 6), position=position)], [text])[0, 0]
+        logits = model.model(input_ids=torch.tensor([ids])).logits[0, -1]
+        torch.testing.assert_close(found, torch.log_softmax(logits, -1), atol=1e-4, rtol=0)
+
+
+def test_an_empty_tail_and_no_prompt_still_score(tiny_model: FrozenModel) -> None:
+    spec = TaskSpec(template="Review: {text}", label_words=DEMO_TASK.label_words)
+    scorer = Scorer(tiny_model, build_task(spec, tiny_model.tokenizer), longest_prompt=2)
+    texts = scorer.tokenize(["the film is a joy.", "dull."])
+    scores = scorer.log_probs([Prompt(""), Prompt("", (5,))], texts)
+    assert torch.isfinite(scores).all()
+
+
+def test_a_text_is_cut_so_that_the_longest_prompt_still_fits(tiny_scorer: Scorer) -> None:
+    texts = tiny_scorer.tokenize(["the film is a joy", "very " * 100])
+    assert tiny_scorer.truncated == 1
+    longest = Prompt("", tuple(range(5, 13)))
+    assert len(texts[1]) + len(longest) + len(tiny_scorer.task.tail_ids) == 64
+    assert torch.isfinite(tiny_scorer.log_probs([longest], texts)).all()
+
+
+def test_texts_scored_once_leave_nothing_in_the_cache(tiny_scorer: Scorer) -> None:
+    texts = [row["text"] for row in TEXTS]
+    scores = tiny_scorer.score_texts(PROMPTS, texts)
+    assert scores.shape == (len(PROMPTS), len(texts), 2)
+    assert tiny_scorer.cache.bytes == 0
+    expected = tiny_scorer.log_probs(PROMPTS, tiny_scorer.tokenize(texts))
+    torch.testing.assert_close(scores, expected, atol=FLOAT32_TOLERANCE, rtol=0)
+
+
+def test_a_sliding_window_model_takes_the_plain_path(tmp_path: Path) -> None:
+    from transformers import AutoTokenizer, MistralConfig, MistralForCausalLM
+
+    folder = save_tiny_model(tmp_path / "model")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    config = MistralConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        sliding_window=4,
+        max_position_embeddings=64,
+    )
+    model = FrozenModel(MistralForCausalLM(config), tokenizer)
+    scorer = Scorer(model, build_task(DEMO_TASK, tokenizer), longest_prompt=4)
+    texts = scorer.tokenize(["the film is a joy", "dull"])
+    assert not scorer.reuses_text(texts)
+    scorer.log_probs([Prompt("", (5,))], texts)
+    assert scorer.cache.encoded == 0
+
+
+def test_a_cache_that_gives_other_numbers_is_not_used(
+    tiny_model: FrozenModel, tiny_task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The check is made by measuring, so it also catches a model no rule knows of."""
+    scorer = Scorer(tiny_model, tiny_task, longest_prompt=4)
+    honest = Scorer._cached
+    monkeypatch.setattr(
+        Scorer, "_cached", lambda self, prompts, texts: honest(self, prompts, texts) + 1.0
+    )
+    texts = scorer.tokenize(["the film is a joy", "dull"])
+    assert not scorer.reuses_text(texts)
+
+
+# On the real model
+
+
+def real_scorer(model: FrozenModel) -> Scorer:
+    return Scorer(model, build_task(DEMO_TASK, model.tokenizer), longest_prompt=8)
+
+
+def real_prompts(model: FrozenModel) -> list[Prompt]:
+    generator = torch.Generator().manual_seed(0)
+    vectors = model.embed([300, 400, 500]).float() + 0.1 * torch.randn(
+        3, model.hidden_size, generator=generator
+    )
+    words = model.tokenizer(" In short, it was", add_special_tokens=False).input_ids
+    return [Prompt("", tuple(words)), Prompt("soft", vectors=vectors), Prompt("")]
+
+
+def test_real_model_cached_equals_plain_in_float32(real_model: FrozenModel, movies: Split) -> None:
+    scorer = real_scorer(real_model)
+    texts = scorer.tokenize(movies.texts[:24])
+    cached = scorer.log_probs(real_prompts(real_model), texts)
+    assert scorer.cache.encoded == len(set(texts))
+    expected = plain(scorer).log_probs(real_prompts(real_model), texts)
+    torch.testing.assert_close(cached, expected, atol=FLOAT32_TOLERANCE, rtol=0)
+
+
+def test_real_model_cached_agrees_with_plain_in_bfloat16(
+    real_spec: ModelSpec, movies: Split
+) -> None:
+    model = FrozenModel.load(real_spec.model_copy(update={"dtype": "bfloat16"}))
+    scorer = real_scorer(model)
+    texts = scorer.tokenize(movies.texts[:64])
+    cached = scorer.log_probs(real_prompts(model), texts)
+    expected = plain(scorer).log_probs(real_prompts(model), texts)
+    assert (cached - expected).abs().max() < BFLOAT16_TOLERANCE
+    assert (cached.argmax(-1) == expected.argmax(-1)).float().mean() > 0.97
+
+
+def test_real_model_knows_the_task_a_little_without_any_prompt(
+    real_model: FrozenModel, movies: Split
+) -> None:
+    scorer = real_scorer(real_model)
+    scores = scorer.log_probs([Prompt("")], scorer.tokenize(movies.texts[:200]))[0]
+    right = scores.argmax(-1) == torch.tensor(movies.labels[:200])
+    assert right.float().mean() > 0.7

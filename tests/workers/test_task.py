@@ -1,0 +1,49 @@
+"""The task: label words in context, and what makes them useless."""
+
+import pytest
+
+from search_spaces.errors import ConfigError
+from workers.frozen_model import FrozenModel
+from workers.task import TaskSpec, build_task, score
+
+
+def test_label_words_are_tokenized_where_they_will_stand(tiny_model: FrozenModel) -> None:
+    spec = TaskSpec(template="{text} Mood:", label_words={"n": "negative", "p": " positive"})
+    task = build_task(spec, tiny_model.tokenizer)
+    decoded = [tiny_model.tokenizer.decode([token]) for token in task.label_token_ids]
+    assert decoded == [" negative", " positive"]
+    assert task.labels == ("n", "p")
+    assert tiny_model.tokenizer.decode(task.tail_ids) == " Mood:"
+
+
+def test_no_space_is_added_after_one(tiny_model: FrozenModel) -> None:
+    spec = TaskSpec(template="{text}\n", label_words={"n": "negative", "p": "positive"})
+    task = build_task(spec, tiny_model.tokenizer)
+    assert not tiny_model.tokenizer.decode([task.label_token_ids[0]]).startswith(" ")
+
+
+def test_words_that_begin_alike_are_refused(tiny_model: FrozenModel) -> None:
+    spec = TaskSpec(label_words={"p": "positive", "q": "positive indeed"})
+    with pytest.raises(ConfigError, match=r"'positive' \(p\) and 'positive indeed' \(q\) begin"):
+        build_task(spec, tiny_model.tokenizer)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"template": "no slot", "label_words": {"a": "x", "b": "y"}}, "exactly once"),
+        ({"template": "{text}{text}", "label_words": {"a": "x", "b": "y"}}, "exactly once"),
+        ({"label_words": {"a": "x"}}, "at least two labels"),
+        ({"label_words": {"a": "x", "b": " "}}, "label 'b' has an empty word"),
+        ({"label_words": ["a", "b"]}, "a mapping"),
+    ],
+)
+def test_what_is_wrong_is_named(content: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        TaskSpec.model_validate(content)
+
+
+def test_scores() -> None:
+    assert score("accuracy", [0, 1, 1, 0], [0, 1, 0, 0]) == 0.75
+    # Always the larger class: right nine times of ten, and yet blind to one label.
+    assert score("macro_f1", [0] * 9 + [1], [0] * 10) == pytest.approx(0.4737, abs=1e-4)

@@ -1,0 +1,154 @@
+"""The tuners: they learn, they stop where they should, and the same seed gives the same prompt."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from search_spaces import HardPlan, SoftPlan
+from tests.tiny import TEXTS
+from tests.workers.test_frozen_model import parameters_digest
+from workers.frozen_model import FrozenModel
+from workers.prompt import Prompt
+from workers.scoring import Scorer
+from workers.task import Task
+from workers.tuners import Examples, Progress, TrialDivergedError, tune
+from workers.tuners.inits import initial_vectors
+from workers.tuners.progress import rungs_by_step
+from workers.tuners.vocabulary import readable_tokens, reads_back
+
+SOFT = SoftPlan(
+    seed=1,
+    length=4,
+    init="vocabulary",
+    learning_rate=0.05,
+    steps=40,
+    batch_size=16,
+    position="suffix",
+)
+HARD = HardPlan(
+    seed=1,
+    tokens=3,
+    start="in short",
+    candidates=12,
+    rounds=10,
+    batch_size=32,
+    position="suffix",
+)
+RUNGS = (0.25, 0.5, 1.0)
+
+
+@pytest.fixture
+def examples(tiny_scorer: Scorer) -> Examples:
+    texts = tiny_scorer.tokenize([row["text"] for row in TEXTS])
+    labels = torch.tensor([int(row["label"] == "positive") for row in TEXTS])
+    return Examples(texts[::2], labels[::2], texts[1::2], labels[1::2])
+
+
+def loss_without_prompt(scorer: Scorer, examples: Examples) -> float:
+    scores = scorer.log_probs([Prompt("")], examples.validation)[0]
+    return float(torch.nn.functional.nll_loss(scores, examples.validation_labels))
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [SOFT, SOFT.model_copy(update={"position": "prefix"}), HARD],
+    ids=["soft suffix", "soft prefix", "hard"],
+)
+def test_a_tuner_learns_and_reports_each_rung(
+    plan: SoftPlan | HardPlan, tiny_scorer: Scorer, examples: Examples
+) -> None:
+    # Judged on the texts it learns from: with random weights there is nothing to generalise to.
+    examples = replace(examples, validation=examples.train, validation_labels=examples.train_labels)
+    before = parameters_digest(tiny_scorer.model)
+    reports = list(tune(plan, tiny_scorer, examples, RUNGS))
+    assert [report.rung for report in reports] == [1, 2, 3]
+    assert reports[-1].step == plan.budget
+    assert reports[-1].loss < loss_without_prompt(tiny_scorer, examples)
+    assert reports[-1].log_probs.shape == (len(examples.validation), 2)
+    assert len(reports[-1].prompt) == (plan.length if plan.kind == "soft" else plan.tokens)
+    assert parameters_digest(tiny_scorer.model) == before, "the frozen model changed"
+
+
+@pytest.mark.parametrize("plan", [SOFT, HARD], ids=["soft", "hard"])
+def test_the_same_seed_gives_the_same_bytes(
+    plan: SoftPlan | HardPlan, tiny_scorer: Scorer, examples: Examples
+) -> None:
+    def last(chosen: SoftPlan | HardPlan) -> Progress:
+        return list(tune(chosen, tiny_scorer, examples, RUNGS))[-1]
+
+    first, again = last(plan), last(plan)
+    assert first.prompt.to_bytes() == again.prompt.to_bytes()
+    assert torch.equal(first.log_probs, again.log_probs)
+    other = last(plan.model_copy(update={"seed": 2}))
+    assert other.prompt.digest != first.prompt.digest
+
+
+def test_a_diverging_trial_says_when_and_what_may_help(
+    tiny_scorer: Scorer, examples: Examples
+) -> None:
+    plan = SOFT.model_copy(update={"learning_rate": float("inf")})
+    with pytest.raises(TrialDivergedError, match=r"loss became nan at step \d+; .*learning_rate"):
+        list(tune(plan, tiny_scorer, examples, RUNGS))
+
+
+def test_hard_prompts_read_back_as_the_tokens_that_were_scored(
+    tiny_scorer: Scorer, examples: Examples
+) -> None:
+    for report in tune(HARD, tiny_scorer, examples, RUNGS):
+        prompt = report.prompt
+        written = "good" + prompt.text + tiny_scorer.task.tail
+        ids = tiny_scorer.model.tokenizer(written, add_special_tokens=False).input_ids
+        expected = (*prompt.token_ids, *tiny_scorer.task.tail_ids)
+        assert tuple(ids[-len(expected) :]) == expected
+
+
+def test_tokens_that_merge_with_their_neighbours_are_refused(
+    tiny_model: FrozenModel, tiny_task: Task
+) -> None:
+    tokenizer = tiny_model.tokenizer
+    whole = tokenizer(" film", add_special_tokens=False).input_ids
+    pieces = [tokenizer.convert_tokens_to_ids(piece) for piece in ("Ġ", "f", "i", "l", "m")]
+    assert whole != pieces
+    kept = reads_back([tuple(whole), tuple(pieces)], "suffix", tiny_task, tiny_model)
+    assert kept == [True, False]
+
+
+def test_special_and_broken_tokens_are_not_readable(tiny_model: FrozenModel) -> None:
+    readable = readable_tokens(tiny_model)
+    tokenizer = tiny_model.tokenizer
+    assert readable.shape == (len(tiny_model.embeddings),)
+    assert not readable[tokenizer.eos_token_id]
+    assert not readable[tokenizer.convert_tokens_to_ids("Ġ")]
+    assert readable[tokenizer(" film", add_special_tokens=False).input_ids[0]]
+
+
+@pytest.mark.parametrize("init", ["random", "vocabulary", "labels", "text"])
+def test_inits(init: str, tiny_model: FrozenModel, tiny_task: Task) -> None:
+    plan = SOFT.model_copy(update={"init": init, "init_text": "in short", "length": 5})
+    generator = torch.Generator().manual_seed(0)
+    vectors = initial_vectors(plan, tiny_model, tiny_task, generator)
+    assert vectors.shape == (5, tiny_model.hidden_size)
+    assert vectors.dtype == torch.float32
+    if init == "labels":
+        negative, positive = tiny_model.embed(tiny_task.label_token_ids)
+        torch.testing.assert_close(
+            vectors, torch.stack([negative, positive, negative, positive, negative])
+        )
+    if init == "text":
+        ids = tiny_model.tokenizer(" in short", add_special_tokens=False).input_ids
+        repeated = [ids[place % len(ids)] for place in range(5)]
+        torch.testing.assert_close(vectors, tiny_model.embed(repeated))
+
+
+def test_a_small_budget_keeps_the_later_of_two_rungs_on_one_step() -> None:
+    assert rungs_by_step(40, RUNGS) == {10: 1, 20: 2, 40: 3}
+    assert rungs_by_step(1, RUNGS) == {1: 3}
+    assert rungs_by_step(3, RUNGS) == {1: 1, 2: 2, 3: 3}
+
+
+def test_an_epoch_shows_every_text_once(examples: Examples) -> None:
+    generator = torch.Generator().manual_seed(0)
+    few = replace(examples, train=examples.train[:10])
+    batches = few.train_batches(5, generator)
+    assert sorted(next(batches) + next(batches)) == list(range(10))
