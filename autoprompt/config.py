@@ -39,6 +39,8 @@ class SearchSpec(Document):
     #: For each worker: cores, and GPUs or a part of one (auto shares out those that are there).
     cpus_per_worker: int = Field(default=1, ge=1)
     gpus_per_worker: float | Literal["auto"] = "auto"
+    #: Memory for what the model has made of the texts; what does not fit is computed again.
+    cache_gib_per_worker: float = Field(default=4.0, gt=0)
     #: Address of a running Ray cluster; without one, Ray is started here for the search.
     ray_address: str | None = None
 

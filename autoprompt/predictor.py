@@ -8,10 +8,8 @@ import numpy as np
 from autoprompt.config import SearchConfig
 from autoprompt.ensemble import Vote, cast_votes
 from autoprompt.store import PromptRecord, SearchRecord
-from workers.frozen_model import FrozenModel
 from workers.prompt import Prompt
-from workers.scoring import Scorer
-from workers.task import build_task
+from workers.scoring import Scorer, load_scorer
 
 
 @dataclass(frozen=True)
@@ -48,10 +46,8 @@ class Predictor:
             ModelError: the model is no longer where it was.
         """
         config = SearchConfig.model_validate(search.config)
-        model = FrozenModel.load(config.model)
-        task = build_task(config.task, model.tokenizer)
         return cls(
-            Scorer(model, task, config.space.longest_prompt()),
+            load_scorer(config.model, config.task, config.space.longest_prompt()),
             [Prompt.from_bytes(member.content) for member in members],
             [member.score for member in members],
             vote,

@@ -74,6 +74,8 @@ def prepare(config: SearchConfig, progress: SearchProgress) -> Prepared:
             train=splits.train,
             validation=splits.validation,
             longest_prompt=longest_prompt,
+            cache_limit=int(config.search.cache_gib_per_worker * (1 << 30)),
+            lays_after="suffix" in config.space.positions,
             fractions=config.search.fractions,
         ),
         versions={

@@ -8,7 +8,7 @@ A dimension is written as one value (fixed), a list (categorical), or `{low, hig
       steps: 60
 """
 
-from collections.abc import Callable
+import math
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
@@ -72,6 +72,8 @@ def values_of(dimension: Any) -> tuple[Any, ...]:
 def _above(least: float, *, inclusive: bool) -> AfterValidator:
     def check(dimension: Any) -> Any:
         for value in values_of(dimension):
+            if not math.isfinite(value):
+                raise ValueError(f"must be a finite number, not {value}")
             if value < least or (value == least and not inclusive):
                 raise ValueError(
                     f"must be {'at least' if inclusive else 'above'} {least:g}, not {value}"
@@ -141,10 +143,11 @@ class Space(Document):
         lengths += [values_of(self.hard.tokens)] if self.hard else []
         return max(value for values in lengths for value in values)
 
-    def uses(self, predicate: Callable[[str], bool]) -> bool:
-        """Whether any position named in this space satisfies `predicate`."""
+    @property
+    def positions(self) -> set[Position]:
+        """Every place a prompt of this space may stand in."""
         parts = [part for part in (self.soft, self.hard) if part is not None]
-        return any(predicate(position) for part in parts for position in values_of(part.position))
+        return {position for part in parts for position in values_of(part.position)}
 
 
 def preset_names() -> list[str]:

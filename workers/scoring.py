@@ -16,8 +16,9 @@ from torch.nn.utils.rnn import pad_sequence
 from search_spaces.schema import Position
 from workers.batches import batches
 from workers.frozen_model import FrozenModel
+from workers.model_files import ModelSpec
 from workers.prompt import Prompt
-from workers.task import Task
+from workers.task import Task, TaskSpec, build_task
 from workers.text_cache import TextCache, TokenIds
 
 log = logging.getLogger(__name__)
@@ -45,10 +46,18 @@ class Scorer:
         truncated: how many texts were cut to fit the model's context so far.
     """
 
-    def __init__(self, model: FrozenModel, task: Task, longest_prompt: int) -> None:
+    def __init__(
+        self, model: FrozenModel, task: Task, longest_prompt: int, cache_limit: int = 4 << 30
+    ) -> None:
+        """A scorer with an empty cache.
+
+        Args:
+            longest_prompt: tokens to leave room for beside every text.
+            cache_limit: bytes of text cache to keep.
+        """
         self.model = model
         self.task = task
-        self.cache = TextCache(model)
+        self.cache = TextCache(model, cache_limit)
         self.truncated = 0
         self._longest_text = longest_text(model.context_length, task, longest_prompt)
         self._reuses_text: bool | None = None if model.may_reuse_text else False
@@ -210,6 +219,18 @@ class Scorer:
             keep=lengths[:, None] - 1,
         )
         return logits[:, 0]
+
+
+def load_scorer(
+    model: ModelSpec, task: TaskSpec, longest_prompt: int, cache_limit: int = 4 << 30
+) -> Scorer:
+    """Load the model, and seat the task on it.
+
+    Raises:
+        ModelError: it cannot be found or is not a causal language model.
+    """
+    frozen = FrozenModel.load(model)
+    return Scorer(frozen, build_task(task, frozen.tokenizer), longest_prompt, cache_limit)
 
 
 def longest_text(context: int | None, task: Task, longest_prompt: int) -> int:

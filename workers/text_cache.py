@@ -4,7 +4,7 @@ A prompt laid after a text cannot change the text's keys and values, so every st
 reuses them and pays for its own few tokens only.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -41,30 +41,56 @@ class TextCache:
 
     Attributes:
         encoded: how many texts were run through the model so far.
+        bytes: the size of all that is kept.
     """
 
-    def __init__(self, model: FrozenModel) -> None:
+    def __init__(self, model: FrozenModel, limit: int = 4 << 30) -> None:
+        """An empty cache.
+
+        Args:
+            limit: bytes to keep; beyond, the texts that were not asked for longest go first.
+        """
         self._model = model
+        self._limit = limit
+        # In the order of their last use.
         self._rows: dict[TokenIds, Tensor] = {}
+        self.bytes = 0
         self._widths: list[tuple[torch.Size, torch.Size]] = []
         self.encoded = 0
 
     def __contains__(self, text: TokenIds) -> bool:
         return text in self._rows
 
-    @property
-    def bytes(self) -> int:
-        """The size of all that is kept."""
-        return sum(row.nbytes for row in self._rows.values())
-
-    @torch.no_grad()
     def fill(self, texts: Sequence[TokenIds]) -> None:
-        """Encode those of the texts that are not here yet."""
+        """Encode those of the texts that are not here yet; all of them are here afterwards."""
+        for batch in self._missing(texts):
+            self._encode(batch)
+        for text in dict.fromkeys(texts):
+            self._rows[text] = self._rows.pop(text)
+        wanted = set(texts)
+        for text in list(self._rows):
+            if self.bytes <= self._limit or text in wanted:
+                break
+            self.forget([text])
+
+    def prefill(self, texts: Sequence[TokenIds]) -> None:
+        """Encode as many of the texts as the limit allows, ahead of their use.
+
+        In batches of like length, which random batches are not, so it costs less than `fill` would
+        in the course of a trial.
+        """
+        for batch in self._missing(texts):
+            if self.bytes >= self._limit:
+                return
+            self._encode(batch)
+
+    def _missing(self, texts: Sequence[TokenIds]) -> Iterator[list[TokenIds]]:
         missing = sorted({text for text in texts if text not in self._rows})
         lengths = [len(text) for text in missing]
         for batch in batches(lengths, lengths, _TOKENS_PER_BATCH):
-            self._encode([missing[index] for index in batch])
+            yield [missing[index] for index in batch]
 
+    @torch.no_grad()
     def _encode(self, texts: list[TokenIds]) -> None:
         device = self._model.device
         ids = pad_sequence([torch.tensor(text) for text in texts], batch_first=True).to(device)
@@ -86,12 +112,14 @@ class TextCache:
         flat = torch.cat([state.transpose(1, 2).flatten(2) for state in states], dim=-1)
         for text, row in zip(texts, flat, strict=True):
             self._rows[text] = row[: len(text)].clone()
+            self.bytes += self._rows[text].nbytes
         self.encoded += len(texts)
 
     def forget(self, texts: Sequence[TokenIds]) -> None:
         """Let go of texts that will not be asked for again."""
         for text in texts:
-            self._rows.pop(text, None)
+            row = self._rows.pop(text, None)
+            self.bytes -= 0 if row is None else row.nbytes
 
     def batch(self, texts: Sequence[TokenIds]) -> CachedTexts:
         """The B texts, all of them filled before, padded to one another."""

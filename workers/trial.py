@@ -17,11 +17,10 @@ from safetensors.torch import save
 
 from search_spaces import plan_from_dict
 from workers.data import Split
-from workers.frozen_model import FrozenModel
 from workers.model_files import ModelSpec
 from workers.prompt import Prompt
-from workers.scoring import Scorer
-from workers.task import TaskSpec, build_task
+from workers.scoring import Scorer, load_scorer
+from workers.task import TaskSpec
 from workers.tuners import Examples, Progress
 from workers.tuners import tune as tune_prompt
 
@@ -32,6 +31,8 @@ class Job:
 
     Attributes:
         longest_prompt: the most tokens a prompt may take; texts are cut to leave room for it.
+        cache_limit: bytes of text cache that each worker keeps.
+        lays_after: whether any prompt of the space is laid after the text.
         fractions: the rungs, each as a part of a plan's budget, rising to 1.
     """
 
@@ -40,6 +41,8 @@ class Job:
     train: Split
     validation: Split
     longest_prompt: int
+    cache_limit: int
+    lays_after: bool
     fractions: tuple[float, ...]
 
 
@@ -59,14 +62,18 @@ class Workbench:
         """The scorer and the tokenized examples, made on first use."""
         if self._scorer is None or self._examples is None:
             _use_assigned_threads()
-            self._scorer = _load_scorer(job.model, job.task, job.longest_prompt)
+            scorer = load_scorer(job.model, job.task, job.longest_prompt, job.cache_limit)
             self.loads += 1
-            self._examples = Examples(
-                self._scorer.tokenize(job.train.texts),
+            examples = Examples(
+                scorer.tokenize(job.train.texts),
                 torch.tensor(job.train.labels),
-                self._scorer.tokenize(job.validation.texts),
+                scorer.tokenize(job.validation.texts),
                 torch.tensor(job.validation.labels),
             )
+            if job.lays_after and scorer.reuses_text(examples.validation):
+                scorer.cache.prefill(examples.validation)
+                scorer.cache.prefill(examples.train)
+            self._scorer, self._examples = scorer, examples
         return self._scorer, self._examples
 
     @property
@@ -133,11 +140,6 @@ def _report(progress: Progress, last: int) -> dict[str, Any]:
     }
 
 
-def _load_scorer(model: ModelSpec, task: TaskSpec, longest_prompt: int) -> Scorer:
-    frozen = FrozenModel.load(model)
-    return Scorer(frozen, build_task(task, frozen.tokenizer), longest_prompt)
-
-
 def _use_assigned_threads() -> None:
     """As many threads as Ray gave this worker cores, or two workers fight over each core."""
     cores = ray.get_runtime_context().get_assigned_resources().get("CPU", 1)
@@ -157,6 +159,6 @@ def score_texts(
         A safetensors document of `log_probs`, [N, B, L].
     """
     _use_assigned_threads()
-    scorer = _load_scorer(model, task, longest_prompt)
+    scorer = load_scorer(model, task, longest_prompt)
     log_probs = scorer.score_texts([Prompt.from_bytes(content) for content in prompts], texts)
     return bytes(save({"log_probs": log_probs}))

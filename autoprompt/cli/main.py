@@ -10,12 +10,12 @@ from search_spaces.errors import AutopromptError
 
 #: Command -> its one-line help. The commands themselves are imported when used.
 COMMANDS = {
-    "search": "Run a search from a YAML file.",
-    "list": "List every search in the store.",
+    "search": "Run a search from a YAML file, then print what `show` prints.",
+    "list": "List every search in the store, newest first.",
     "show": "Show a search: leaderboard, winning prompts, test scores.",
-    "trials": "List a search's trials.",
-    "ensemble": "Show the ensemble, or try another size or vote on validation.",
-    "predict": "Label texts with a search's ensemble.",
+    "trials": "List a search's trials in the order they began, failed ones with their error.",
+    "ensemble": "Show the ensemble, or try another size or vote on the validation split.",
+    "predict": "Label texts with a search's ensemble, in the order given.",
     "spaces": "List the preset search spaces, or print one to copy.",
 }
 

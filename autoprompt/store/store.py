@@ -55,13 +55,13 @@ class Store:
             engine = _engine(parsed)
             with engine.begin() as connection:
                 _upgrade(connection, shown)
+        except sa.exc.NoSuchModuleError:
+            raise StoreError(f"database {shown}: unknown kind; use sqlite or postgresql") from None
         except sa.exc.ArgumentError:
             raise StoreError(
                 f"database {shown.split('@')[-1]!r}: not a database URL; "
                 f"write one like {DEFAULT_URL}"
             ) from None
-        except sa.exc.NoSuchModuleError:
-            raise StoreError(f"database {shown}: unknown kind; use sqlite or postgresql") from None
         except ImportError as error:
             raise StoreError(f"database {shown}: its driver is not installed ({error})") from None
         except sa.exc.SQLAlchemyError as error:

@@ -31,6 +31,7 @@ HARD = {"tokens": 4, "start": "x", "rounds": 4}
         ({"mixd": {}}, ["unknown key 'mixd'", "soft, hard"]),
         ({"soft": SOFT | {"length": 0}}, ["soft.length", "at least 1"]),
         ({"soft": SOFT | {"learning_rate": [0.1, 0.0]}}, ["soft.learning_rate", "above 0"]),
+        ({"soft": SOFT | {"learning_rate": float("inf")}}, ["soft.learning_rate", "finite"]),
         ({"soft": SOFT | {"init": "magic"}}, ["soft.init", "'random'", "'magic'"]),
         ({"soft": SOFT | {"init": ["text"]}}, ["soft", "init_text"]),
         ({"soft": SOFT | {"steps": []}}, ["soft.steps", "empty list"]),

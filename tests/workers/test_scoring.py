@@ -120,6 +120,25 @@ def test_texts_scored_once_leave_nothing_in_the_cache(tiny_scorer: Scorer) -> No
     torch.testing.assert_close(scores, expected, atol=FLOAT32_TOLERANCE, rtol=0)
 
 
+def test_the_cache_stays_within_its_limit_and_still_scores_right(
+    tiny_scorer: Scorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.text_cache._TOKENS_PER_BATCH", 32)
+    texts = tiny_scorer.tokenize([row["text"] for row in TEXTS])
+    expected = tiny_scorer.log_probs(PROMPTS, texts)
+    each = tiny_scorer.cache.bytes // len(texts)
+    small = Scorer(tiny_scorer.model, tiny_scorer.task, longest_prompt=8, cache_limit=20 * each)
+    small.cache.prefill(texts)
+    assert 0 < small.cache.encoded < len(texts)
+    for start in range(0, len(texts), 10):
+        part = slice(start, start + 10)
+        found = small.log_probs(PROMPTS, texts[part])
+        torch.testing.assert_close(found, expected[:, part], atol=FLOAT32_TOLERANCE, rtol=0)
+        assert small.cache.bytes <= 22 * each
+    assert texts[-1] in small.cache
+    assert texts[0] not in small.cache
+
+
 def test_a_sliding_window_model_takes_the_plain_path(tmp_path: Path) -> None:
     from transformers import AutoTokenizer, MistralConfig, MistralForCausalLM
 

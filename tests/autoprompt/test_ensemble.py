@@ -1,0 +1,112 @@
+"""Votes, ties, distinct members, and intervals that mean what they say."""
+
+import numpy as np
+import pytest
+from safetensors.numpy import save
+
+from autoprompt.ensemble import best_distinct, cast_votes, choose
+from autoprompt.intervals import estimate, estimate_mean
+from autoprompt.store import PromptRecord
+
+
+def record(number: int, score: float, digest: str, probabilities: list[float]) -> PromptRecord:
+    """A member that gives label 1 these probabilities."""
+    ones = np.array(probabilities, dtype=np.float32)
+    log_probs = np.log(np.stack([1 - ones, ones], axis=-1))
+    return PromptRecord(
+        number=number,
+        kind="soft",
+        score=score,
+        loss=0.5,
+        digest=digest,
+        text="",
+        content=b"",
+        log_probs=save({"log_probs": log_probs}),
+    )
+
+
+def log_probs(*members: list[float]) -> np.ndarray:
+    ones = np.array(members)
+    return np.log(np.stack([1 - ones, ones], axis=-1))
+
+
+def test_the_majority_wins_however_sure_the_others_are() -> None:
+    ballot = cast_votes(log_probs([0.51], [0.51], [0.01]))
+    assert ballot.labels.tolist() == [1]
+    assert ballot.shares[0].tolist() == pytest.approx([1 / 3, 2 / 3])
+
+
+def test_a_tie_goes_to_the_summed_log_probability() -> None:
+    ballot = cast_votes(log_probs([0.9, 0.9], [0.4, 0.01]))
+    assert ballot.labels.tolist() == [1, 0]
+    assert ballot.shares.tolist() == [[0.5, 0.5], [0.5, 0.5]]
+
+
+def test_a_label_without_votes_never_wins_a_tie() -> None:
+    votes = np.log(np.array([[[0.5, 0.1, 0.4]], [[0.1, 0.5, 0.4]]]))
+    assert cast_votes(votes).labels.tolist() == [0]
+
+
+def test_a_weighted_vote_counts_heads_by_score() -> None:
+    members = log_probs([0.9], [0.2], [0.2])
+    assert cast_votes(members, "majority").labels.tolist() == [0]
+    assert cast_votes(members, "weighted", [0.9, 0.4, 0.4]).labels.tolist() == [1]
+    assert cast_votes(members, "weighted", [0.0, 0.0, 0.0]).labels.tolist() == [0]
+    with pytest.raises(ValueError, match="needs the members' scores"):
+        cast_votes(members, "weighted")
+
+
+def test_members_are_the_best_that_differ() -> None:
+    candidates = [
+        record(4, 0.9, "a", [0.9]),
+        record(2, 0.9, "a", [0.9]),
+        record(1, 0.8, "b", [0.9]),
+        record(0, 0.7, "c", [0.1]),
+    ]
+    assert [member.number for member in best_distinct(candidates, 2)] == [4, 1]
+    assert [member.number for member in best_distinct(candidates, 9)] == [4, 1, 0]
+
+
+def test_the_vote_can_beat_every_member() -> None:
+    """Three members, each wrong once and each elsewhere."""
+    members = [
+        record(0, 2 / 3, "a", [0.9, 0.9, 0.1]),
+        record(1, 2 / 3, "b", [0.9, 0.1, 0.9]),
+        record(2, 2 / 3, "c", [0.1, 0.9, 0.9]),
+    ]
+    chosen = choose(members, [1, 1, 1], "accuracy", 3, "majority")
+    assert chosen.validation == 1.0
+
+
+def test_wilson_for_accuracy() -> None:
+    expected = np.zeros(100, dtype=np.intp)
+    predicted = np.array([0] * 85 + [1] * 15)
+    found = estimate("accuracy", expected, predicted)
+    # Agresti and Coull 1998, equation 2, by hand.
+    assert (found.score, found.method) == (0.85, "wilson")
+    assert found.low == pytest.approx(0.7672, abs=1e-4)
+    assert found.high == pytest.approx(0.9069, abs=1e-4)
+    perfect = estimate("accuracy", expected[:10], np.zeros(10, dtype=np.intp))
+    assert perfect.low < 0.75
+    assert perfect.high == pytest.approx(1.0)
+
+
+def test_the_mean_of_members_is_resampled_over_texts() -> None:
+    rng = np.random.default_rng(0)
+    expected = rng.integers(0, 2, 400)
+    members = [np.where(rng.random(400) < 0.8, expected, 1 - expected) for _ in range(4)]
+    found = estimate_mean("accuracy", expected, members)
+    assert found.method == "bootstrap"
+    assert found.low < found.score < found.high
+    # Four members that err independently: a standard error of sqrt(0.8 * 0.2 / 1600) or so.
+    assert 0.02 < found.high - found.low < 0.06
+    assert estimate_mean("accuracy", expected, members) == found
+
+
+def test_other_metrics_are_resampled() -> None:
+    expected = np.array([0, 1] * 50)
+    predicted = np.array([0, 1] * 40 + [1, 0] * 10)
+    found = estimate("macro_f1", expected, predicted)
+    assert found.method == "bootstrap"
+    assert found.score == pytest.approx(0.8)
+    assert found.low < 0.8 < found.high

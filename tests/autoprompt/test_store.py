@@ -1,0 +1,201 @@
+"""The store: what is written is there once, what is wrong is refused, nothing is half-written."""
+
+import sqlite3
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from autoprompt.store import Store
+from autoprompt.store.tables import Base
+from search_spaces.errors import BadInputError, SearchNotFoundError, StoreError
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store.open(f"sqlite:///{tmp_path / 'store.db'}")
+
+
+def search_fields(name: str = "one", **changes: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "model": "m",
+        "metric": "accuracy",
+        "seed": 0,
+        "config": {"space": {}},
+        "versions": {"torch": "2"},
+        "data": {"train": 4},
+        "validation_labels": [0, 1],
+        "ensemble": None,
+    } | changes
+
+
+def start(store: Store, search_id: int, number: int) -> None:
+    store.start_trial(
+        search_id, number, kind="soft", plan={"kind": "soft"}, params={"a": 1}, distributions={}
+    )
+
+
+def report(
+    store: Store, search_id: int, number: int, rung: int, score: float, digest: str = "d"
+) -> None:
+    store.record_rung(
+        search_id,
+        number,
+        {"rung": rung, "step": rung, "score": score, "loss": 1 - score, "train_loss": 0.5}
+        | {"seconds": 2.0},
+        {"digest": digest, "text": f"at {rung}", "content": b"p", "log_probs": b"l"},
+        {"worker": "host:1", "models_loaded": 1, "texts_encoded": 5},
+    )
+
+
+def test_the_migrations_make_exactly_the_mapped_tables(store: Store) -> None:
+    with store._engine.connect() as connection:
+        context = MigrationContext.configure(connection)
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_sqlite_is_set_to_wal_with_foreign_keys(store: Store) -> None:
+    with store._engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+
+
+def test_a_trial_keeps_every_rung_and_the_prompt_of_the_best(store: Store) -> None:
+    search = store.create_search(**search_fields())
+    start(store, search.id, 0)
+    for rung, score in ((1, 0.6), (2, 0.8), (3, 0.7)):
+        report(store, search.id, 0, rung, score)
+    store.finish_trial(search.id, 0, "complete")
+    (trial,) = store.trials(search.id)
+    assert [(rung.rung, rung.score) for rung in trial.rungs] == [(1, 0.6), (2, 0.8), (3, 0.7)]
+    assert (trial.score, trial.prompt, trial.state) == (0.8, "at 2", "complete")
+    assert (trial.seconds, trial.models_loaded, trial.texts_encoded) == (6.0, 3, 15)
+    assert store.best_score(search.id) == 0.8
+    assert store.counts(search.id) == {"running": 0, "complete": 1, "pruned": 0, "failed": 0}
+
+
+def test_the_same_rung_is_not_counted_twice(store: Store) -> None:
+    search = store.create_search(**search_fields())
+    start(store, search.id, 0)
+    report(store, search.id, 0, 1, 0.6)
+    with pytest.raises(sa.exc.IntegrityError):
+        report(store, search.id, 0, 1, 0.9)
+    (trial,) = store.trials(search.id)
+    assert (trial.score, trial.seconds, len(trial.rungs)) == (0.6, 2.0, 1)
+    with pytest.raises(sa.exc.IntegrityError):
+        start(store, search.id, 0)
+
+
+def test_prompts_come_best_first_and_failed_trials_bring_none(store: Store) -> None:
+    search = store.create_search(**search_fields())
+    for number, score in enumerate((0.6, 0.9, 0.9, 0.7)):
+        start(store, search.id, number)
+        report(store, search.id, number, 1, score, digest=f"d{number}")
+        store.finish_trial(search.id, number, "complete")
+    store.fail_trial(search.id, 1, "boom", "trace")
+    assert [prompt.number for prompt in store.prompts(search.id)] == [2, 3, 0]
+    assert [prompt.number for prompt in store.prompts(search.id, limit=1)] == [2]
+    assert [prompt.number for prompt in store.prompts(search.id, [0, 3])] == [3, 0]
+
+
+def test_finishing_a_search_leaves_no_trial_running(store: Store) -> None:
+    search = store.create_search(**search_fields())
+    start(store, search.id, 0)
+    store.finish_search(search.id, "stopped", "Ctrl-C")
+    assert store.counts(search.id)["running"] == 0
+    assert store.trials(search.id)[0].error == "the search stopped first"
+    assert store.find("latest").error == "Ctrl-C"
+
+
+def test_a_held_out_split_opens_once(store: Store) -> None:
+    search = store.create_search(**search_fields())
+    assert store.evaluation(search.id, "test") is None
+    store.open_split(search.id, "test")
+    with pytest.raises(BadInputError, match="opened before"):
+        store.open_split(search.id, "test")
+    store.record_evaluation(search.id, "test", {"texts": 3})
+    assert store.evaluation(search.id, "test") == {"texts": 3}
+
+
+def test_a_search_is_found_by_id_name_and_latest(store: Store) -> None:
+    first = store.create_search(**search_fields("one"))
+    second = store.create_search(**search_fields("two"))
+    assert store.find("one") == store.find(str(first.id)) == first
+    assert store.find("latest") == second
+    assert [search.name for search in store.searches()] == ["two", "one"]
+    assert store.free_name("one") == "one-2"
+    assert store.free_name("three") == "three"
+    with pytest.raises(SearchNotFoundError, match="no search 'nine'"):
+        store.find("nine")
+    with pytest.raises(BadInputError, match="'one' exists"):
+        store.create_search(**search_fields("one"))
+
+
+def test_several_searches_write_at_once(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    Store.open(url).close()
+    errors: list[BaseException] = []
+
+    def write(name: str) -> None:
+        try:
+            store = Store.open(url)
+            search = store.create_search(**search_fields(name))
+            for number in range(10):
+                start(store, search.id, number)
+                report(store, search.id, number, 1, 0.5)
+                store.finish_trial(search.id, number, "complete")
+        except BaseException as error:  # a thread's error would be lost
+            errors.append(error)
+
+    threads = [threading.Thread(target=write, args=(f"s{index}",)) for index in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    store = Store.open(url)
+    assert [store.counts(search.id)["complete"] for search in store.searches()] == [10] * 4
+
+
+def test_a_database_that_cannot_be_opened(tmp_path: Path) -> None:
+    (tmp_path / "text.db").write_text(
+        "not a database at all, but long enough to be read as one" * 20
+    )
+    for url, words in (
+        (f"sqlite:///{tmp_path / 'text.db'}", "not a database"),
+        (f"sqlite:///{tmp_path / 'none' / 'a.db'}", "no folder"),
+        (f"sqlite:///{tmp_path}", "unable to open"),
+        ("nonsense", "not a database URL"),
+        ("oracle2://host/db", "unknown kind"),
+    ):
+        with pytest.raises(StoreError, match=words):
+            Store.open(url)
+
+
+def test_a_password_is_never_shown() -> None:
+    with pytest.raises(StoreError) as caught:
+        Store.open("nosuchdb://user:hunter2@host/db")
+    assert "hunter2" not in str(caught.value)
+    with pytest.raises(StoreError) as caught:
+        Store.open("postgresql+psycopg://user:hunter2@127.0.0.1:1/db")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_newer_schema_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    Store.open(f"sqlite:///{path}").close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(StoreError, match="newer version of autoprompt"):
+        Store.open(f"sqlite:///{path}")
+
+
+def test_reading_does_not_make_a_database(tmp_path: Path) -> None:
+    with pytest.raises(SearchNotFoundError, match="no such file"):
+        Store.open(f"sqlite:///{tmp_path / 'none.db'}", create=False)
+    assert not (tmp_path / "none.db").exists()
