@@ -1,0 +1,113 @@
+"""The demo as a newcomer runs it: a real model, real texts, Ray started by the command itself."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import autoprompt
+from tests.conftest import DEMO, write_yaml
+
+ROOT = DEMO.parent.parent
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, subprocess.CompletedProcess[str]]:
+    """The demo's search with fewer trials and test texts, in a process of its own."""
+    folder = tmp_path_factory.mktemp("demo")
+    config: dict[str, Any] = yaml.safe_load((DEMO / "search.yaml").read_text(encoding="utf-8"))
+    config["model"] = str(DEMO / config["model"])
+    config["data"] |= {
+        "path": str(DEMO / config["data"]["path"]),
+        "sizes": {"train": 256, "validation": 128, "test": 300},
+    }
+    path = write_yaml(folder / "search.yaml", config)
+    url = f"sqlite:///{folder / 'demo.db'}"
+    found = subprocess.run(
+        [
+            Path(sys.executable).with_name("autoprompt"),
+            "search",
+            path,
+            "--trials",
+            "6",
+            "--db",
+            url,
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"RAY_AUTH_MODE": "token"},
+        cwd=folder,
+    )
+    return url, found
+
+
+def test_it_ends_with_all_it_promises(
+    demo: tuple[str, subprocess.CompletedProcess[str]],
+) -> None:
+    _, found = demo
+    assert found.returncode == 0, found.stderr
+    for words in ("Leaderboard", "The prompts that vote", "Test: accuracy on 300", "Next:"):
+        assert words in found.stdout
+    assert re.search(r"Ray dashboard: http://127\.0\.0\.1:\d+", found.stderr)
+    assert len(re.findall(r"^trial +\d+ ", found.stderr, flags=re.MULTILINE)) == 6
+    assert "Warning" not in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_both_kinds_ran_and_soft_prompts_learned(
+    demo: tuple[str, subprocess.CompletedProcess[str]],
+) -> None:
+    result = autoprompt.load("movies", db=demo[0])
+    assert {trial.kind for trial in result.trials} == {"soft", "hard"}
+    assert result.best.score is not None
+    assert result.best.score > 0.75
+    assert result.test is not None
+    assert result.test["ensemble"]["score"] > 0.75
+    loads = sum(trial.models_loaded for trial in result.trials)
+    assert loads == len({trial.worker for trial in result.trials})
+    encoded = sum(trial.texts_encoded for trial in result.trials)
+    assert encoded == loads * (256 + 128)
+
+
+def test_predict_answers(demo: tuple[str, subprocess.CompletedProcess[str]]) -> None:
+    found = subprocess.run(
+        [Path(sys.executable).with_name("autoprompt"), "predict", "latest", "--json"]
+        + ["--db", demo[0], "dull and far too long", "a joy from start to finish"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    labels = [row["label"] for row in json.loads(found.stdout)]
+    assert labels == ["negative", "positive"]
+
+
+def test_the_readmes_commands_exist() -> None:
+    """Every `autoprompt ...` and `make ...` line of the README names a real command."""
+    from autoprompt.cli.main import COMMANDS
+
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    used = re.findall(r"^(?:\$ )?autoprompt (\w+)", text, flags=re.MULTILINE)
+    made = re.findall(r"^(?:\$ )?make (\w+)", text, flags=re.MULTILINE)
+    assert used
+    assert made
+    assert set(used) <= set(COMMANDS)
+    assert set(made) <= set(targets)
+    for link in re.findall(r"\]\(([^)#]+)\)", text):
+        assert link.startswith("https://") or (ROOT / link).exists(), link
+
+
+def test_the_unseen_texts_stay_unseen() -> None:
+    assert not list((DEMO / "data").glob("*nyt*"))
+    assert {path.name for path in (DEMO / "data").glob("*.csv")} == {
+        "movies.csv",
+        "amazon.csv",
+        "tweets.csv",
+    }
