@@ -1,6 +1,7 @@
 """What a search says while it runs, on stderr: a bar on a terminal, a line a trial in a log."""
 
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ class SearchProgress:
     """Trials done, best so far, time left."""
 
     def __init__(self, console: Console | None = None, quiet: bool = False) -> None:
-        self.console = console or Console(stderr=True, quiet=quiet, highlight=False)
+        self.console = console or Console(file=sys.stderr, quiet=quiet, highlight=False)
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._total = 0

@@ -4,7 +4,9 @@ A GGUF file is unpacked to safetensors in the cache folder (`AUTOPROMPT_CACHE`, 
 platform's user cache), because unpacking takes many times longer than loading the result.
 """
 
+import contextlib
 import hashlib
+import io
 import os
 import shutil
 import tempfile
@@ -130,17 +132,17 @@ def _converted(file: Path) -> Path:
             return folder
         # Imported here: everything else in this file is needed before torch is.
         from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-        from transformers.utils import logging
 
-        logging.disable_progress_bar()
         unfinished = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
         try:
             source, name = str(file.parent), file.name
-            model = AutoModelForCausalLM.from_pretrained(
-                source, gguf_file=name, quantization_config=GgufConfig(dequantize=True)
-            )
-            model.save_pretrained(unfinished)
-            AutoTokenizer.from_pretrained(source, gguf_file=name).save_pretrained(unfinished)
+            # Its bars cannot be turned off, and would be lines upon lines in a log.
+            with contextlib.redirect_stderr(io.StringIO()):
+                model = AutoModelForCausalLM.from_pretrained(
+                    source, gguf_file=name, quantization_config=GgufConfig(dequantize=True)
+                )
+                model.save_pretrained(unfinished)
+                AutoTokenizer.from_pretrained(source, gguf_file=name).save_pretrained(unfinished)
         except Exception as error:
             shutil.rmtree(unfinished, ignore_errors=True)
             reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
