@@ -36,11 +36,15 @@ class SearchSpec(Document):
     #: budget, at 1/reduction_factor^2, ... (ASHA). 1 lets every trial run to its end.
     rungs: int = Field(default=3, ge=1)
     reduction_factor: int = Field(default=2, ge=2)
+    #: A trial also ends by itself after so many rungs without a better score; null for never.
+    patience: int | None = Field(default=None, ge=1)
     #: For each worker: cores, and GPUs or a part of one (auto shares out those that are there).
     cpus_per_worker: int = Field(default=1, ge=1)
     gpus_per_worker: float | Literal["auto"] = "auto"
-    #: Memory for what the model has made of the texts; what does not fit is computed again.
+    #: Memory for what the model has made of the texts; what does not fit is read or made again.
     cache_gib_per_worker: float = Field(default=4.0, gt=0)
+    #: Files for the same, shared by the workers of a machine and by later searches; 0 for none.
+    cache_gib_on_disk: float = Field(default=16.0, ge=0)
     #: Address of a running Ray cluster; without one, Ray is started here for the search.
     ray_address: str | None = None
 

@@ -81,7 +81,7 @@ def _run_trials(
     tuner = Tuner(
         trainable,
         tune_config=TuneConfig(
-            search_alg=OptunaSearcher(config.space, spec.seed, spec.rungs),
+            search_alg=OptunaSearcher(config.space, spec.seed),
             scheduler=AshaByKind(config.space.kinds, spec.rungs, spec.reduction_factor),
             num_samples=spec.trials,
             max_concurrent_trials=spec.workers,
@@ -92,7 +92,7 @@ def _run_trials(
             name=search.name,
             storage_path=scratch,
             verbose=0,
-            callbacks=[Recorder(store, search.id, spec.rungs, progress)],
+            callbacks=[Recorder(store, search.id, progress)],
             failure_config=FailureConfig(max_failures=0),
         ),
     )

@@ -38,7 +38,6 @@ class AshaByKind(FIFOScheduler):
             )
             for kind in kinds
         }
-        self._last = rungs
 
     def _ladder(self, trial: Trial) -> ASHAScheduler:
         return self._ladders[trial.config["plan"]["kind"]]
@@ -56,7 +55,7 @@ class AshaByKind(FIFOScheduler):
     def on_trial_result(
         self, tune_controller: "TuneController", trial: Trial, result: dict[str, Any]
     ) -> str:
-        if "error" in result or result["rung"] >= self._last:
+        if "error" in result or result["ended"]:
             return str(TrialScheduler.CONTINUE)
         timed = self._timed(result)
         return str(self._ladder(trial).on_trial_result(tune_controller, trial, timed))

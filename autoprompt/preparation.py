@@ -1,5 +1,6 @@
 """Everything a search needs, read and checked before anything starts or is written."""
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from workers.frozen_model import context_length, read_tokenizer
 from workers.model_files import conversion_is_due, fingerprint, resolve
 from workers.scoring import longest_text
 from workers.task import Task, build_task
+from workers.text_cache import CacheSpec
 from workers.trial import Job
 
 
@@ -74,9 +76,14 @@ def prepare(config: SearchConfig, progress: SearchProgress) -> Prepared:
             train=splits.train,
             validation=splits.validation,
             longest_prompt=longest_prompt,
-            cache_limit=int(config.search.cache_gib_per_worker * (1 << 30)),
+            cache=CacheSpec(
+                bytes_at_hand=int(config.search.cache_gib_per_worker * (1 << 30)),
+                bytes_on_disk=int(config.search.cache_gib_on_disk * (1 << 30)),
+                folder=os.environ.get("AUTOPROMPT_CACHE"),
+            ),
             lays_after="suffix" in config.space.positions,
             fractions=config.search.fractions,
+            patience=config.search.patience,
         ),
         versions={
             **code_versions(),

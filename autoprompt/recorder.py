@@ -17,12 +17,9 @@ class Recorder(Callback):
     predictions are taken out of the result once stored, so that Tune neither keeps nor copies them.
     """
 
-    def __init__(
-        self, store: Store, search_id: int, last_rung: int, progress: SearchProgress
-    ) -> None:
+    def __init__(self, store: Store, search_id: int, progress: SearchProgress) -> None:
         self._store = store
         self._search_id = search_id
-        self._last_rung = last_rung
         self._progress = progress
         self._seconds: dict[int, float] = {}
         self._best: dict[int, float] = {}
@@ -92,7 +89,7 @@ class Recorder(Callback):
         number, last = trial.config["number"], trial.last_result
         if "error" in last or "rung" not in last:
             return
-        state = "complete" if last["rung"] == self._last_rung else "pruned"
+        state = "complete" if last["ended"] else "pruned"
         self._store.finish_trial(self._search_id, number, state)
         self._ended(trial, state, f"{self._best[number]:.4f}")
 

@@ -20,17 +20,12 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 class OptunaSearcher(Searcher):
-    """Draws plans from a space; learns from what their trials report.
+    """Draws plans from a space; learns from what their trials report."""
 
-    Args:
-        last_rung: the rung at which a trial is complete; one that ends earlier was pruned.
-    """
-
-    def __init__(self, space: Space, seed: int, last_rung: int) -> None:
+    def __init__(self, space: Space, seed: int) -> None:
         super().__init__(metric="score", mode="max")
         self._space = space
         self._seed = seed
-        self._last_rung = last_rung
         with warnings.catch_warnings():
             # `group` is how TPE learns conditional parameters; Optuna calls it experimental.
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -75,10 +70,10 @@ class OptunaSearcher(Searcher):
         scores = self._scores.pop(trial_id, {})
         if error or not scores or result is None or "error" in result:
             self._study.tell(trial, state=TrialState.FAIL)
-        elif max(scores) < self._last_rung:
-            self._study.tell(trial, state=TrialState.PRUNED)
-        else:
+        elif result["ended"]:
             self._study.tell(trial, scores[max(scores)])
+        else:
+            self._study.tell(trial, state=TrialState.PRUNED)
 
     def _report(self, trial_id: str, result: dict[str, Any]) -> None:
         scores = self._scores.setdefault(trial_id, {})

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter
 
 from search_spaces.documents import Document
-from search_spaces.schema import Init, Position
+from search_spaces.schema import Calibration, Init, Optimizer, Position, Schedule
 
 
 class SoftPlan(Document):
@@ -16,10 +16,16 @@ class SoftPlan(Document):
     length: int
     init: Init
     init_text: str | None = None
+    optimizer: Optimizer = "adamw"
     learning_rate: float
+    schedule: Schedule = "linear"
+    warmup: float = 0.1
+    weight_decay: float = 0.0
+    gradient_clip: float = 0.0
     steps: int
     batch_size: int
     position: Position
+    calibration: Calibration = "none"
 
     @property
     def budget(self) -> int:
@@ -38,6 +44,7 @@ class HardPlan(Document):
     rounds: int
     batch_size: int
     position: Position
+    calibration: Calibration = "none"
 
     @property
     def budget(self) -> int:

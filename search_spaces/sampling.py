@@ -28,30 +28,18 @@ def _suggest(trial: Trial, name: str, dimension: Any) -> Any:
     return dimension
 
 
-def _sample_soft(space: SoftSpace, trial: Trial, seed: int) -> SoftPlan:
-    init = _suggest(trial, "soft.init", space.init)
-    return SoftPlan(
-        seed=seed,
-        length=_suggest(trial, "soft.length", space.length),
-        init=init,
-        init_text=_suggest(trial, "soft.init_text", space.init_text) if init == "text" else None,
-        learning_rate=_suggest(trial, "soft.learning_rate", space.learning_rate),
-        steps=_suggest(trial, "soft.steps", space.steps),
-        batch_size=_suggest(trial, "soft.batch_size", space.batch_size),
-        position=_suggest(trial, "soft.position", space.position),
-    )
+def _suggest_all(trial: Trial, kind: str, part: SoftSpace | HardSpace) -> dict[str, Any]:
+    """A value for every dimension of one kind, named `kind.dimension`.
 
-
-def _sample_hard(space: HardSpace, trial: Trial, seed: int) -> HardPlan:
-    return HardPlan(
-        seed=seed,
-        tokens=_suggest(trial, "hard.tokens", space.tokens),
-        start=_suggest(trial, "hard.start", space.start),
-        candidates=_suggest(trial, "hard.candidates", space.candidates),
-        rounds=_suggest(trial, "hard.rounds", space.rounds),
-        batch_size=_suggest(trial, "hard.batch_size", space.batch_size),
-        position=_suggest(trial, "hard.position", space.position),
-    )
+    In the order in which the space declares them, so a dimension can depend on an earlier one.
+    """
+    values: dict[str, Any] = {}
+    for name in type(part).model_fields:
+        # The phrases are a dimension only of the init that starts from them.
+        if name == "init_text" and values["init"] != "text":
+            continue
+        values[name] = _suggest(trial, f"{kind}.{name}", getattr(part, name))
+    return values
 
 
 def sample(space: Space, trial: Trial, seed: int) -> SoftPlan | HardPlan:
@@ -67,6 +55,6 @@ def sample(space: Space, trial: Trial, seed: int) -> SoftPlan | HardPlan:
         kind = trial.suggest_categorical("kind", space.kinds)
     if kind == "soft":
         assert space.soft is not None
-        return _sample_soft(space.soft, trial, trial_seed)
+        return SoftPlan(seed=trial_seed, **_suggest_all(trial, kind, space.soft))
     assert space.hard is not None
-    return _sample_hard(space.hard, trial, trial_seed)
+    return HardPlan(seed=trial_seed, **_suggest_all(trial, kind, space.hard))

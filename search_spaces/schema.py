@@ -20,6 +20,9 @@ from search_spaces.errors import ConfigError
 
 Position = Literal["suffix", "prefix"]
 Init = Literal["random", "vocabulary", "labels", "text"]
+Optimizer = Literal["adamw", "adafactor"]
+Schedule = Literal["linear", "cosine", "constant"]
+Calibration = Literal["none", "content_free", "batch"]
 V = TypeVar("V")
 N = TypeVar("N", int, float)
 
@@ -85,6 +88,7 @@ def _above(least: float, *, inclusive: bool) -> AfterValidator:
 
 Count = Annotated[Numeric[int], _above(1, inclusive=True)]
 Rate = Annotated[Numeric[float], _above(0, inclusive=False)]
+Amount = Annotated[Numeric[float], _above(0, inclusive=True)]
 
 
 class SoftSpace(Document):
@@ -94,10 +98,19 @@ class SoftSpace(Document):
     init: Categorical[Init] = "vocabulary"
     #: The phrases that `init: text` starts from.
     init_text: Categorical[str] | None = None
+    optimizer: Categorical[Optimizer] = "adamw"
     learning_rate: Rate
+    #: How the learning rate goes on after its warm-up, which takes a part of the steps.
+    schedule: Categorical[Schedule] = "linear"
+    warmup: Amount = 0.1
+    weight_decay: Amount = 0.0
+    #: The largest norm of a gradient; 0 clips none.
+    gradient_clip: Amount = 0.0
     steps: Count
     batch_size: Count = 16
     position: Categorical[Position] = "suffix"
+    #: What is taken off each label's score: what the prompt says of any text.
+    calibration: Categorical[Calibration] = "none"
 
     @model_validator(mode="after")
     def _text_given(self) -> "SoftSpace":
@@ -117,6 +130,7 @@ class HardSpace(Document):
     rounds: Count
     batch_size: Count = 16
     position: Categorical[Position] = "suffix"
+    calibration: Categorical[Calibration] = "none"
 
 
 class Space(Document):

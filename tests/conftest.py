@@ -120,7 +120,7 @@ def tiny_config(tiny_folder: Path, tmp_path: Path) -> dict[str, Any]:
                 "batch_size": 4,
             },
         },
-        "search": {"trials": 6, "workers": 1, "seed": 3},
+        "search": {"trials": 6, "workers": 1, "seed": 3, "cache_gib_on_disk": 0},
         "ensemble": {"size": 3},
         "store": f"sqlite:///{tmp_path / 'store.db'}",
     }

@@ -27,6 +27,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, subprocess.Comp
         "path": str(DEMO / config["data"]["path"]),
         "sizes": {"train": 256, "validation": 128, "test": 300},
     }
+    # Nothing from an earlier run, so that what is counted below was done in this one.
+    config["search"]["cache_gib_on_disk"] = 0
     path = write_yaml(folder / "search.yaml", config)
     url = f"sqlite:///{folder / 'demo.db'}"
     found = subprocess.run(

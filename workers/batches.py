@@ -1,6 +1,13 @@
 """How many texts go through the model at once."""
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+import torch
+
+log = logging.getLogger(__name__)
+R = TypeVar("R")
 
 
 def batches(lengths: Sequence[int], costs: Sequence[int], budget: int) -> Iterator[list[int]]:
@@ -22,3 +29,47 @@ def batches(lengths: Sequence[int], costs: Sequence[int], budget: int) -> Iterat
         widest = wider
     if batch:
         yield batch
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether an error of torch says that memory ran out, on a GPU or in the CPU's allocator."""
+    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
+
+
+class TokenBudget:
+    """How many tokens a pass may take: halved when memory runs out, and remembered.
+
+    Attributes:
+        tokens: the budget as it is now.
+    """
+
+    def __init__(self, tokens: int) -> None:
+        self.tokens = tokens
+
+    def run(
+        self, lengths: Sequence[int], costs: Sequence[int], work: Callable[[list[int]], R]
+    ) -> Iterator[tuple[list[int], R]]:
+        """Each batch of texts that fits, with what `work` made of it.
+
+        Args:
+            lengths, costs: as in `batches`.
+            work: called with indices of texts.
+
+        Raises:
+            RuntimeError: a single text is too large for the memory there is.
+        """
+        waiting = list(batches(lengths, costs, self.tokens))
+        while waiting:
+            batch = waiting.pop(0)
+            try:
+                made = work(batch)
+            except RuntimeError as error:
+                if not is_out_of_memory(error) or len(batch) == 1:
+                    raise
+                self.tokens = max(1, len(batch) * max(costs[index] for index in batch) // 2)
+                log.warning("out of memory: batches are now of %d tokens", self.tokens)
+                left = [*batch, *(index for rest in waiting for index in rest)]
+                parts = batches([lengths[i] for i in left], [costs[i] for i in left], self.tokens)
+                waiting = [[left[place] for place in part] for part in parts]
+                continue
+            yield batch, made

@@ -18,7 +18,7 @@ from transformers.utils import logging as transformers_logging
 
 from search_spaces.errors import ModelError
 from workers.attention import use_grouped_attention
-from workers.model_files import ModelSpec, resolve
+from workers.model_files import ModelSpec, fingerprint, in_dtype, resolve
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -57,11 +57,18 @@ class FrozenModel:
         tokenizer: its tokenizer.
         embeddings: [V, H], the input embeddings, in the model's dtype.
         context_length: the most tokens of one input, or None where the model has no bound.
+        identity: equal for two models that make the same of every text; None where unknown.
     """
 
-    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        identity: str | None = None,
+    ) -> None:
         self.model: Any = model.eval().requires_grad_(False)
         self.tokenizer: Any = tokenizer
+        self.identity = identity
         self.embeddings: Tensor = self.model.get_input_embeddings().weight
         self.context_length = context_length(model.config)
         self._readout = _Readout(self.model.get_output_embeddings())
@@ -81,6 +88,8 @@ class FrozenModel:
         folder = resolve(spec)
         transformers_logging.disable_progress_bar()
         try:
+            if device.type == "cpu":
+                folder = in_dtype(folder, dtype)
             model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, **options)
             tokenizer = AutoTokenizer.from_pretrained(folder, **options)
         except (OSError, ValueError, RuntimeError, KeyError) as error:
@@ -88,7 +97,8 @@ class FrozenModel:
         model = model.to(device).eval()
         if device.type == "cpu":
             use_grouped_attention(model)
-        return cls(model, tokenizer)
+        which = fingerprint(folder) or getattr(model.config, "_commit_hash", None)
+        return cls(model, tokenizer, identity=which and f"{which}:{dtype}")
 
     @property
     def device(self) -> torch.device:

@@ -10,7 +10,9 @@ import io
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import platformdirs
 from filelock import FileLock
@@ -18,6 +20,9 @@ from pydantic import field_validator
 
 from search_spaces.documents import Document
 from search_spaces.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
 
 _WEIGHTS = ("*.safetensors", "*.bin")
 _SAMPLE_BYTES = 1 << 20
@@ -118,34 +123,78 @@ def _conversion_folder(file: Path) -> Path:
 
 
 def _converted(file: Path) -> Path:
-    """The folder with `file` unpacked to float32 safetensors, made on first use.
+    """The folder with `file` unpacked to float32 safetensors, made on first use."""
 
-    Safe with several processes at once (a lock) and when killed half-way (the folder gets its
-    name only when complete).
+    def unpack(folder: Path) -> None:
+        # Imported here: everything else in this file is needed before transformers is.
+        from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+        source, name = str(file.parent), file.name
+        try:
+            # Its bars cannot be turned off, and would be lines upon lines in a log.
+            with contextlib.redirect_stderr(io.StringIO()):
+                model = AutoModelForCausalLM.from_pretrained(
+                    source, gguf_file=name, quantization_config=GgufConfig(dequantize=True)
+                )
+                model.save_pretrained(folder)
+                AutoTokenizer.from_pretrained(source, gguf_file=name).save_pretrained(folder)
+        except Exception as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+            raise ModelError(f"model {file}: not a GGUF file that can be read: {reason}") from error
+
+    return _made_once(_conversion_folder(file), unpack)
+
+
+def in_dtype(folder: str, dtype: "torch.dtype") -> str:
+    """A local model's folder with its weights stored in `dtype`: the folder itself where they are,
+    else a copy in the cache, made on first use.
+
+    Weights that are stored as they are computed with need not be read: every worker of a machine
+    maps the same file, and a second one costs no second copy in memory.
     """
-    folder = _conversion_folder(file)
+    from safetensors import safe_open
+    from safetensors.torch import load_file, save_file
+
+    source = Path(folder)
+    weights = sorted(source.glob("*.safetensors"))
+    if not weights:
+        return folder
+    with safe_open(weights[0], framework="pt") as file:
+        stored = {file.get_tensor(key).dtype for key in list(file.keys())[:8]}
+    if stored == {dtype}:
+        return folder
+
+    def cast(target: Path) -> None:
+        for file in source.iterdir():
+            if file.suffix != ".safetensors" and file.is_file():
+                shutil.copy(file, target)
+        for file in weights:
+            tensors = load_file(file)
+            floats = {key: each for key, each in tensors.items() if each.is_floating_point()}
+            tensors |= {key: each.to(dtype) for key, each in floats.items()}
+            save_file(tensors, target / file.name, metadata={"format": "pt"})
+
+    name = str(dtype).removeprefix("torch.")
+    return str(_made_once(cache_folder() / "models" / f"{fingerprint(folder)}-{name}", cast))
+
+
+def _made_once(folder: Path, make: Callable[[Path], None]) -> Path:
+    """`folder`, filled by `make` the first time.
+
+    Safe with several processes at once (a lock) and when killed half-way (the folder gets its name
+    only when complete).
+    """
     if folder.exists():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
         if folder.exists():
             return folder
-        # Imported here: everything else in this file is needed before torch is.
-        from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-
         unfinished = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
         try:
-            source, name = str(file.parent), file.name
-            # Its bars cannot be turned off, and would be lines upon lines in a log.
-            with contextlib.redirect_stderr(io.StringIO()):
-                model = AutoModelForCausalLM.from_pretrained(
-                    source, gguf_file=name, quantization_config=GgufConfig(dequantize=True)
-                )
-                model.save_pretrained(unfinished)
-                AutoTokenizer.from_pretrained(source, gguf_file=name).save_pretrained(unfinished)
-        except Exception as error:
+            make(unfinished)
+        except BaseException:
             shutil.rmtree(unfinished, ignore_errors=True)
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-            raise ModelError(f"model {file}: not a GGUF file that can be read: {reason}") from error
+            raise
         unfinished.replace(folder)
     return folder

@@ -23,12 +23,14 @@ class Prompt:
         token_ids: the P tokens of a hard prompt; empty for a soft one.
         vectors: [P, H] float32 on the CPU for a soft prompt; None for a hard one.
         position: suffix (after the text) or prefix (before everything).
+        prior: [L] log-probabilities that scoring takes off (calibration); empty for none.
     """
 
     text: str
     token_ids: tuple[int, ...] = ()
     vectors: Tensor | None = None
     position: Position = "suffix"
+    prior: tuple[float, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -43,7 +45,7 @@ class Prompt:
     @property
     def digest(self) -> str:
         """Equal for prompts that do the same: what "distinct" means for an ensemble."""
-        content = hashlib.sha256(f"{self.position}:{self.token_ids}".encode())
+        content = hashlib.sha256(f"{self.position}:{self.token_ids}:{self.prior}".encode())
         if self.vectors is not None:
             content.update(self.vectors.numpy().tobytes())
         return content.hexdigest()[:16]
@@ -60,7 +62,12 @@ class Prompt:
         Equal prompts give equal bytes: safetensors writes metadata in no fixed order, so there is
         one entry of it only.
         """
-        fields = {"text": self.text, "token_ids": self.token_ids, "position": self.position}
+        fields = {
+            "text": self.text,
+            "token_ids": self.token_ids,
+            "position": self.position,
+            "prior": self.prior,
+        }
         tensors = {} if self.vectors is None else {"vectors": self.vectors.contiguous()}
         return bytes(save(tensors, metadata={"prompt": json.dumps(fields)}))
 
@@ -81,6 +88,7 @@ class Prompt:
                 token_ids=tuple(fields["token_ids"]),
                 vectors=vectors,
                 position=fields["position"],
+                prior=tuple(fields["prior"]),
             )
         except (SafetensorError, KeyError, TypeError, ValueError) as error:
             raise AutopromptError(f"a stored prompt cannot be read: {error}") from None

@@ -6,20 +6,22 @@ whose cache cannot be reused, take the plain path, which runs the whole input ev
 paths give the same numbers.
 """
 
+import functools
 import logging
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
+from transformers import DynamicCache
 
 from search_spaces.schema import Position
-from workers.batches import batches
+from workers.batches import TokenBudget
 from workers.frozen_model import FrozenModel
 from workers.model_files import ModelSpec
 from workers.prompt import Prompt
 from workers.task import Task, TaskSpec, build_task
-from workers.text_cache import TextCache, TokenIds
+from workers.text_cache import CacheSpec, TextCache, TokenIds
 
 log = logging.getLogger(__name__)
 
@@ -47,18 +49,19 @@ class Scorer:
     """
 
     def __init__(
-        self, model: FrozenModel, task: Task, longest_prompt: int, cache_limit: int = 4 << 30
+        self, model: FrozenModel, task: Task, longest_prompt: int, cache: TextCache | None = None
     ) -> None:
-        """A scorer with an empty cache.
+        """A scorer.
 
         Args:
             longest_prompt: tokens to leave room for beside every text.
-            cache_limit: bytes of text cache to keep.
+            cache: the text cache to use; one in memory alone where none is given.
         """
         self.model = model
         self.task = task
-        self.cache = TextCache(model, cache_limit)
+        self.cache = cache or TextCache(model)
         self.truncated = 0
+        self._budget = TokenBudget(_TOKENS_PER_BATCH)
         self._longest_text = longest_text(model.context_length, task, longest_prompt)
         self._reuses_text: bool | None = None if model.may_reuse_text else False
         model.keep_logits_of(task.label_token_ids)
@@ -81,10 +84,15 @@ class Scorer:
         Returns:
             [N, B, L] float32.
         """
-        asks = bool(self.task.tail_ids) or all(len(prompt) for prompt in prompts)
+        asks = all(len(prompt) for prompt in prompts)
+        if position == "suffix":
+            asks = asks or bool(self.task.tail_ids)
         if position == "suffix" and asks and self.reuses_text(texts):
             self.cache.fill(texts)
             return self._cached(prompts, texts)
+        trained = any(prompt.requires_grad for prompt in prompts)
+        if position == "prefix" and asks and not trained and self.reuses_text(texts):
+            return torch.stack([self._behind_prefix(prompt, texts) for prompt in prompts])
         return torch.stack([self._plain(prompt, position, texts) for prompt in prompts])
 
     @torch.no_grad()
@@ -104,11 +112,30 @@ class Scorer:
                 embedded = [prompts[n].embedded(self.model) for n in pack]
                 lengths = [len(text) for text in texts]
                 costs = [cost + (0 if reuses else length) for length in lengths]
-                for batch in batches(lengths, costs, _TOKENS_PER_BATCH):
-                    logits = self.label_logits(embedded, position, [texts[b] for b in batch])
-                    scores = torch.log_softmax(logits, dim=-1).cpu()
-                    result[torch.tensor(pack)[:, None], torch.tensor(batch)] = scores
+                priors = self._priors([prompts[n] for n in pack])
+                rows = torch.tensor(pack)[:, None]
+                # Bound now: `run` may call this again with a part of a batch.
+                score = functools.partial(self._score, embedded, position, texts, priors)
+                for batch, scores in self._budget.run(lengths, costs, score):
+                    result[rows, torch.tensor(batch)] = scores
         return result
+
+    def _score(
+        self,
+        prompts: Sequence[Tensor],
+        position: Position,
+        texts: Sequence[TokenIds],
+        priors: Tensor,
+        batch: Sequence[int],
+    ) -> Tensor:
+        """[N, B, L] of one batch, on the CPU."""
+        logits = self.label_logits(prompts, position, [texts[index] for index in batch])
+        return torch.log_softmax(logits.cpu() - priors, dim=-1)
+
+    def _priors(self, prompts: Sequence[Prompt]) -> Tensor:
+        """[N, 1, L] to take off the logits; 0 for a prompt that is not calibrated."""
+        labels = len(self.task.labels)
+        return torch.tensor([prompt.prior or (0.0,) * labels for prompt in prompts])[:, None]
 
     def score_texts(
         self,
@@ -127,6 +154,9 @@ class Scorer:
         parts = [torch.empty(len(prompts), 0, len(self.task.labels))]
         for start in range(0, len(texts), _TEXTS_PER_CHUNK):
             chunk = self.tokenize(texts[start : start + _TEXTS_PER_CHUNK])
+            after = any(prompt.position == "suffix" for prompt in prompts)
+            if after and self.reuses_text(chunk, keep=False):
+                self.cache.fill(chunk, keep=False)
             parts.append(self.log_probs(prompts, chunk))
             self.cache.forget(chunk)
             advance(len(chunk))
@@ -150,13 +180,18 @@ class Scorer:
             yield pack, cost
 
     @torch.no_grad()
-    def reuses_text(self, texts: Sequence[TokenIds]) -> bool:
-        """Whether the cached path is taken: decided once, by trying it beside the plain one."""
+    def reuses_text(self, texts: Sequence[TokenIds], *, keep: bool = True) -> bool:
+        """Whether the cached path is taken: decided once, by trying it beside the plain one.
+
+        Args:
+            texts: two of them serve for trying.
+            keep: whether they are worth a file, as in `TextCache.fill`.
+        """
         if self._reuses_text is None:
             sample = list(texts[:2])
             probe = [self.model.embed(sample[0][:3]), self.model.embed(sample[-1][-2:])]
             try:
-                self.cache.fill(sample)
+                self.cache.fill(sample, keep=keep)
                 cached = self._cached(probe, sample)
             except (RuntimeError, TypeError, ValueError, AttributeError, IndexError) as error:
                 log.warning("this model's text cache cannot be reused: %s", error)
@@ -199,6 +234,31 @@ class Scorer:
         )
         return logits.transpose(0, 1)
 
+    def _behind_prefix(self, prompt: Tensor, texts: Sequence[TokenIds]) -> Tensor:
+        """[B, L]: texts behind a prefix that is not being trained, whose own keys and values are
+        computed once and shared by all of them."""
+        model = self.model
+        count, width = len(texts), len(prompt)
+        past = DynamicCache()
+        here = torch.arange(width, device=model.device)
+        ones = torch.ones(1, width, dtype=torch.long, device=model.device)
+        model.logits(
+            prompt[None].to(model.dtype), ones, here[None], here[None, -1:], past_key_values=past
+        )
+        past.batch_repeat_interleave(count)
+        rows = [torch.tensor((*text, *self.task.tail_ids)) for text in texts]
+        lengths = torch.tensor([len(row) for row in rows], device=model.device)
+        ids = pad_sequence(rows, batch_first=True).to(model.device)
+        offset = torch.arange(ids.shape[1], device=model.device)
+        logits = model.logits(
+            model.embed(ids),
+            torch.cat([ones.expand(count, -1), (offset < lengths[:, None]).long()], dim=1),
+            (width + offset).expand(count, -1),
+            keep=lengths[:, None] - 1,
+            past_key_values=past,
+        )
+        return logits[:, 0]
+
     def _plain(self, prompt: Tensor, position: Position, texts: Sequence[TokenIds]) -> Tensor:
         """[B, L]: the whole input of each text in one pass, padded on the right."""
         model = self.model
@@ -222,15 +282,19 @@ class Scorer:
 
 
 def load_scorer(
-    model: ModelSpec, task: TaskSpec, longest_prompt: int, cache_limit: int = 4 << 30
+    model: ModelSpec, task: TaskSpec, longest_prompt: int, cache: CacheSpec | None = None
 ) -> Scorer:
     """Load the model, and seat the task on it.
+
+    Args:
+        cache: how much to keep, and in which files to share it; without one, in memory alone.
 
     Raises:
         ModelError: it cannot be found or is not a causal language model.
     """
     frozen = FrozenModel.load(model)
-    return Scorer(frozen, build_task(task, frozen.tokenizer), longest_prompt, cache_limit)
+    texts = TextCache(frozen) if cache is None else cache.open(frozen)
+    return Scorer(frozen, build_task(task, frozen.tokenizer), longest_prompt, texts)
 
 
 def longest_text(context: int | None, task: Task, longest_prompt: int) -> int:

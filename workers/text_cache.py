@@ -4,8 +4,12 @@ A prompt laid after a text cannot change the text's keys and values, so every st
 reuses them and pays for its own few tokens only.
 """
 
-from collections.abc import Iterator, Sequence
+import os
+import random
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -13,12 +17,17 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache
 
 from workers.batches import batches
+from workers.cache_files import CacheFiles
 from workers.frozen_model import FrozenModel
+from workers.model_files import cache_folder
 
 TokenIds = tuple[int, ...]
 
 #: Tokens in one forward pass while encoding: enough to keep the cores busy, little memory.
 _TOKENS_PER_BATCH = 2048
+
+#: Bytes that one process keeps at hand where nothing else is said.
+DEFAULT_LIMIT = 4 << 30
 
 
 @dataclass(frozen=True)
@@ -36,35 +45,65 @@ class CachedTexts:
     lengths: Tensor
 
 
+@dataclass(frozen=True)
+class CacheSpec:
+    """How much of the texts a worker keeps, and where it shares them.
+
+    Attributes:
+        bytes_at_hand: in memory or mapped, for each worker.
+        bytes_on_disk: for all the models' files of a machine together; 0 shares nothing.
+        folder: where the files are; None for the machine's own cache folder.
+    """
+
+    bytes_at_hand: int = DEFAULT_LIMIT
+    bytes_on_disk: int = 0
+    folder: str | None = None
+
+    def open(self, model: FrozenModel) -> "TextCache":
+        """The text cache of a loaded model."""
+        files = None
+        if self.bytes_on_disk and model.identity is not None:
+            folder = Path(self.folder) if self.folder else cache_folder()
+            files = CacheFiles(folder / "texts", model.identity, self.bytes_on_disk)
+        return TextCache(model, self.bytes_at_hand, files)
+
+
 class TextCache:
     """Keys and values by the text's tokens, for one model.
 
     Attributes:
         encoded: how many texts were run through the model so far.
-        bytes: the size of all that is kept.
+        bytes: the size of all that is at hand, in memory or mapped from files.
     """
 
-    def __init__(self, model: FrozenModel, limit: int = 4 << 30) -> None:
-        """An empty cache.
+    def __init__(
+        self, model: FrozenModel, limit: int = DEFAULT_LIMIT, files: CacheFiles | None = None
+    ) -> None:
+        """A cache with nothing at hand.
 
         Args:
-            limit: bytes to keep; beyond, the texts that were not asked for longest go first.
+            limit: bytes to keep at hand; beyond, the texts not asked for longest go first.
+            files: where texts are shared with other processes and later searches.
         """
         self._model = model
         self._limit = limit
+        self._files = files
         # In the order of their last use.
         self._rows: dict[TokenIds, Tensor] = {}
         self.bytes = 0
-        self._widths: list[tuple[torch.Size, torch.Size]] = []
         self.encoded = 0
 
     def __contains__(self, text: TokenIds) -> bool:
         return text in self._rows
 
-    def fill(self, texts: Sequence[TokenIds]) -> None:
-        """Encode those of the texts that are not here yet; all of them are here afterwards."""
+    def fill(self, texts: Sequence[TokenIds], *, keep: bool = True) -> None:
+        """Bring all of these texts to hand, encoding those that are nowhere yet.
+
+        Args:
+            keep: whether they are worth a file; not so for texts that are scored only once.
+        """
         for batch in self._missing(texts):
-            self._encode(batch)
+            self._bring(batch, keep)
         for text in dict.fromkeys(texts):
             self._rows[text] = self._rows.pop(text)
         wanted = set(texts)
@@ -74,24 +113,62 @@ class TextCache:
             self.forget([text])
 
     def prefill(self, texts: Sequence[TokenIds]) -> None:
-        """Encode as many of the texts as the limit allows, ahead of their use.
+        """Bring as many of the texts to hand as the limit allows, ahead of their use.
 
         In batches of like length, which random batches are not, so it costs less than `fill` would
-        in the course of a trial.
+        in the course of a trial; and in an order of this process's own, so that two that begin
+        together share the work.
         """
-        for batch in self._missing(texts):
+        waiting = self._missing(texts)
+        random.Random(os.getpid()).shuffle(waiting)
+        for batch in waiting:
             if self.bytes >= self._limit:
                 return
-            self._encode(batch)
+            self._bring(batch, keep=True)
 
-    def _missing(self, texts: Sequence[TokenIds]) -> Iterator[list[TokenIds]]:
+    def forget(self, texts: Sequence[TokenIds]) -> None:
+        """Let go of texts that will not be asked for again; their files stay."""
+        for text in texts:
+            row = self._rows.pop(text, None)
+            self.bytes -= 0 if row is None else row.nbytes
+
+    def _missing(self, texts: Sequence[TokenIds]) -> list[list[TokenIds]]:
         missing = sorted({text for text in texts if text not in self._rows})
         lengths = [len(text) for text in missing]
-        for batch in batches(lengths, lengths, _TOKENS_PER_BATCH):
-            yield [missing[index] for index in batch]
+        return [
+            [missing[index] for index in batch]
+            for batch in batches(lengths, lengths, _TOKENS_PER_BATCH)
+        ]
+
+    def _bring(self, texts: list[TokenIds], keep: bool) -> None:
+        unknown = []
+        for text in texts:
+            row = self._files.get(text) if self._files is not None else None
+            if row is None or row.shape != (len(text), self._width):
+                unknown.append(text)
+            else:
+                self._hold(text, row.to(self._model.device))
+        if unknown:
+            for text, row in zip(unknown, self._encode(unknown), strict=True):
+                stored = self._files.put(text, row.cpu()) if keep and self._files else None
+                on_cpu = stored is not None and row.device.type == "cpu"
+                self._hold(text, stored if on_cpu and stored is not None else row)
+
+    def _hold(self, text: TokenIds, row: Tensor) -> None:
+        self._rows[text] = row
+        self.bytes += row.nbytes
+
+    @cached_property
+    def _sizes(self) -> list[tuple[torch.Size, torch.Size]]:
+        return _layer_sizes(self._model)
+
+    @property
+    def _width(self) -> int:
+        return sum(size.numel() for pair in self._sizes for size in pair)
 
     @torch.no_grad()
-    def _encode(self, texts: list[TokenIds]) -> None:
+    def _encode(self, texts: list[TokenIds]) -> list[Tensor]:
+        """Each text's keys and values, [T, F]."""
         device = self._model.device
         ids = pad_sequence([torch.tensor(text) for text in texts], batch_first=True).to(device)
         lengths = torch.tensor([len(text) for text in texts], device=device)
@@ -105,31 +182,29 @@ class TextCache:
             past_key_values=cache,
         )
         # [B, heads, T, size] of each layer's keys and values, to [B, T, F] of them all.
-        self._widths = [
-            (layer.keys.shape[1::2], layer.values.shape[1::2]) for layer in cache.layers
-        ]
         states = [state for layer in cache.layers for state in (layer.keys, layer.values)]
         flat = torch.cat([state.transpose(1, 2).flatten(2) for state in states], dim=-1)
-        for text, row in zip(texts, flat, strict=True):
-            self._rows[text] = row[: len(text)].clone()
-            self.bytes += self._rows[text].nbytes
         self.encoded += len(texts)
-
-    def forget(self, texts: Sequence[TokenIds]) -> None:
-        """Let go of texts that will not be asked for again."""
-        for text in texts:
-            row = self._rows.pop(text, None)
-            self.bytes -= 0 if row is None else row.nbytes
+        return [row[: len(text)].clone() for text, row in zip(texts, flat, strict=True)]
 
     def batch(self, texts: Sequence[TokenIds]) -> CachedTexts:
-        """The B texts, all of them filled before, padded to one another."""
+        """The B texts, all of them at hand, padded to one another."""
         rows = [self._rows[text] for text in texts]
         lengths = torch.tensor([len(row) for row in rows], device=self._model.device)
         block = pad_sequence(rows, batch_first=True)
-        states = iter(block.split([size.numel() for pair in self._widths for size in pair], dim=-1))
+        states = iter(block.split([size.numel() for pair in self._sizes for size in pair], dim=-1))
         layers = [
             tuple(next(states).unflatten(-1, size).transpose(1, 2) for size in pair)
-            for pair in self._widths
+            for pair in self._sizes
         ]
         mask = torch.arange(block.shape[1], device=block.device) < lengths[:, None]
         return CachedTexts(DynamicCache(layers), mask, lengths)
+
+
+@torch.no_grad()
+def _layer_sizes(model: FrozenModel) -> list[tuple[torch.Size, torch.Size]]:
+    """(heads, size) of every layer's keys and of its values, read off one token's cache."""
+    cache = DynamicCache()
+    one = torch.zeros(1, 1, dtype=torch.long, device=model.device)
+    model.logits(model.embed(one), one + 1, one, keep=one[0], past_key_values=cache)
+    return [(layer.keys.shape[1::2], layer.values.shape[1::2]) for layer in cache.layers]

@@ -21,6 +21,7 @@ from workers.model_files import ModelSpec
 from workers.prompt import Prompt
 from workers.scoring import Scorer, load_scorer
 from workers.task import TaskSpec
+from workers.text_cache import CacheSpec
 from workers.tuners import Examples, Progress
 from workers.tuners import tune as tune_prompt
 
@@ -31,9 +32,10 @@ class Job:
 
     Attributes:
         longest_prompt: the most tokens a prompt may take; texts are cut to leave room for it.
-        cache_limit: bytes of text cache that each worker keeps.
+        cache: how much of the texts each worker keeps, and where it is shared.
         lays_after: whether any prompt of the space is laid after the text.
         fractions: the rungs, each as a part of a plan's budget, rising to 1.
+        patience: a trial ends after so many rungs without a better score.
     """
 
     model: ModelSpec
@@ -41,9 +43,10 @@ class Job:
     train: Split
     validation: Split
     longest_prompt: int
-    cache_limit: int
+    cache: CacheSpec
     lays_after: bool
     fractions: tuple[float, ...]
+    patience: int | None = None
 
 
 class Workbench:
@@ -62,7 +65,7 @@ class Workbench:
         """The scorer and the tokenized examples, made on first use."""
         if self._scorer is None or self._examples is None:
             _use_assigned_threads()
-            scorer = load_scorer(job.model, job.task, job.longest_prompt, job.cache_limit)
+            scorer = load_scorer(job.model, job.task, job.longest_prompt, job.cache)
             self.loads += 1
             examples = Examples(
                 scorer.tokenize(job.train.texts),
@@ -105,9 +108,11 @@ class TrialRunner(tune.Trainable):
         try:
             if self._rungs is None:
                 scorer, examples = self._bench.open(self._job)
-                self._rungs = tune_prompt(self._plan, scorer, examples, self._job.fractions)
+                self._rungs = tune_prompt(
+                    self._plan, scorer, examples, self._job.fractions, self._job.patience
+                )
             progress = next(self._rungs)
-            result = _report(progress, last=len(self._job.fractions))
+            result = _report(progress)
         except Exception as error:
             result = {
                 "error": f"{type(error).__name__}: {error}",
@@ -127,7 +132,7 @@ class TrialRunner(tune.Trainable):
         """Nothing, as nothing was saved."""
 
 
-def _report(progress: Progress, last: int) -> dict[str, Any]:
+def _report(progress: Progress) -> dict[str, Any]:
     return {
         "rung": progress.rung,
         "step": progress.step,
@@ -136,7 +141,8 @@ def _report(progress: Progress, last: int) -> dict[str, Any]:
         "train_loss": progress.train_loss,
         "prompt": progress.prompt.to_bytes(),
         "log_probs": save({"log_probs": progress.log_probs.contiguous()}),
-        "done": progress.rung == last,
+        "ended": progress.ended,
+        "done": progress.ended,
     }
 
 

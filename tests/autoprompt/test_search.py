@@ -104,6 +104,19 @@ def test_after_its_first_trial_a_worker_loads_and_encodes_nothing(
         )
 
 
+def test_a_second_search_on_the_same_data_encodes_nothing(
+    tiny_config: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTOPROMPT_CACHE", str(tmp_path / "cache"))
+    tiny_config["search"] |= {"trials": 3, "cache_gib_on_disk": 1.0}
+
+    def encoded() -> int:
+        return sum(trial.texts_encoded for trial in run(tiny_config, tmp_path).trials)
+
+    assert encoded() == 24 + 16
+    assert encoded() == 0
+
+
 def test_one_worker_and_one_seed_give_the_same_search_byte_for_byte(
     tiny_config: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -14,7 +14,7 @@ from search_spaces import Space, plan_from_dict
 
 @pytest.fixture
 def searcher(space: Space) -> OptunaSearcher:
-    return OptunaSearcher(space, seed=5, last_rung=3)
+    return OptunaSearcher(space, seed=5)
 
 
 def told(searcher: OptunaSearcher) -> list[TrialState]:
@@ -39,8 +39,8 @@ def test_each_trial_is_told_as_what_it_was(searcher: OptunaSearcher) -> None:
         searcher.suggest(name)
     searcher.on_trial_result("done", {"rung": 1, "score": 0.6})
     searcher.on_trial_result("done", {"rung": 2, "score": 0.9})
-    searcher.on_trial_complete("done", {"rung": 3, "score": 0.8})
-    searcher.on_trial_complete("stopped", {"rung": 1, "score": 0.4})
+    searcher.on_trial_complete("done", {"rung": 3, "score": 0.8, "ended": True})
+    searcher.on_trial_complete("stopped", {"rung": 1, "score": 0.4, "ended": False})
     searcher.on_trial_result("raised", {"rung": 1, "score": 0.9})
     searcher.on_trial_complete("raised", {"error": "NaN", "done": True})
     searcher.on_trial_complete("died", {"rung": 1, "score": 0.5}, error=True)
@@ -60,11 +60,12 @@ def test_each_trial_is_told_as_what_it_was(searcher: OptunaSearcher) -> None:
 
 def test_the_same_seed_asks_for_the_same_plans(space: Space) -> None:
     def plans(seed: int) -> list[Any]:
-        searcher = OptunaSearcher(space, seed, last_rung=1)
+        searcher = OptunaSearcher(space, seed)
         found = []
         for index in range(15):
             found.append(searcher.suggest(str(index))["plan"])
-            searcher.on_trial_complete(str(index), {"rung": 1, "score": index % 4 / 4})
+            result = {"rung": 1, "score": index % 4 / 4, "ended": True}
+            searcher.on_trial_complete(str(index), result)
         return found
 
     assert plans(1) == plans(1)
@@ -73,12 +74,12 @@ def test_the_same_seed_asks_for_the_same_plans(space: Space) -> None:
 
 def test_it_learns_which_plans_do_well(space: Space) -> None:
     """A made-up objective that likes long soft prompts: later plans are better than early ones."""
-    searcher = OptunaSearcher(space, seed=0, last_rung=1)
+    searcher = OptunaSearcher(space, seed=0)
     scores = []
     for index in range(60):
         plan = searcher.suggest(str(index))["plan"]
         score = plan["length"] / 16 if plan["kind"] == "soft" else 0.0
-        searcher.on_trial_complete(str(index), {"rung": 1, "score": score})
+        searcher.on_trial_complete(str(index), {"rung": 1, "score": score, "ended": True})
         scores.append(score)
     assert sum(scores[40:]) / 20 > sum(scores[:10]) / 10 + 0.2
 
@@ -91,7 +92,7 @@ def trial(number: int, kind: str) -> Any:
 
 
 def reports(asha: AshaByKind, one: Any, rung: int, score: float) -> str:
-    result = {"rung": rung, "score": score}
+    result = {"rung": rung, "score": score, "ended": rung == 3}
     decision = asha.on_trial_result(None, one, result)  # type: ignore[arg-type]
     if decision == TrialScheduler.STOP or rung == 3:
         asha.on_trial_complete(None, one, result)  # type: ignore[arg-type]
@@ -123,7 +124,7 @@ def test_the_last_rung_and_an_error_stop_nothing() -> None:
     for number, score in enumerate((0.9, 0.1)):
         one = trial(number, "soft")
         asha.on_trial_add(None, one)  # type: ignore[arg-type]
-        result = {"rung": 1, "score": score}
+        result = {"rung": 1, "score": score, "ended": True}
         assert asha.on_trial_result(None, one, result) == "CONTINUE"  # type: ignore[arg-type]
         asha.on_trial_complete(None, one, result)  # type: ignore[arg-type]
     failed = trial(2, "soft")

@@ -1,5 +1,6 @@
 """Cached and uncached scoring give the same numbers, whatever stands beside a text in a batch."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from workers.model_files import ModelSpec
 from workers.prompt import Prompt
 from workers.scoring import Scorer
 from workers.task import Task, TaskSpec, build_task
+from workers.text_cache import TextCache
 
 #: Log-probabilities of labels in float32; the two paths differ by the order of additions only.
 FLOAT32_TOLERANCE = 1e-4
@@ -95,6 +97,14 @@ def test_a_prefix_prompt_stands_before_everything(tiny_scorer: Scorer) -> None:
         torch.testing.assert_close(found, torch.log_softmax(logits, -1), atol=1e-4, rtol=0)
 
 
+def test_a_prefix_shared_by_all_texts_scores_as_one_that_is_not(tiny_scorer: Scorer) -> None:
+    texts = tiny_scorer.tokenize([row["text"] for row in TEXTS[:30]])
+    prompts = [replace(prompt, position="prefix") for prompt in PROMPTS]
+    found = tiny_scorer.log_probs(prompts, texts)
+    expected = plain(tiny_scorer).log_probs(prompts, texts)
+    torch.testing.assert_close(found, expected, atol=FLOAT32_TOLERANCE, rtol=0)
+
+
 def test_an_empty_tail_and_no_prompt_still_score(tiny_model: FrozenModel) -> None:
     spec = TaskSpec(template="Review: {text}", label_words=DEMO_TASK.label_words)
     scorer = Scorer(tiny_model, build_task(spec, tiny_model.tokenizer), longest_prompt=2)
@@ -127,7 +137,8 @@ def test_the_cache_stays_within_its_limit_and_still_scores_right(
     texts = tiny_scorer.tokenize([row["text"] for row in TEXTS])
     expected = tiny_scorer.log_probs(PROMPTS, texts)
     each = tiny_scorer.cache.bytes // len(texts)
-    small = Scorer(tiny_scorer.model, tiny_scorer.task, longest_prompt=8, cache_limit=20 * each)
+    cache = TextCache(tiny_scorer.model, limit=20 * each)
+    small = Scorer(tiny_scorer.model, tiny_scorer.task, longest_prompt=8, cache=cache)
     small.cache.prefill(texts)
     assert 0 < small.cache.encoded < len(texts)
     for start in range(0, len(texts), 10):

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from search_spaces import HardPlan, SoftPlan
+from search_spaces.schema import Calibration
 from tests.tiny import TEXTS
 from tests.workers.test_frozen_model import parameters_digest
 from workers.frozen_model import FrozenModel
@@ -13,7 +14,9 @@ from workers.prompt import Prompt
 from workers.scoring import Scorer
 from workers.task import Task
 from workers.tuners import Examples, Progress, TrialDivergedError, tune
+from workers.tuners.calibration import calibrated
 from workers.tuners.inits import initial_vectors
+from workers.tuners.optimizers import build_optimizer
 from workers.tuners.progress import rungs_by_step
 from workers.tuners.vocabulary import readable_tokens, reads_back
 
@@ -82,6 +85,97 @@ def test_the_same_seed_gives_the_same_bytes(
     assert torch.equal(first.log_probs, again.log_probs)
     other = last(plan.model_copy(update={"seed": 2}))
     assert other.prompt.digest != first.prompt.digest
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adafactor"])
+@pytest.mark.parametrize("schedule", ["linear", "cosine", "constant"])
+def test_every_optimizer_and_schedule_learns(
+    optimizer: str, schedule: str, tiny_scorer: Scorer, examples: Examples
+) -> None:
+    plan = SoftPlan.model_validate(
+        SOFT.model_dump()
+        | {"optimizer": optimizer, "schedule": schedule, "gradient_clip": 1.0, "warmup": 0.2}
+    )
+    (report,) = tune(plan, tiny_scorer, examples, (1.0,))
+    start = next(iter(tune(SOFT.model_copy(update={"steps": 1}), tiny_scorer, examples, (1.0,))))
+    assert report.train_loss < start.train_loss
+
+
+def test_the_learning_rate_rises_and_falls() -> None:
+    def rates(**changes: object) -> list[float]:
+        plan = SOFT.model_copy(update={"steps": 20, "learning_rate": 1.0} | changes)
+        vectors = torch.nn.Parameter(torch.zeros(1, 1))
+        vectors.grad = torch.zeros(1, 1)
+        optimizer, schedule = build_optimizer(plan, vectors)
+        found = []
+        for _ in range(plan.steps):
+            found.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            schedule.step()
+        return found
+
+    constant = rates(schedule="constant", warmup=0.2)
+    assert constant == [0.25, 0.5, 0.75] + [1.0] * 17
+    for schedule in ("linear", "cosine"):
+        found = rates(schedule=schedule, warmup=0.0)
+        assert found[0] == 1.0
+        assert found == sorted(found, reverse=True)
+        assert 0 < found[-1] < 0.06
+
+
+def test_clipping_bounds_the_first_step(tiny_scorer: Scorer, examples: Examples) -> None:
+    """With a plain rate and Adafactor's clip out of the way, a clipped gradient moves less."""
+    plan = SOFT.model_copy(update={"steps": 1, "weight_decay": 0.0})
+    free = next(iter(tune(plan, tiny_scorer, examples, (1.0,)))).prompt.vectors
+    tight = next(
+        iter(tune(plan.model_copy(update={"gradient_clip": 1e-9}), tiny_scorer, examples, (1.0,)))
+    ).prompt.vectors
+    generator = torch.Generator().manual_seed(plan.seed)
+    start = initial_vectors(plan, tiny_scorer.model, tiny_scorer.task, generator)
+    assert free is not None
+    assert tight is not None
+    assert (tight - start).norm() < 0.5 * (free - start).norm()
+
+
+def test_patience_ends_a_trial_that_gets_no_better(tiny_scorer: Scorer, examples: Examples) -> None:
+    still = SOFT.model_copy(update={"learning_rate": 1e-12, "steps": 8})
+    fractions = (0.25, 0.5, 0.75, 1.0)
+    reports = list(tune(still, tiny_scorer, examples, fractions, patience=1))
+    assert [report.ended for report in reports] == [False, True]
+    reports = list(tune(still, tiny_scorer, examples, fractions))
+    assert [report.ended for report in reports] == [False, False, False, True]
+
+
+@pytest.mark.parametrize("calibration", ["content_free", "batch"])
+def test_a_calibrated_prompt_leans_to_no_label(
+    calibration: Calibration, tiny_scorer: Scorer, examples: Examples
+) -> None:
+    bare = Prompt("", (5, 6, 7))
+    fair = calibrated(bare, calibration, tiny_scorer, examples)
+    assert fair.digest != bare.digest
+    assert Prompt.from_bytes(fair.to_bytes()).prior == fair.prior
+    texts = (
+        tiny_scorer.tokenize(["N/A", "...", "nothing"])
+        if calibration == "content_free"
+        else examples.train
+    )
+
+    def lean(prompt: Prompt) -> float:
+        mean = tiny_scorer.log_probs([prompt], texts)[0].exp().mean(0)
+        return float((mean[0] - mean[1]).abs())
+
+    assert lean(bare) > 0.05
+    assert lean(fair) < 0.5 * lean(bare)
+
+
+def test_calibration_is_taken_off_once_and_as_bayes_says(
+    tiny_scorer: Scorer, examples: Examples
+) -> None:
+    bare = Prompt("", (5, 6, 7))
+    prior = (-0.2, -1.7)
+    scores = tiny_scorer.log_probs([bare, replace(bare, prior=prior)], examples.validation)
+    expected = torch.log_softmax(scores[0] - torch.tensor(prior), dim=-1)
+    torch.testing.assert_close(scores[1], expected)
 
 
 def test_a_diverging_trial_says_when_and_what_may_help(

@@ -1,6 +1,7 @@
 """Tuners: each is an iterator of `Progress`, one for every rung of its trial."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from search_spaces import HardPlan, SoftPlan
 from workers.scoring import Scorer
@@ -13,16 +14,29 @@ __all__ = ["Examples", "Progress", "TrialDivergedError", "tune"]
 
 
 def tune(
-    plan: SoftPlan | HardPlan, scorer: Scorer, examples: Examples, fractions: Sequence[float]
+    plan: SoftPlan | HardPlan,
+    scorer: Scorer,
+    examples: Examples,
+    fractions: Sequence[float],
+    patience: int | None = None,
 ) -> Iterator[Progress]:
     """Carry out one plan, reporting at each rung.
 
     Args:
         fractions: the rungs, each as a part of the plan's budget, rising to 1.
+        patience: end after so many rungs without a better score; None runs to the end.
 
     Raises:
         TrialDivergedError: the loss stopped being a number.
     """
-    if isinstance(plan, SoftPlan):
-        return tune_soft(plan, scorer, examples, fractions)
-    return tune_hard(plan, scorer, examples, fractions)
+    tuner: Callable[..., Iterator[Progress]] = (
+        tune_soft if isinstance(plan, SoftPlan) else tune_hard
+    )
+    best, waited = -1.0, 0
+    for progress in tuner(plan, scorer, examples, fractions):
+        waited = 0 if progress.score > best else waited + 1
+        best = max(best, progress.score)
+        out_of_patience = patience is not None and waited >= patience
+        yield replace(progress, ended=out_of_patience or progress.step == plan.budget)
+        if out_of_patience:
+            return

@@ -15,6 +15,7 @@ from search_spaces import HardPlan
 from workers.prompt import Prompt, hard_prompt
 from workers.scoring import Scorer
 from workers.text_cache import TokenIds
+from workers.tuners.calibration import calibrated
 from workers.tuners.examples import Examples
 from workers.tuners.inits import phrase_tokens
 from workers.tuners.progress import Progress, checked, judge, rungs_by_step
@@ -54,6 +55,7 @@ def tune_hard(
         current = prompts[best].token_ids
         if step in rungs:
             prompt = hard_prompt(current, plan.position, model)
+            prompt = calibrated(prompt, plan.calibration, scorer, examples)
             yield judge(prompt, scorer, examples, rungs[step], step, losses)
             losses = []
 
@@ -68,7 +70,7 @@ def _swap_gains(
     logits = scorer.label_logits([vectors], plan.position, texts)[0]
     loss = cross_entropy(logits, expected.to(model.device))
     (gradient,) = torch.autograd.grad(loss, vectors)
-    return -gradient @ model.embeddings.float().T
+    return -(gradient.to(model.dtype) @ model.embeddings.T).float()
 
 
 def _candidates(

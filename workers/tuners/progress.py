@@ -30,6 +30,7 @@ class Progress:
         train_loss: the same over the training batches since the last rung.
         prompt: the prompt as it is now.
         log_probs: [B, L] of the validation texts.
+        ended: whether the trial has nothing more to report.
     """
 
     rung: int
@@ -39,6 +40,7 @@ class Progress:
     train_loss: float
     prompt: Prompt
     log_probs: Tensor
+    ended: bool = False
 
 
 def rungs_by_step(budget: int, fractions: Sequence[float]) -> dict[int, int]:

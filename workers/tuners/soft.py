@@ -8,12 +8,11 @@ from torch.nn.functional import cross_entropy
 from search_spaces import SoftPlan
 from workers.prompt import soft_prompt
 from workers.scoring import Scorer
+from workers.tuners.calibration import calibrated
 from workers.tuners.examples import Examples
 from workers.tuners.inits import initial_vectors
+from workers.tuners.optimizers import build_optimizer
 from workers.tuners.progress import Progress, checked, judge, rungs_by_step
-
-#: The part of the steps over which the learning rate rises, before it falls to 0 in a line.
-_WARMUP = 0.1
 
 
 def tune_soft(
@@ -27,11 +26,7 @@ def tune_soft(
     generator = torch.Generator().manual_seed(plan.seed)
     model = scorer.model
     vectors = torch.nn.Parameter(initial_vectors(plan, model, scorer.task, generator))
-    optimizer = torch.optim.AdamW([vectors], lr=plan.learning_rate, weight_decay=0.0)
-    warmup = max(1, round(plan.steps * _WARMUP))
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min(1.0, (step + 1) / warmup) * (1 - step / plan.steps)
-    )
+    optimizer, schedule = build_optimizer(plan, vectors)
     labels = examples.train_labels.to(model.device)
     batches = examples.train_batches(plan.batch_size, generator)
     rungs = rungs_by_step(plan.steps, fractions)
@@ -44,9 +39,12 @@ def tune_soft(
         losses.append(checked(loss.item(), step, "try a lower learning_rate"))
         optimizer.zero_grad()
         loss.backward()
+        if plan.gradient_clip:
+            torch.nn.utils.clip_grad_norm_([vectors], plan.gradient_clip)
         optimizer.step()
         schedule.step()
         if step in rungs:
             prompt = soft_prompt(vectors, plan.position, model)
+            prompt = calibrated(prompt, plan.calibration, scorer, examples)
             yield judge(prompt, scorer, examples, rungs[step], step, losses)
             losses = []

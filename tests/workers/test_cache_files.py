@@ -1,0 +1,169 @@
+"""Cache files: shared, bounded, and never believed when they are not what they were."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import DEMO_TASK
+from tests.tiny import TEXTS, save_tiny_model
+from tests.workers.test_scoring import PROMPTS
+from workers.cache_files import CacheFiles
+from workers.frozen_model import FrozenModel
+from workers.model_files import ModelSpec
+from workers.scoring import Scorer
+from workers.task import Task
+from workers.text_cache import CacheSpec, TextCache
+
+STATES = torch.arange(12, dtype=torch.bfloat16).reshape(3, 4)
+TEXT = (5, 6, 7)
+
+
+def only_file(folder: Path) -> Path:
+    (file,) = folder.rglob("*.safetensors")
+    return file
+
+
+def test_what_is_put_is_found_by_another_process(tmp_path: Path) -> None:
+    CacheFiles(tmp_path, "m", 1 << 20).put(TEXT, STATES)
+    found = CacheFiles(tmp_path, "m", 1 << 20).get(TEXT)
+    assert found is not None
+    assert torch.equal(found, STATES)
+    assert CacheFiles(tmp_path, "m", 1 << 20).get((5, 6)) is None
+    assert CacheFiles(tmp_path, "other", 1 << 20).get(TEXT) is None
+
+
+@pytest.mark.parametrize("damage", ["cut", "cut to nothing", "flip", "other model"])
+def test_a_damaged_file_is_noticed_and_made_again(damage: str, tmp_path: Path) -> None:
+    files = CacheFiles(tmp_path, "m", 1 << 20)
+    files.put(TEXT, STATES)
+    path = only_file(tmp_path)
+    content = bytearray(path.read_bytes())
+    if damage == "cut":
+        content = content[:-5]
+    elif damage == "cut to nothing":
+        content = bytearray()
+    elif damage == "flip":
+        content[-1] ^= 4
+    else:
+        content = bytearray(content.replace(b'"model":"m"', b'"model":"n"'))
+    path.write_bytes(content)
+    assert files.get(TEXT) is None
+    files.put(TEXT, STATES)
+    again = files.get(TEXT)
+    assert again is not None
+    assert torch.equal(again, STATES)
+
+
+def test_the_least_recently_used_go_when_the_limit_is_reached(tmp_path: Path) -> None:
+    big = torch.zeros(100, 100)
+    files = CacheFiles(tmp_path, "m", limit=10 * big.nbytes)
+    for number in range(9):
+        files.put((number,), big)
+        os.utime(files._path((number,)), (number, number))
+    files.get((0,))
+    for number in range(9, 12):
+        files.put((number,), big)
+    kept = {number for number in range(12) if (number,) in files}
+    assert sum(path.stat().st_size for path in tmp_path.rglob("*.safetensors")) <= 10 * big.nbytes
+    assert {0, 11} <= kept
+    assert not {1, 2} & kept
+
+
+def test_a_folder_that_cannot_be_written_costs_nothing_but_speed(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    files = CacheFiles(tmp_path / "file", "m", 1 << 20)
+    assert files.put(TEXT, STATES) is None
+    assert files.get(TEXT) is None
+    assert TEXT not in files
+
+
+def test_a_writer_that_dies_half_way_leaves_nothing_to_be_taken_for_a_text(tmp_path: Path) -> None:
+    """Killed at random moments while writing: whatever is found afterwards is whole."""
+    code = (
+        "import sys, torch; from pathlib import Path; from workers.cache_files import CacheFiles; "
+        "files = CacheFiles(Path(sys.argv[1]), 'm', 1 << 30); big = torch.ones(1000, 500); "
+        "print('ready', flush=True); "
+        "[files.put((number,), big * number) for number in range(100000)]"
+    )
+    files = CacheFiles(tmp_path, "m", 1 << 30)
+    for delay in (0.01, 0.05, 0.11):
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE
+        )
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(delay)
+        process.kill()
+        process.wait()
+        process.stdout.close()
+    found = [number for number in range(3000) if (number,) in files]
+    assert found
+    for number in found:
+        states = files.get((number,))
+        assert states is not None, "a half-written file has a text's name"
+        assert float(states[0, 0]) == number
+
+
+def test_a_second_search_encodes_nothing(
+    tiny_model: FrozenModel, tiny_task: Task, tmp_path: Path
+) -> None:
+    spec = CacheSpec(bytes_on_disk=1 << 30, folder=str(tmp_path))
+
+    def scores() -> tuple[torch.Tensor, int]:
+        scorer = Scorer(tiny_model, tiny_task, longest_prompt=8, cache=spec.open(tiny_model))
+        texts = scorer.tokenize([row["text"] for row in TEXTS])
+        scorer.cache.prefill(texts)
+        return scorer.log_probs(PROMPTS, texts), scorer.cache.encoded
+
+    first, encoded = scores()
+    assert encoded == len(TEXTS)
+    second, encoded = scores()
+    assert encoded == 0
+    assert torch.equal(first, second)
+
+
+def test_another_models_files_are_not_used(
+    tiny_model: FrozenModel, tiny_task: Task, tmp_path: Path
+) -> None:
+    spec = CacheSpec(bytes_on_disk=1 << 30, folder=str(tmp_path / "cache"))
+    folder = save_tiny_model(tmp_path / "model", initializer_range=0.1)
+    other = FrozenModel.load(ModelSpec(path=str(folder), dtype="float32"))
+    for model in (tiny_model, other):
+        scorer = Scorer(model, tiny_task, longest_prompt=8, cache=spec.open(model))
+        texts = scorer.tokenize([row["text"] for row in TEXTS[:20]])
+        found = scorer.log_probs(PROMPTS, texts)
+        assert scorer.cache.encoded == 20
+        fresh = Scorer(model, tiny_task, longest_prompt=8)
+        torch.testing.assert_close(found, fresh.log_probs(PROMPTS, texts))
+
+
+def test_a_flipped_byte_changes_no_score(
+    tiny_model: FrozenModel, tiny_task: Task, tmp_path: Path
+) -> None:
+    spec = CacheSpec(bytes_on_disk=1 << 30, folder=str(tmp_path))
+    first = Scorer(tiny_model, tiny_task, longest_prompt=8, cache=spec.open(tiny_model))
+    texts = first.tokenize([row["text"] for row in TEXTS[:10]])
+    expected = first.log_probs(PROMPTS, texts)
+    for path in tmp_path.rglob("*.safetensors"):
+        content = bytearray(path.read_bytes())
+        content[-2] ^= 0x40
+        path.write_bytes(content)
+    again = Scorer(tiny_model, tiny_task, longest_prompt=8, cache=spec.open(tiny_model))
+    torch.testing.assert_close(again.log_probs(PROMPTS, texts), expected)
+    assert again.cache.encoded == 10
+
+
+def test_texts_scored_once_are_not_written(
+    tiny_model: FrozenModel, tiny_task: Task, tmp_path: Path
+) -> None:
+    spec = CacheSpec(bytes_on_disk=1 << 30, folder=str(tmp_path))
+    scorer = Scorer(tiny_model, tiny_task, longest_prompt=8, cache=spec.open(tiny_model))
+    scorer.score_texts(PROMPTS, [row["text"] for row in TEXTS])
+    assert not list(tmp_path.rglob("*.safetensors"))
+    assert isinstance(scorer.cache, TextCache)
+    assert DEMO_TASK.template

@@ -1,0 +1,40 @@
+"""What the model would say anyway, taken off what it says of a text.
+
+A prompt leans to one label before any text is read. The lean is measured once per prompt, kept
+with it, and taken off the log-probabilities of every text, here and in every later prediction.
+"""
+
+from dataclasses import replace
+
+import torch
+
+from search_spaces.schema import Calibration
+from workers.prompt import Prompt
+from workers.scoring import Scorer
+from workers.tuners.examples import Examples
+
+#: Texts that say nothing (Zhao et al. 2021, "Calibrate Before Use").
+_CONTENT_FREE = ("N/A", "...", "nothing")
+
+#: Train texts whose mean answer is taken for the lean (Zhou et al. 2023, "Batch Calibration").
+_BATCH = 128
+
+
+def calibrated(
+    prompt: Prompt, calibration: Calibration, scorer: Scorer, examples: Examples
+) -> Prompt:
+    """The prompt with its prior: log-probabilities [L] that scoring takes off.
+
+    Args:
+        calibration: content_free measures on texts that say nothing, batch on train texts without
+            looking at their labels, none leaves the prompt as it is.
+    """
+    if calibration == "none":
+        return prompt
+    if calibration == "content_free":
+        texts = scorer.tokenize(_CONTENT_FREE)
+    else:
+        texts = examples.train[:_BATCH]
+    log_probs = scorer.log_probs([prompt], texts)[0]
+    mean = torch.logsumexp(log_probs, dim=0) - torch.log(torch.tensor(float(len(texts))))
+    return replace(prompt, prior=tuple(mean.tolist()))
