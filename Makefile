@@ -1,5 +1,6 @@
 # make demo   a first search, on a real model and real texts
 # make test   every test, with the real model in it
+# make bench  what a trial costs, beside what a user would run instead; about half an hour
 # make lint   ruff, mypy, and which package may import which
 # make lock   pin the newest versions of everything into constraints.txt
 
@@ -11,7 +12,7 @@ DEMO := examples/demo
 export TOKENIZERS_PARALLELISM := false
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: demo test lint format lock clean install
+.PHONY: demo test bench lint format lock clean install
 
 demo: $(VENV)/installed
 	$(BIN)/python $(DEMO)/fetch.py
@@ -20,6 +21,10 @@ demo: $(VENV)/installed
 test: $(VENV)/installed
 	$(BIN)/python $(DEMO)/fetch.py
 	$(BIN)/pytest
+
+bench: $(VENV)/installed
+	$(BIN)/python $(DEMO)/fetch.py
+	$(BIN)/python -m benchmarks.bench
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -37,12 +37,12 @@ def run_search(prepared: Prepared, store: Store, progress: SearchProgress) -> Se
     with ExitStack() as stack:
         with progress.step("starting Ray"):
             here = stack.enter_context(cluster(prepared.config.search))
-        search = _create(prepared, store)
+        search = create_search(prepared, store)
         progress.say(f"search {search.id}: {search.name}")
         if here.dashboard:
             progress.say(f"Ray dashboard: {here.dashboard}")
         try:
-            _run_trials(prepared, store, search, here, progress)
+            run_trials(prepared, store, search, here, progress)
             _conclude(prepared, store, search, here, progress)
         except BaseException as error:
             stopped = isinstance(error, KeyboardInterrupt)
@@ -53,7 +53,8 @@ def run_search(prepared: Prepared, store: Store, progress: SearchProgress) -> Se
     return store.find(str(search.id))
 
 
-def _create(prepared: Prepared, store: Store) -> SearchRecord:
+def create_search(prepared: Prepared, store: Store) -> SearchRecord:
+    """The search's row, with all that says where its numbers will come from."""
     config = prepared.config
     return store.create_search(
         name=store.free_name(config.name or Path(config.source).stem),
@@ -68,9 +69,10 @@ def _create(prepared: Prepared, store: Store) -> SearchRecord:
     )
 
 
-def _run_trials(
+def run_trials(
     prepared: Prepared, store: Store, search: SearchRecord, here: Cluster, progress: SearchProgress
 ) -> None:
+    """Dispatch the trials and store what they report, until the budget is spent."""
     config = prepared.config
     spec = config.search
     trainable = tune.with_resources(

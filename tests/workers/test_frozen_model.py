@@ -9,9 +9,10 @@ import torch
 
 from search_spaces.errors import ModelError
 from tests.conftest import DEMO_MODEL
+from tests.tiny import save_tiny_model
 from workers.attention import use_grouped_attention
 from workers.frozen_model import FrozenModel, choose_dtype, read_tokenizer
-from workers.model_files import ModelSpec, conversion_is_due, fingerprint, resolve
+from workers.model_files import ModelSpec, conversion_is_due, fingerprint, in_dtype, resolve
 
 
 def parameters_digest(model: FrozenModel) -> str:
@@ -126,3 +127,39 @@ def test_auto_dtype_is_what_the_processor_computes_in() -> None:
 def test_an_unknown_dtype_is_refused() -> None:
     with pytest.raises(ValueError, match="unknown dtype 'int3'"):
         ModelSpec(path="x", dtype="int3")
+
+
+def test_weights_are_stored_once_in_the_dtype_they_are_computed_with(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from safetensors.torch import load_file
+
+    monkeypatch.setenv("AUTOPROMPT_CACHE", str(tmp_path))
+    assert in_dtype(str(tiny_folder), torch.float32) == str(tiny_folder)
+    folder = Path(in_dtype(str(tiny_folder), torch.bfloat16))
+    assert folder.parent.parent == tmp_path
+    before = load_file(tiny_folder / "model.safetensors")
+    after = load_file(folder / "model.safetensors")
+    assert before.keys() == after.keys()
+    for name, tensor in after.items():
+        assert torch.equal(tensor, before[name].to(torch.bfloat16))
+    written = (folder / "model.safetensors").stat().st_mtime_ns
+    assert in_dtype(str(tiny_folder), torch.bfloat16) == str(folder)
+    assert (folder / "model.safetensors").stat().st_mtime_ns == written
+    model = FrozenModel.load(ModelSpec(path=str(tiny_folder), dtype="bfloat16"))
+    assert model.dtype == torch.bfloat16
+
+
+def test_two_models_or_dtypes_never_share_an_identity(tiny_folder: Path, tmp_path: Path) -> None:
+    def identity(folder: Path, dtype: str) -> str:
+        found = FrozenModel.load(ModelSpec(path=str(folder), dtype=dtype)).identity
+        assert found is not None
+        return found
+
+    other = save_tiny_model(tmp_path / "other", initializer_range=0.1)
+    found = {
+        identity(tiny_folder, "float32"),
+        identity(tiny_folder, "bfloat16"),
+        identity(other, "float32"),
+    }
+    assert len(found) == 3

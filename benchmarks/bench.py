@@ -1,0 +1,196 @@
+"""Every benchmark, each in a process of its own, one after another: a table, and JSON.
+
+python -m benchmarks.bench [--only WORD]
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+RESULTS = Path(__file__).parent / "results.json"
+CORES = 2
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    what: str
+    ours: str
+    against: str
+    ratio: float
+    target: str
+    met: bool
+    note: str = ""
+
+
+def measure(module: str, *arguments: str) -> Any:
+    """The JSON that a benchmark prints last."""
+    print(f"running benchmarks.{module} {' '.join(arguments)} ...", file=sys.stderr, flush=True)
+    found = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", f"benchmarks.{module}", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"OMP_NUM_THREADS": str(CORES), "RAY_AUTH_MODE": "disabled"},
+    )
+    if found.returncode != 0:
+        sys.exit(found.stderr)
+    return json.loads(found.stdout.strip().splitlines()[-1])
+
+
+def soft_trial() -> list[Row]:
+    """A whole soft trial against PEFT's, in PEFT's default dtype and in ours."""
+    ours = measure("our_soft_trial")
+    rows = []
+    for dtype, target in (("float32", 12.0), ("bfloat16", 5.0)):
+        peft = measure("peft_prompt_tuning", "--dtype", dtype)
+        theirs = peft["train_seconds"] + peft["evaluate_seconds"]
+        for which in ("later", "first"):
+            seconds = ours[which]["train_seconds"] + ours[which]["evaluate_seconds"]
+            gain, lead = theirs / seconds, ours[which]["accuracy"] - peft["accuracy"]
+            fits = which == "later"
+            rows.append(
+                Row(
+                    f"a search's {which} soft trial, PEFT in {dtype}",
+                    f"{seconds:.1f} s, accuracy {ours[which]['accuracy']:.3f}",
+                    f"{theirs:.1f} s, accuracy {peft['accuracy']:.3f}",
+                    gain,
+                    f">= {target:g}x, within 1 point" if fits else "-",
+                    not fits or (gain >= target and lead >= -0.01),
+                    "" if fits else "computes the texts too",
+                )
+            )
+    return rows
+
+
+def search() -> list[Row]:
+    """Trials per hour, and what a second search on the same data encodes."""
+    ours = measure("our_search", "--trials", "16", "--workers", "2")
+    theirs = measure("peft_ray_search", "--trials", "4", "--workers", "2")
+    first, second = ours["first"], ours["second"]
+    pace = 16 * 3600 / first["seconds_to_best"]
+    their_pace = 4 * 3600 / theirs["seconds"]
+    return [
+        Row(
+            "search, trials per hour",
+            f"{pace:.0f} (16 trials in {first['seconds_to_best']:.0f} s)",
+            f"{their_pace:.0f} (4 trials in {theirs['seconds']:.0f} s)",
+            pace / their_pace,
+            ">= 20x",
+            pace / their_pace >= 20,
+            "no early stopping on either side",
+        ),
+        Row(
+            "texts encoded by a second search",
+            str(second["texts_encoded"]),
+            f"{first['texts_encoded']} by the first",
+            second["texts_encoded"] / max(first["texts_encoded"], 1),
+            "0",
+            second["texts_encoded"] == 0,
+        ),
+    ]
+
+
+def ensemble() -> list[Row]:
+    found = measure("engine", "ensemble")
+    ratio = found["five_members"] / found["one_member_uncached"]
+    return [
+        Row(
+            "5 members over 400 texts",
+            f"{found['five_members']:.2f} s",
+            f"{found['one_member_uncached']:.2f} s for one, uncached",
+            ratio,
+            "<= 1.5x",
+            ratio <= 1.5,
+        )
+    ]
+
+
+def memory() -> list[Row]:
+    found = measure("engine", "memory")
+    ratio = found["private_mb"] / found["model_mb"]
+    return [
+        Row(
+            "private memory of a second worker",
+            f"{found['private_mb']:.0f} MB",
+            f"{found['model_mb']:.0f} MB, the model",
+            ratio,
+            "<= 0.25x",
+            ratio <= 0.25,
+        )
+    ]
+
+
+def nothing() -> list[Row]:
+    found = measure("our_search", "--nothing", "--trials", "200")
+    ratio = found["ours"] / found["bare"]
+    return [
+        Row(
+            "a trial that does nothing",
+            f"{found['ours'] * 1000:.0f} ms",
+            f"{found['bare'] * 1000:.0f} ms, bare Ray Tune",
+            ratio,
+            "<= 1.5x",
+            ratio <= 1.5,
+        )
+    ]
+
+
+def prefix() -> list[Row]:
+    found = measure("engine", "prefix")
+    ratio = found["plain"] / found["shared_prefix"]
+    return [
+        Row(
+            "a hard prefix of 16 tokens, 400 texts",
+            f"{found['shared_prefix']:.2f} s",
+            f"{found['plain']:.2f} s, plain forward",
+            ratio,
+            ">= 1.4x",
+            ratio >= 1.4,
+        )
+    ]
+
+
+BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
+    "soft_trial": soft_trial,
+    "ensemble": ensemble,
+    "prefix": prefix,
+    "memory": memory,
+    "nothing": nothing,
+    "search": search,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", choices=sorted(BENCHMARKS), help="one of the benchmarks")
+    only = parser.parse_args().only
+    known: dict[str, list[dict[str, Any]]] = {}
+    if only and RESULTS.exists():
+        known = json.loads(RESULTS.read_text(encoding="utf-8"))
+    for name in [only] if only else list(BENCHMARKS):
+        known[name] = [asdict(row) for row in BENCHMARKS[name]()]
+        RESULTS.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
+    table = Table(box=box.SIMPLE_HEAD)
+    for heading in ("what", "ours", "against", "ratio", "target", "met", "note"):
+        table.add_column(heading)
+    for name in BENCHMARKS:
+        for row in known.get(name, []):
+            cells = {**row, "ratio": f"{row['ratio']:.2f}x", "met": "yes" if row["met"] else "NO"}
+            table.add_row(*(str(cells[column.header]) for column in table.columns))
+    Console(width=150).print(table)
+
+
+if __name__ == "__main__":
+    main()

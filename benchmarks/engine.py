@@ -1,0 +1,109 @@
+"""Parts of the engine, timed beside the plain way of doing the same.
+
+python -m benchmarks.engine ensemble     five members over 400 texts
+python -m benchmarks.engine prefix       hard prompts before the text
+python -m benchmarks.engine memory       what a second worker costs
+"""
+
+import argparse
+import json
+import multiprocessing
+import statistics
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+
+import psutil
+import torch
+
+from benchmarks.setting import MODEL, TASK, VIRTUAL_TOKENS, movie_splits
+from workers.prompt import Prompt
+from workers.scoring import Scorer, load_scorer
+from workers.text_cache import TokenIds
+
+REPEATS = 3
+
+
+def _timed(work: Callable[[], object]) -> float:
+    """The median seconds of a few runs."""
+    seconds = []
+    for _ in range(REPEATS):
+        started = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds)
+
+
+def _plain(scorer: Scorer) -> Scorer:
+    """A scorer that runs the whole input every time."""
+    plain = Scorer(scorer.model, scorer.task, longest_prompt=16)
+    plain._reuses_text = False
+    return plain
+
+
+def _soft_prompts(scorer: Scorer, count: int) -> list[Prompt]:
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(5000, (count, VIRTUAL_TOKENS), generator=generator)
+    return [Prompt("", vectors=scorer.model.embed(row).float()) for row in ids]
+
+
+def ensemble() -> dict[str, float]:
+    """Five members in one pass from texts never seen before, and one member uncached."""
+    scorer = load_scorer(MODEL, TASK, 16)
+    texts = movie_splits().validation.texts
+    members = _soft_prompts(scorer, 5)
+    scorer.score_texts(members[:1], texts[:32])
+    plain = _plain(scorer)
+    tokens: list[TokenIds] = scorer.tokenize(texts)
+    return {
+        "five_members": _timed(lambda: scorer.score_texts(members, texts)),
+        "one_member_uncached": _timed(lambda: plain.log_probs(members[:1], tokens)),
+    }
+
+
+def prefix() -> dict[str, float]:
+    """A hard prompt of 16 tokens before 400 texts."""
+    scorer = load_scorer(MODEL, TASK, 16)
+    tokens = scorer.tokenize(movie_splits().validation.texts)
+    prompt = [Prompt("", tuple(range(1000, 1016)), position="prefix")]
+    scorer.reuses_text(tokens)
+    plain = _plain(scorer)
+    return {
+        "shared_prefix": _timed(lambda: scorer.log_probs(prompt, tokens)),
+        "plain": _timed(lambda: plain.log_probs(prompt, tokens)),
+    }
+
+
+def _hold_model(pipe: Connection) -> None:
+    scorer = load_scorer(MODEL, TASK, 16)
+    scorer.score_texts([Prompt("")], ["a joy from start to finish"])
+    pipe.send(None)
+    pipe.recv()
+
+
+def memory() -> dict[str, float]:
+    """MB that only the second worker holds, beyond what a process with our imports does."""
+    context = multiprocessing.get_context("spawn")
+    workers = []
+    for _ in range(2):
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_hold_model, args=(theirs,))
+        process.start()
+        ours.recv()
+        workers.append((process, ours))
+    assert workers[1][0].pid is not None
+    private = psutil.Process(workers[1][0].pid).memory_full_info().uss
+    for process, pipe in workers:
+        pipe.send(None)
+        process.join()
+    empty = psutil.Process().memory_full_info().uss
+    scorer = load_scorer(MODEL, TASK, 16)
+    size = sum(each.nbytes for each in scorer.model.model.parameters())
+    return {"private_mb": (private - empty) / 1e6, "model_mb": size / 1e6}
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=["ensemble", "prefix", "memory"])
+    measured = {"ensemble": ensemble, "prefix": prefix, "memory": memory}
+    print(json.dumps(measured[parser.parse_args().what]()))

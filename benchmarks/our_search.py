@@ -1,0 +1,156 @@
+"""The same kind of search by Autoprompt, twice on the same data; or trials that do nothing.
+
+python -m benchmarks.our_search --trials 16 --workers 2
+python -m benchmarks.our_search --nothing --trials 200
+"""
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray import tune
+from ray.tune import RunConfig, TuneConfig, Tuner
+from safetensors.torch import save
+
+import autoprompt
+import autoprompt.controller
+from autoprompt.config import SearchConfig
+from benchmarks.setting import DEMO, MODEL, SEED, STEPS, TASK
+from workers.prompt import Prompt
+
+SPACE = {
+    "soft": {
+        "length": {"low": 2, "high": 8},
+        "learning_rate": {"low": 0.01, "high": 0.06, "log": True},
+        "steps": STEPS,
+        "batch_size": 16,
+    }
+}
+
+
+def config(trials: int, workers: int, rungs: int = 1) -> SearchConfig:
+    """The search; with one rung every trial runs to its end, as PEFT's do."""
+    return SearchConfig.model_validate(
+        {
+            "name": "bench",
+            "model": MODEL.model_dump(),
+            "data": {
+                "path": str(DEMO / "data" / "movies.csv"),
+                "sizes": {"train": 512, "validation": 400, "test": 100},
+            },
+            "task": TASK.model_dump(),
+            "space": SPACE,
+            "search": {"trials": trials, "workers": workers, "seed": SEED, "rungs": rungs},
+        }
+    )
+
+
+def run(trials: int, workers: int) -> dict[str, Any]:
+    """A first search and a second on the same data, in an empty text cache."""
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        # The unpacked model is shared with the demo; only the texts start from nothing.
+        os.environ["AUTOPROMPT_CACHE"] = folder
+        for name in ("first", "second"):
+            started = time.perf_counter()
+            result = autoprompt.search(
+                config(trials, workers), db=f"sqlite:///{folder}/bench.db", quiet=True
+            )
+            ended = max(trial.finished_at for trial in result.trials if trial.finished_at)
+            found[name] = {
+                "seconds": time.perf_counter() - started,
+                "seconds_to_best": (ended - result.record.started_at).total_seconds(),
+                "trials": trials,
+                "accuracy": result.best.score,
+                "texts_encoded": sum(trial.texts_encoded for trial in result.trials),
+            }
+    return found
+
+
+class Nothing(tune.Trainable):
+    """A trial that reports one rung at once."""
+
+    def setup(self, config: dict[str, Any], job: Any = None) -> None:
+        self._prompt = Prompt("x", (1, 2)).to_bytes()
+        self._log_probs = save({"log_probs": torch.zeros(400, 2)})
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        return True
+
+    def step(self) -> dict[str, Any]:
+        return {
+            "rung": 1,
+            "step": 1,
+            "score": 0.5,
+            "loss": 0.7,
+            "train_loss": 0.7,
+            "prompt": self._prompt,
+            "log_probs": self._log_probs,
+            "models_loaded": 0,
+            "texts_encoded": 0,
+            "rung_seconds": 0.0,
+            "ended": True,
+            "done": True,
+        }
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None: ...
+
+    def load_checkpoint(self, checkpoint: Any) -> None: ...
+
+
+class BareNothing(Nothing):
+    """The same without anything of ours in it."""
+
+    def step(self) -> dict[str, Any]:
+        return {"score": 0.5, "done": True}
+
+
+def nothing(trials: int, workers: int) -> dict[str, float]:
+    """Seconds for each trial that does nothing, through our controller and store and through bare
+    Ray Tune, both with the actors kept and Tune's own files off."""
+    from autoprompt.cluster import cluster
+    from autoprompt.controller import create_search, run_trials
+    from autoprompt.preparation import prepare
+    from autoprompt.progress import SearchProgress
+    from autoprompt.store import Store
+
+    progress = SearchProgress(quiet=True)
+    with tempfile.TemporaryDirectory() as folder:
+        prepared = prepare(config(trials, workers), progress)
+        with cluster(prepared.config.search) as here:
+            bare = Tuner(
+                tune.with_resources(BareNothing, {"cpu": 1}),
+                param_space={"x": tune.uniform(0, 1)},
+                tune_config=TuneConfig(
+                    num_samples=trials,
+                    max_concurrent_trials=workers,
+                    reuse_actors=True,
+                    metric="score",
+                    mode="max",
+                ),
+                run_config=RunConfig(storage_path=folder, verbose=0),
+            )
+            started = time.perf_counter()
+            bare.fit()
+            bare_seconds = time.perf_counter() - started
+            autoprompt.controller.TrialRunner = Nothing  # type: ignore[assignment,misc]
+            store = Store.open(f"sqlite:///{Path(folder) / 'bench.db'}")
+            started = time.perf_counter()
+            run_trials(prepared, store, create_search(prepared, store), here, progress)
+            seconds = time.perf_counter() - started
+    return {"ours": seconds / trials, "bare": bare_seconds / trials, "trials": trials}
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=16)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--nothing", action="store_true")
+    given = parser.parse_args()
+    measured = nothing if given.nothing else run
+    print(json.dumps(measured(given.trials, given.workers)))

@@ -1,0 +1,118 @@
+"""Prompt tuning with PEFT, as a careful user would write it.
+
+PEFT's defaults: the model in the dtype of its checkpoint, virtual tokens before the text, started
+from random vectors. Texts are tokenized once; batches are padded to their longest text; evaluation
+looks only at the last position and the label words' logits.
+
+    python -m benchmarks.peft_prompt_tuning [--dtype bfloat16]
+"""
+
+import argparse
+import json
+import time
+from dataclasses import asdict
+
+import torch
+from peft import PromptTuningConfig, TaskType, get_peft_model
+from torch.utils.data import DataLoader
+from transformers import AutoModelForCausalLM, AutoTokenizer, get_linear_schedule_with_warmup
+
+from benchmarks.setting import (
+    BATCH_SIZE,
+    LEARNING_RATE,
+    MODEL,
+    SEED,
+    STEPS,
+    TASK,
+    VIRTUAL_TOKENS,
+    Timed,
+    movie_splits,
+)
+from workers.data import Split
+from workers.model_files import resolve
+
+
+def run(
+    dtype: str = "float32",
+    steps: int = STEPS,
+    learning_rate: float = LEARNING_RATE,
+    virtual_tokens: int = VIRTUAL_TOKENS,
+) -> Timed:
+    """Train and evaluate one soft prompt; loading the model is not timed."""
+    torch.manual_seed(SEED)
+    folder = resolve(MODEL)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    base = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype))
+    config = PromptTuningConfig(task_type=TaskType.CAUSAL_LM, num_virtual_tokens=virtual_tokens)
+    model = get_peft_model(base, config)
+    splits = movie_splits()
+    words = [tokenizer(f" {word}").input_ids[0] for word in TASK.label_words.values()]
+
+    def examples(split: Split) -> list[dict[str, list[int]]]:
+        encoded = tokenizer([TASK.template.format(text=text) for text in split.texts])
+        return [
+            {"input_ids": [*ids, words[label]], "labels": [-100] * len(ids) + [words[label]]}
+            for ids, label in zip(encoded.input_ids, split.labels, strict=True)
+        ]
+
+    def collate(batch: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
+        longest = max(len(each["input_ids"]) for each in batch)
+
+        def padded(key: str, value: int) -> torch.Tensor:
+            rows = [each[key] + [value] * (longest - len(each[key])) for each in batch]
+            return torch.tensor(rows)
+
+        return {
+            "input_ids": padded("input_ids", tokenizer.pad_token_id),
+            "labels": padded("labels", -100),
+            "attention_mask": (padded("labels", -200) != -200).long(),
+        }
+
+    loader = DataLoader(
+        examples(splits.train),  # type: ignore[arg-type]
+        batch_size=BATCH_SIZE,
+        shuffle=True,
+        collate_fn=collate,
+        generator=torch.Generator().manual_seed(SEED),
+    )
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=learning_rate)
+    schedule = get_linear_schedule_with_warmup(optimizer, steps // 10, steps)
+    model.train()
+    started = time.perf_counter()
+    done = 0
+    while done < steps:
+        for batch in loader:
+            loss = model(**batch).loss
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            done += 1
+            if done == steps:
+                break
+    trained_at = time.perf_counter()
+
+    model.eval()
+    right = 0
+    held_out = examples(splits.validation)
+    with torch.no_grad():
+        for start in range(0, len(held_out), BATCH_SIZE):
+            batch = collate(held_out[start : start + BATCH_SIZE])
+            where = (batch["labels"] != -100).long().argmax(-1)
+            expected = batch["input_ids"].gather(1, where[:, None])[:, 0]
+            # The token before the label's, behind the virtual tokens.
+            logits = model(
+                input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]
+            ).logits
+            rows = torch.arange(len(where))
+            answers = logits[rows, where - 1 + virtual_tokens][:, words].argmax(-1)
+            right += int((torch.tensor(words)[answers] == expected).sum())
+    ended = time.perf_counter()
+    return Timed(trained_at - started, ended - trained_at, right / len(held_out))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dtype", default="float32")
+    print(json.dumps(asdict(run(parser.parse_args().dtype))))

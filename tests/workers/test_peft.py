@@ -1,0 +1,81 @@
+"""Same embeddings in, same logits out as PEFT's prompt tuning."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import PromptTuningConfig, TaskType, get_peft_model
+from torch import Tensor
+from transformers import AutoModelForCausalLM
+
+from tests.conftest import DEMO_TASK
+from tests.tiny import TEXTS
+from workers.data import Split
+from workers.frozen_model import FrozenModel
+from workers.model_files import ModelSpec, resolve
+from workers.prompt import Prompt
+from workers.scoring import Scorer
+from workers.task import build_task
+
+TOLERANCE = 1e-4
+
+
+def peft_logits(folder: str, vectors: Tensor, rows: list[tuple[int, ...]], side: str) -> Tensor:
+    """PEFT's logits at the last token of each row, [B, V], from one padded batch."""
+    base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    config = PromptTuningConfig(task_type=TaskType.CAUSAL_LM, num_virtual_tokens=len(vectors))
+    model: Any = get_peft_model(base, config).eval()
+    with torch.no_grad():
+        model.prompt_encoder["default"].embedding.weight.copy_(vectors)
+        longest = max(len(row) for row in rows)
+        pads = [[0] * (longest - len(row)) for row in rows]
+        if side == "right":
+            ids = [[*row, *pad] for row, pad in zip(rows, pads, strict=True)]
+            mask = [[1] * len(row) + pad for row, pad in zip(rows, pads, strict=True)]
+            last = torch.tensor([len(row) - 1 for row in rows])
+        else:
+            ids = [[*pad, *row] for row, pad in zip(rows, pads, strict=True)]
+            mask = [pad + [1] * len(row) for row, pad in zip(rows, pads, strict=True)]
+            last = torch.full((len(rows),), longest - 1)
+        logits = model(input_ids=torch.tensor(ids), attention_mask=torch.tensor(mask)).logits
+    found: Tensor = logits[torch.arange(len(rows)), last + len(vectors)]
+    return found
+
+
+def check(model: FrozenModel, folder: str, texts: tuple[str, ...], side: str) -> None:
+    scorer = Scorer(model, build_task(DEMO_TASK, model.tokenizer), longest_prompt=8)
+    generator = torch.Generator().manual_seed(1)
+    scale = float(model.embeddings.float().std())
+    vectors = scale * torch.randn(5, model.hidden_size, generator=generator)
+    tokens = scorer.tokenize(texts)
+    prompt = Prompt("", vectors=vectors, position="prefix")
+    for trained in (False, True):
+        # A prefix being trained takes the plain path, one that is not shares its own states.
+        with torch.set_grad_enabled(trained):
+            embedded = prompt.embedded(model).requires_grad_(trained)
+            ours = scorer.label_logits([embedded], "prefix", tokens)[0].detach()
+        rows = [(*text, *scorer.task.tail_ids) for text in tokens]
+        theirs = peft_logits(folder, vectors, rows, side)[:, list(scorer.task.label_token_ids)]
+        if side == "left":
+            # PEFT counts the padding before a text as positions, so only texts without any are
+            # the same to it as they are alone.
+            longest = max(len(row) for row in rows)
+            whole = torch.tensor([len(row) == longest for row in rows])
+            ours, theirs = ours[whole], theirs[whole]
+        assert len(ours)
+        torch.testing.assert_close(ours, theirs, atol=TOLERANCE, rtol=0)
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_a_causal_prefix_on_a_tiny_model(
+    side: str, tiny_model: FrozenModel, tiny_folder: Path
+) -> None:
+    check(tiny_model, str(tiny_folder), tuple(row["text"] for row in TEXTS[::9]), side)
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_a_causal_prefix_on_the_real_model(
+    side: str, real_model: FrozenModel, real_spec: ModelSpec, movies: Split
+) -> None:
+    check(real_model, resolve(real_spec), movies.texts[:6], side)
