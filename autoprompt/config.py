@@ -127,7 +127,7 @@ class SearchConfig(Document):
 
     def _with_absolute_model(self) -> "SearchConfig":
         """A model path that is here, relative to the base, made absolute; a Hub id as it is."""
-        local = self.base / self.model.path
+        local = self.base / Path(self.model.path).expanduser()
         if not (local.exists() or self.model.is_local):
             return self
         # A path that looks local but is missing is kept as written under the base, for the error.

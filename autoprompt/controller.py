@@ -91,7 +91,7 @@ def run_trials(
             trial_dirname_creator=lambda trial: f"trial-{trial.config['number']}",
         ),
         run_config=RunConfig(
-            name=search.name,
+            name=f"search-{search.id}",
             storage_path=scratch,
             verbose=0,
             callbacks=[Recorder(store, search.id, progress)],

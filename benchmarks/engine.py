@@ -15,8 +15,10 @@ from multiprocessing.connection import Connection
 
 import psutil
 import torch
+from transformers import AutoTokenizer
 
 from benchmarks.setting import MODEL, TASK, VIRTUAL_TOKENS, movie_splits
+from workers.model_files import resolve
 from workers.prompt import Prompt
 from workers.scoring import Scorer, load_scorer
 from workers.text_cache import TokenIds
@@ -74,32 +76,40 @@ def prefix() -> dict[str, float]:
     }
 
 
-def _hold_model(pipe: Connection) -> None:
-    scorer = load_scorer(MODEL, TASK, 16)
-    scorer.score_texts([Prompt("")], ["a joy from start to finish"])
+def _hold(pipe: Connection, load: bool) -> None:
+    """Stay alive with our imports, and with the model where asked."""
+    if load:
+        load_scorer(MODEL, TASK, 16).score_texts([Prompt("")], ["a joy from start to finish"])
+    else:
+        AutoTokenizer.from_pretrained(resolve(MODEL))
+        torch.nn.functional.linear(torch.zeros(64, 64), torch.zeros(64, 64))
     pipe.send(None)
     pipe.recv()
 
 
-def memory() -> dict[str, float]:
-    """MB that only the second worker holds, beyond what a process with our imports does."""
+def _second_process(load: bool) -> int:
+    """Bytes that only the second of two processes holds, while both live."""
     context = multiprocessing.get_context("spawn")
-    workers = []
+    pairs = []
     for _ in range(2):
         ours, theirs = context.Pipe()
-        process = context.Process(target=_hold_model, args=(theirs,))
+        process = context.Process(target=_hold, args=(theirs, load))
         process.start()
         ours.recv()
-        workers.append((process, ours))
-    assert workers[1][0].pid is not None
-    private = psutil.Process(workers[1][0].pid).memory_full_info().uss
-    for process, pipe in workers:
+        pairs.append((process, ours))
+    assert pairs[1][0].pid is not None
+    private = psutil.Process(pairs[1][0].pid).memory_full_info().uss
+    for process, pipe in pairs:
         pipe.send(None)
         process.join()
-    empty = psutil.Process().memory_full_info().uss
-    scorer = load_scorer(MODEL, TASK, 16)
-    size = sum(each.nbytes for each in scorer.model.model.parameters())
-    return {"private_mb": (private - empty) / 1e6, "model_mb": size / 1e6}
+    return int(private)
+
+
+def memory() -> dict[str, float]:
+    """MB that a second worker adds with the model, beyond one that has everything but the model."""
+    added = _second_process(load=True) - _second_process(load=False)
+    parameters = load_scorer(MODEL, TASK, 16).model.model.parameters()
+    return {"private_mb": added / 1e6, "model_mb": sum(each.nbytes for each in parameters) / 1e6}
 
 
 if __name__ == "__main__":

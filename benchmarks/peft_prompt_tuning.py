@@ -46,7 +46,7 @@ def run(
     config = PromptTuningConfig(task_type=TaskType.CAUSAL_LM, num_virtual_tokens=virtual_tokens)
     model = get_peft_model(base, config)
     splits = movie_splits()
-    words = [tokenizer(f" {word}").input_ids[0] for word in TASK.label_words.values()]
+    words = [tokenizer(f" {word}").input_ids[0] for (word,) in TASK.label_words.values()]
 
     def examples(split: Split) -> list[dict[str, list[int]]]:
         encoded = tokenizer([TASK.template.format(text=text) for text in split.texts])

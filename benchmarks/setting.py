@@ -11,7 +11,7 @@ DEMO = Path(__file__).parent.parent / "examples" / "demo"
 MODEL = ModelSpec(path=str(DEMO / "model" / "SmolLM2-135M-Instruct.Q4_1.gguf"))
 TASK = TaskSpec(
     template="Review: {text}\nSentiment:",
-    label_words={"negative": "negative", "positive": "positive"},
+    label_words={"negative": ("negative",), "positive": ("positive",)},
 )
 
 #: The plan of every soft trial timed here, ours and PEFT's.

@@ -30,7 +30,7 @@ DEMO_MODEL = DEMO / "model" / "SmolLM2-135M-Instruct.Q4_1.gguf"
 DEMO_DATA = DEMO / "data" / "movies.csv"
 DEMO_TASK = TaskSpec(
     template="Review: {text}\nSentiment:",
-    label_words={"negative": "negative", "positive": "positive"},
+    label_words={"negative": ("negative",), "positive": ("positive",)},
 )
 
 torch.set_num_threads(1)

@@ -112,11 +112,11 @@ def load_splits(spec: DataSpec, labels: Sequence[str], base: Path, seed: int) ->
     if paths is not None:
         files = {name: getattr(paths, name) for name in _SPLITS if getattr(paths, name)}
         parts = {
-            name: _rows(_read_table(base / path), str(base / path), spec, labels)
+            name: _rows(_read_table(_under(base, path)), str(_under(base, path)), spec, labels)
             for name, path in files.items()
         }
     elif Path(str(spec.path)).suffix.lower() in _FORMATS:
-        path = base / str(spec.path)
+        path = _under(base, str(spec.path))
         parts = {"train": _rows(_read_table(path), str(path), spec, labels)}
     else:
         parts = _read_hub(str(spec.path), spec, labels)
@@ -126,6 +126,10 @@ def load_splits(spec: DataSpec, labels: Sequence[str], base: Path, seed: int) ->
         if name in parts:
             parts[name] = _distinct(parts[name], seen)
     return _split(parts, spec, labels, source, random.Random(seed))
+
+
+def _under(base: Path, path: str) -> Path:
+    return base / Path(path).expanduser()
 
 
 def read_column(path: Path, column: str) -> list[str]:

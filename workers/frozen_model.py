@@ -17,6 +17,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 from transformers.utils import logging as transformers_logging
 
 from search_spaces.errors import ModelError
+from workers.allocator import keep_large_blocks
 from workers.attention import use_grouped_attention
 from workers.model_files import ModelSpec, fingerprint, in_dtype, resolve
 
@@ -36,7 +37,10 @@ class _Readout(nn.Module):
         self._weight: Tensor | None = None
         self._bias: Tensor | None = None
 
-    def keep(self, token_ids: Sequence[int]) -> None:
+    def keep(self, token_ids: Sequence[int] | None) -> None:
+        if token_ids is None:
+            self._weight = self._bias = None
+            return
         rows = list(token_ids)
         self._weight = self.full.weight.detach()[rows].float()
         bias = getattr(self.full, "bias", None)
@@ -96,6 +100,7 @@ class FrozenModel:
             raise _not_a_model(spec, error) from error
         model = model.to(device).eval()
         if device.type == "cpu":
+            keep_large_blocks()
             use_grouped_attention(model)
         which = fingerprint(folder) or getattr(model.config, "_commit_hash", None)
         return cls(model, tokenizer, identity=which and f"{which}:{dtype}")
@@ -127,8 +132,8 @@ class FrozenModel:
         stateful = getattr(self.model, "_is_stateful", False)
         return "past_key_values" in self._accepts and not stateful
 
-    def keep_logits_of(self, token_ids: Sequence[int]) -> None:
-        """From now on `logits` answers for these tokens only, in this order."""
+    def keep_logits_of(self, token_ids: Sequence[int] | None) -> None:
+        """From now on `logits` answers for these tokens only, in this order; None for all."""
         self._readout.keep(token_ids)
 
     def embed(self, token_ids: Tensor | Sequence[int]) -> Tensor:
@@ -155,7 +160,7 @@ class FrozenModel:
             past_key_values: a transformers `Cache` of what came before, or None.
 
         Returns:
-            [B, N, L] in float32.
+            [B, N, kept tokens] in float32.
         """
         arguments: dict[str, Any] = {
             "inputs_embeds": inputs_embeds,

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
 
 from workers.batches import batches
 from workers.cache_files import CacheFiles
@@ -96,21 +97,17 @@ class TextCache:
     def __contains__(self, text: TokenIds) -> bool:
         return text in self._rows
 
-    def fill(self, texts: Sequence[TokenIds], *, keep: bool = True) -> None:
-        """Bring all of these texts to hand, encoding those that are nowhere yet.
-
-        Args:
-            keep: whether they are worth a file; not so for texts that are scored only once.
-        """
+    def fill(self, texts: Sequence[TokenIds]) -> None:
+        """Bring all of these texts to hand, encoding those that are nowhere yet."""
         for batch in self._missing(texts):
-            self._bring(batch, keep)
+            self._bring(batch)
         for text in dict.fromkeys(texts):
             self._rows[text] = self._rows.pop(text)
         wanted = set(texts)
         for text in list(self._rows):
             if self.bytes <= self._limit or text in wanted:
                 break
-            self.forget([text])
+            self.bytes -= self._rows.pop(text).nbytes
 
     def prefill(self, texts: Sequence[TokenIds]) -> None:
         """Bring as many of the texts to hand as the limit allows, ahead of their use.
@@ -124,13 +121,7 @@ class TextCache:
         for batch in waiting:
             if self.bytes >= self._limit:
                 return
-            self._bring(batch, keep=True)
-
-    def forget(self, texts: Sequence[TokenIds]) -> None:
-        """Let go of texts that will not be asked for again; their files stay."""
-        for text in texts:
-            row = self._rows.pop(text, None)
-            self.bytes -= 0 if row is None else row.nbytes
+            self._bring(batch)
 
     def _missing(self, texts: Sequence[TokenIds]) -> list[list[TokenIds]]:
         missing = sorted({text for text in texts if text not in self._rows})
@@ -140,7 +131,7 @@ class TextCache:
             for batch in batches(lengths, lengths, _TOKENS_PER_BATCH)
         ]
 
-    def _bring(self, texts: list[TokenIds], keep: bool) -> None:
+    def _bring(self, texts: list[TokenIds]) -> None:
         unknown = []
         for text in texts:
             row = self._files.get(text) if self._files is not None else None
@@ -150,7 +141,7 @@ class TextCache:
                 self._hold(text, row.to(self._model.device))
         if unknown:
             for text, row in zip(unknown, self._encode(unknown), strict=True):
-                stored = self._files.put(text, row.cpu()) if keep and self._files else None
+                stored = self._files.put(text, row.cpu()) if self._files is not None else None
                 on_cpu = stored is not None and row.device.type == "cpu"
                 self._hold(text, stored if on_cpu and stored is not None else row)
 
@@ -193,12 +184,17 @@ class TextCache:
         lengths = torch.tensor([len(row) for row in rows], device=self._model.device)
         block = pad_sequence(rows, batch_first=True)
         states = iter(block.split([size.numel() for pair in self._sizes for size in pair], dim=-1))
-        layers = [
-            tuple(next(states).unflatten(-1, size).transpose(1, 2) for size in pair)
-            for pair in self._sizes
-        ]
+        past = DynamicCache()
+        for keys, values in self._sizes:
+            layer = DynamicLayer()
+            # Set rather than passed to `update`, which would copy them once more.
+            layer.keys = next(states).unflatten(-1, keys).transpose(1, 2)
+            layer.values = next(states).unflatten(-1, values).transpose(1, 2)
+            layer.dtype, layer.device = layer.keys.dtype, layer.keys.device
+            layer.is_initialized = True
+            past.layers.append(layer)
         mask = torch.arange(block.shape[1], device=block.device) < lengths[:, None]
-        return CachedTexts(DynamicCache(layers), mask, lengths)
+        return CachedTexts(past, mask, lengths)
 
 
 @torch.no_grad()

@@ -34,7 +34,8 @@ def command(
         print_json(result.as_dict())
         return
     print_result(result)
-    given = f" --db {db}" if db else ""
+    # A URL with a user in it may hold a password, which belongs in no terminal's history.
+    given = f" --db {'URL' if '@' in db else db}" if db else ""
     console().print(
         f"Next:\n"
         f'  autoprompt predict {result.name}{given} "a text of yours"\n'

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.conftest import DEMO_TASK
 from tests.tiny import TEXTS, save_tiny_model
 from tests.workers.test_scoring import PROMPTS
 from workers.cache_files import CacheFiles
@@ -17,7 +16,7 @@ from workers.frozen_model import FrozenModel
 from workers.model_files import ModelSpec
 from workers.scoring import Scorer
 from workers.task import Task
-from workers.text_cache import CacheSpec, TextCache
+from workers.text_cache import CacheSpec
 
 STATES = torch.arange(12, dtype=torch.bfloat16).reshape(3, 4)
 TEXT = (5, 6, 7)
@@ -156,14 +155,3 @@ def test_a_flipped_byte_changes_no_score(
     again = Scorer(tiny_model, tiny_task, longest_prompt=8, cache=spec.open(tiny_model))
     torch.testing.assert_close(again.log_probs(PROMPTS, texts), expected)
     assert again.cache.encoded == 10
-
-
-def test_texts_scored_once_are_not_written(
-    tiny_model: FrozenModel, tiny_task: Task, tmp_path: Path
-) -> None:
-    spec = CacheSpec(bytes_on_disk=1 << 30, folder=str(tmp_path))
-    scorer = Scorer(tiny_model, tiny_task, longest_prompt=8, cache=spec.open(tiny_model))
-    scorer.score_texts(PROMPTS, [row["text"] for row in TEXTS])
-    assert not list(tmp_path.rglob("*.safetensors"))
-    assert isinstance(scorer.cache, TextCache)
-    assert DEMO_TASK.template

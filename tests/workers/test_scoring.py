@@ -121,11 +121,92 @@ def test_a_text_is_cut_so_that_the_longest_prompt_still_fits(tiny_scorer: Scorer
     assert torch.isfinite(tiny_scorer.log_probs([longest], texts)).all()
 
 
+LONG_WORDS = {
+    "negative": ["dull", "far too long"],
+    "positive": ["a joy", "full of life", "great"],
+}
+
+
+@pytest.mark.parametrize("scoring", ["first_token", "sum", "mean"])
+@pytest.mark.parametrize("position", ["suffix", "prefix"])
+def test_words_of_several_tokens_against_the_model_called_word_by_word(
+    scoring: str, position: str, tiny_model: FrozenModel
+) -> None:
+    """Every word spelled out behind the input, one forward pass each, by hand."""
+    spec = TaskSpec.model_validate(
+        {
+            "template": "Review: {text}\nSentiment:",
+            "label_words": LONG_WORDS,
+            "label_scoring": scoring,
+        }
+    )
+    task = build_task(spec, tiny_model.tokenizer)
+    scorer = Scorer(tiny_model, task, longest_prompt=4)
+    texts = scorer.tokenize(["the film is a joy", "the plot is far too long", "dull"])
+    prompts = [Prompt("", (5, 6), position=position), Prompt("", (7,), position=position)]
+    found = scorer.log_probs(prompts, texts)
+    assert (scorer.cache.encoded > 0) == (position == "suffix" or scoring == "first_token")
+
+    tiny_model.keep_logits_of(None)
+    for n, prompt in enumerate(prompts):
+        for b, text in enumerate(texts):
+            ids = (
+                (*text, *prompt.token_ids, *task.tail_ids)
+                if position == "suffix"
+                else (*prompt.token_ids, *text, *task.tail_ids)
+            )
+            labels: list[list[Tensor]] = [[], []]
+            for label, words in enumerate(LONG_WORDS.values()):
+                for word in words:
+                    own = tiny_model.tokenizer(f": {word}", add_special_tokens=False).input_ids[1:]
+                    own = own[:1] if scoring == "first_token" else own
+                    logits = tiny_model.model(input_ids=torch.tensor([[*ids, *own]])).logits[0]
+                    log_probs = torch.log_softmax(logits.float(), dim=-1)
+                    parts = torch.stack(
+                        [log_probs[len(ids) - 1 + at, token] for at, token in enumerate(own)]
+                    )
+                    labels[label].append(parts.mean() if scoring == "mean" else parts.sum())
+            scores = torch.stack([torch.logsumexp(torch.stack(each), 0) for each in labels])
+            expected = torch.log_softmax(scores, dim=-1)
+            torch.testing.assert_close(found[n, b], expected, atol=1e-4, rtol=0)
+
+
+def test_texts_scored_once_with_words_of_several_tokens(tiny_model: FrozenModel) -> None:
+    spec = TaskSpec.model_validate(
+        {"template": "{text} so", "label_words": LONG_WORDS, "label_scoring": "sum"}
+    )
+    scorer = Scorer(tiny_model, build_task(spec, tiny_model.tokenizer), longest_prompt=8)
+    texts = [row["text"] for row in TEXTS[:20]]
+    found = scorer.score_texts(PROMPTS, texts)
+    expected = plain(scorer).log_probs(PROMPTS, scorer.tokenize(texts))
+    torch.testing.assert_close(found, expected, atol=FLOAT32_TOLERANCE, rtol=0)
+
+
+def test_gradients_flow_through_words_of_several_tokens(tiny_model: FrozenModel) -> None:
+    spec = TaskSpec.model_validate(
+        {"template": "{text} so", "label_words": LONG_WORDS, "label_scoring": "mean"}
+    )
+    task = build_task(spec, tiny_model.tokenizer)
+    scorer = Scorer(tiny_model, task, longest_prompt=4)
+    texts = scorer.tokenize(["the film is a joy", "dull"])
+
+    def gradient(chosen: Scorer) -> Tensor:
+        vectors = torch.linspace(-0.5, 0.5, 2 * 32).reshape(2, 32).requires_grad_()
+        chosen.label_logits([vectors], "suffix", texts)[0, :, 0].sum().backward()
+        assert vectors.grad is not None
+        return vectors.grad
+
+    expected = gradient(plain(scorer))
+    assert expected.abs().max() > 1e-3
+    torch.testing.assert_close(gradient(scorer), expected, atol=1e-4, rtol=1e-3)
+
+
 def test_texts_scored_once_leave_nothing_in_the_cache(tiny_scorer: Scorer) -> None:
     texts = [row["text"] for row in TEXTS]
     scores = tiny_scorer.score_texts(PROMPTS, texts)
     assert scores.shape == (len(PROMPTS), len(texts), 2)
-    assert tiny_scorer.cache.bytes == 0
+    # Two served to try whether a cache can be trusted.
+    assert tiny_scorer.cache.encoded == 2
     expected = tiny_scorer.log_probs(PROMPTS, tiny_scorer.tokenize(texts))
     torch.testing.assert_close(scores, expected, atol=FLOAT32_TOLERANCE, rtol=0)
 

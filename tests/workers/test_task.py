@@ -8,7 +8,8 @@ from workers.task import TaskSpec, build_task, score
 
 
 def test_label_words_are_tokenized_where_they_will_stand(tiny_model: FrozenModel) -> None:
-    spec = TaskSpec(template="{text} Mood:", label_words={"n": "negative", "p": " positive"})
+    words = {"n": "negative", "p": " positive"}
+    spec = TaskSpec.model_validate({"template": "{text} Mood:", "label_words": words})
     task = build_task(spec, tiny_model.tokenizer)
     decoded = [tiny_model.tokenizer.decode([token]) for token in task.label_token_ids]
     assert decoded == [" negative", " positive"]
@@ -17,15 +18,34 @@ def test_label_words_are_tokenized_where_they_will_stand(tiny_model: FrozenModel
 
 
 def test_no_space_is_added_after_one(tiny_model: FrozenModel) -> None:
-    spec = TaskSpec(template="{text}\n", label_words={"n": "negative", "p": "positive"})
+    words = {"n": "negative", "p": "positive"}
+    spec = TaskSpec.model_validate({"template": "{text}\n", "label_words": words})
     task = build_task(spec, tiny_model.tokenizer)
     assert not tiny_model.tokenizer.decode([task.label_token_ids[0]]).startswith(" ")
 
 
-def test_words_that_begin_alike_are_refused(tiny_model: FrozenModel) -> None:
-    spec = TaskSpec(label_words={"p": "positive", "q": "positive indeed"})
+def test_words_that_begin_alike_are_refused_unless_all_their_tokens_count(
+    tiny_model: FrozenModel,
+) -> None:
+    words = {"p": "positive", "q": "positive indeed"}
     with pytest.raises(ConfigError, match=r"'positive' \(p\) and 'positive indeed' \(q\) begin"):
+        build_task(TaskSpec.model_validate({"label_words": words}), tiny_model.tokenizer)
+    for scoring in ("sum", "mean"):
+        spec = TaskSpec.model_validate({"label_words": words, "label_scoring": scoring})
+        task = build_task(spec, tiny_model.tokenizer)
+        assert len(task.words[0].ids) == 1
+        assert task.branches == (task.words[1].ids[:-1],)
+    same = {"p": "positive", "q": "positive"}
+    spec = TaskSpec.model_validate({"label_words": same, "label_scoring": "mean"})
+    with pytest.raises(ConfigError, match="choose other words"):
         build_task(spec, tiny_model.tokenizer)
+
+
+def test_several_words_for_a_label(tiny_model: FrozenModel) -> None:
+    words = {"n": ["dull", "awful", "dull"], "p": "great"}
+    task = build_task(TaskSpec.model_validate({"label_words": words}), tiny_model.tokenizer)
+    assert [word.label for word in task.words] == [0, 0, 1]
+    assert task.label_token_ids == (task.words[0].ids[0], task.words[2].ids[0])
 
 
 @pytest.mark.parametrize(
@@ -35,6 +55,7 @@ def test_words_that_begin_alike_are_refused(tiny_model: FrozenModel) -> None:
         ({"template": "{text}{text}", "label_words": {"a": "x", "b": "y"}}, "exactly once"),
         ({"label_words": {"a": "x"}}, "at least two labels"),
         ({"label_words": {"a": "x", "b": " "}}, "label 'b' has an empty word"),
+        ({"label_words": {"a": "x", "b": []}}, "label 'b' has an empty word"),
         ({"label_words": ["a", "b"]}, "a mapping"),
     ],
 )

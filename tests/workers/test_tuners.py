@@ -1,6 +1,7 @@
 """The tuners: they learn, they stop where they should, and the same seed gives the same prompt."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -176,6 +177,26 @@ def test_calibration_is_taken_off_once_and_as_bayes_says(
     scores = tiny_scorer.log_probs([bare, replace(bare, prior=prior)], examples.validation)
     expected = torch.log_softmax(scores[0] - torch.tensor(prior), dim=-1)
     torch.testing.assert_close(scores[1], expected)
+
+
+def test_a_batch_too_large_for_memory_is_learned_from_in_parts(
+    tiny_scorer: Scorer, examples: Examples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = SOFT.model_copy(update={"steps": 6})
+    (whole,) = tune(plan, tiny_scorer, examples, (1.0,))
+    honest = Scorer.label_logits
+
+    def small_memory(self: Scorer, prompts: Any, position: Any, texts: Any) -> torch.Tensor:
+        if len(texts) > 5 and prompts[0].requires_grad:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return honest(self, prompts, position, texts)
+
+    monkeypatch.setattr(Scorer, "label_logits", small_memory)
+    (parts,) = tune(plan, tiny_scorer, examples, (1.0,))
+    assert tiny_scorer.training_budget.tokens < 100
+    assert whole.prompt.vectors is not None
+    assert parts.prompt.vectors is not None
+    torch.testing.assert_close(parts.prompt.vectors, whole.prompt.vectors, atol=1e-3, rtol=1e-3)
 
 
 def test_a_diverging_trial_says_when_and_what_may_help(

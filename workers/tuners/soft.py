@@ -3,11 +3,13 @@
 from collections.abc import Iterator, Sequence
 
 import torch
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from search_spaces import SoftPlan
 from workers.prompt import soft_prompt
 from workers.scoring import Scorer
+from workers.text_cache import TokenIds
 from workers.tuners.calibration import calibrated
 from workers.tuners.examples import Examples
 from workers.tuners.inits import initial_vectors
@@ -33,12 +35,10 @@ def tune_soft(
     losses: list[float] = []
     for step in range(1, plan.steps + 1):
         batch = next(batches)
-        texts = [examples.train[index] for index in batch]
-        logits = scorer.label_logits([vectors], plan.position, texts)[0]
-        loss = cross_entropy(logits, labels[batch])
-        losses.append(checked(loss.item(), step, "try a lower learning_rate"))
         optimizer.zero_grad()
-        loss.backward()
+        texts = [examples.train[index] for index in batch]
+        loss = _backward(vectors, plan, scorer, texts, labels[batch])
+        losses.append(checked(loss, step, "try a lower learning_rate"))
         if plan.gradient_clip:
             torch.nn.utils.clip_grad_norm_([vectors], plan.gradient_clip)
         optimizer.step()
@@ -48,3 +48,26 @@ def tune_soft(
             prompt = calibrated(prompt, plan.calibration, scorer, examples)
             yield judge(prompt, scorer, examples, rungs[step], step, losses)
             losses = []
+
+
+def _backward(
+    vectors: torch.nn.Parameter,
+    plan: SoftPlan,
+    scorer: Scorer,
+    texts: list[TokenIds],
+    labels: Tensor,
+) -> float:
+    """The mean loss of a batch; its gradient is left in `vectors`.
+
+    One pass, or several whose gradients add up where memory does not hold the whole batch.
+    """
+
+    def part(indices: list[int]) -> float:
+        chosen = [texts[index] for index in indices]
+        logits = scorer.label_logits([vectors], plan.position, chosen)[0]
+        loss = cross_entropy(logits, labels[indices], reduction="sum") / len(texts)
+        loss.backward()
+        return loss.item()
+
+    lengths = [len(text) for text in texts]
+    return sum(loss for _, loss in scorer.training_budget.run(lengths, lengths, part))
