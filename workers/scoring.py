@@ -97,17 +97,13 @@ class Scorer:
         Returns:
             [N, B, L] float32.
         """
-        asks = all(len(prompt) for prompt in prompts)
-        if position == "suffix":
-            asks = asks or bool(self.task.tail_ids)
+        asks = bool(self.task.tail_ids) or all(len(prompt) for prompt in prompts)
         if position == "suffix" and asks and self.reuses_text(texts):
             if once:
                 return self._in_one_pass(prompts, texts)
             self.cache.fill(texts)
             return self._cached(prompts, texts)
-        trained = any(prompt.requires_grad for prompt in prompts)
-        shared = position == "prefix" and asks and not trained and not self.task.branches
-        if shared and self.reuses_text(texts):
+        if position == "prefix" and self._shares_prefix(prompts, texts):
             return torch.stack([self._behind_prefix(prompt, texts) for prompt in prompts])
         return torch.stack([self._plain(prompt, position, texts) for prompt in prompts])
 
@@ -128,11 +124,13 @@ class Scorer:
             members = [n for n, prompt in enumerate(prompts) if prompt.position == position]
             if not members:
                 continue
-            reuses = position == "suffix" and self.reuses_text(texts)
-            for pack, cost in self._packs(prompts, members, reuses):
+            together = position == "suffix" and self.reuses_text(texts)
+            for pack, cost in self._packs(prompts, members, together):
                 embedded = [prompts[n].embedded(self.model) for n in pack]
                 lengths = [len(text) for text in texts]
-                costs = [cost + (0 if reuses and not once else length) for length in lengths]
+                if position == "prefix" and self._shares_prefix(embedded, texts):
+                    cost = self._after
+                costs = [cost + (0 if together and not once else length) for length in lengths]
                 priors = self._priors([prompts[n] for n in pack])
                 rows = torch.tensor(pack)[:, None]
                 # Bound now: `run` may call this again with a part of a batch.
@@ -182,14 +180,14 @@ class Scorer:
         return torch.cat(parts, dim=1)
 
     def _packs(
-        self, prompts: Sequence[Prompt], members: list[int], reuses: bool
+        self, prompts: Sequence[Prompt], members: list[int], together: bool
     ) -> Iterator[tuple[list[int], int]]:
         """Which prompts share a pass, and how many query tokens they bring."""
         pack: list[int] = []
         cost = 0
         for n in members:
             more = len(prompts[n]) + self._after
-            if pack and (not reuses or cost + more > _TOKENS_PER_PACK):
+            if pack and (not together or cost + more > _TOKENS_PER_PACK):
                 yield pack, cost
                 pack, cost = [], 0
             pack.append(n)
@@ -281,6 +279,11 @@ class Scorer:
         dtype = self.model.dtype
         mask = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
         return mask.masked_fill_(~visible, torch.finfo(dtype).min)[:, None]
+
+    def _shares_prefix(self, prompts: Sequence[Tensor], texts: Sequence[TokenIds]) -> bool:
+        """Whether texts may stand behind these prefixes' own states: none of them is trained."""
+        fixed = all(len(prompt) and not prompt.requires_grad for prompt in prompts)
+        return fixed and not self.task.branches and self.reuses_text(texts)
 
     def _behind_prefix(self, prompt: Tensor, texts: Sequence[TokenIds]) -> Tensor:
         """[B, L]: texts behind a prefix that is not being trained, whose own keys and values are
