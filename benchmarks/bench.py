@@ -23,6 +23,10 @@ CORES = 2
 
 #: Why a target that is missed is missed, by what was measured.
 REASONS = {
+    "a search's later soft trial, PEFT in float32": (
+        "192 tokens a step are few for two cores: matrix products take 40% of the time, and "
+        "thousands of small operations the rest"
+    ),
     "search, trials per hour": (
         "every trial runs to its end on both sides; one thread a worker, and two workers that "
         "begin together compute some texts twice"
