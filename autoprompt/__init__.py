@@ -16,6 +16,7 @@ from search_spaces.errors import (
     ModelError,
     SearchFailedError,
     SearchNotFoundError,
+    SearchTakenError,
     StoreError,
 )
 
@@ -34,6 +35,7 @@ __all__ = [
     "SearchFailedError",
     "SearchNotFoundError",
     "SearchResult",
+    "SearchTakenError",
     "StoreError",
     "load",
     "search",

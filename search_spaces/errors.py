@@ -39,3 +39,7 @@ class SearchNotFoundError(StoreError, LookupError):
 
 class SearchFailedError(AutopromptError, RuntimeError):
     """A search ran and ended without a single usable trial."""
+
+
+class SearchTakenError(AutopromptError, RuntimeError):
+    """Another controller has taken the search over; this one must not write to it any more."""

@@ -25,6 +25,8 @@ class SearchRecord:
     started_at: datetime
     finished_at: datetime | None
     ensemble: dict[str, Any] | None
+    controller: str | None
+    heartbeat_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,11 @@ class RungRecord:
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """One trial. `state` is running, complete, pruned or failed.
+    """One trial. `state` is running, complete, pruned, failed or stopped.
 
     Attributes:
+        distributions: what `params` were drawn from, as Optuna writes it in JSON.
+        attempts: how often a worker has begun it; `note` says why it had to begin again.
         score: validation metric of the best rung; None before the first.
         prompt: the best rung's prompt as text; of a soft one, its name.
     """
@@ -54,6 +58,7 @@ class TrialRecord:
     score: float | None
     loss: float | None
     params: dict[str, Any]
+    distributions: dict[str, Any]
     plan: dict[str, Any]
     prompt: str | None
     seconds: float
@@ -62,6 +67,8 @@ class TrialRecord:
     worker: str | None
     models_loaded: int
     texts_encoded: int
+    attempts: int
+    note: str | None
     started_at: datetime
     finished_at: datetime | None
     rungs: list[RungRecord] = field(default_factory=list)

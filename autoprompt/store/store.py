@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session, joinedload, selectinload, sessionmaker
 
 from autoprompt.store.records import PromptRecord, RungRecord, SearchRecord, TrialRecord
 from autoprompt.store.tables import Evaluation, Prompt, Rung, Search, Trial
-from search_spaces.errors import BadInputError, SearchNotFoundError, StoreError
+from search_spaces.errors import BadInputError, SearchNotFoundError, SearchTakenError, StoreError
 
 DEFAULT_URL = "sqlite:///autoprompt.db"
 
@@ -33,6 +33,8 @@ class Store:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
         self._sessions = sessionmaker(engine, expire_on_commit=False)
+        #: Search id -> the controller that this store claimed it for.
+        self._claims: dict[int, str] = {}
 
     @classmethod
     def open(cls, url: str, *, create: bool = True) -> "Store":
@@ -78,6 +80,21 @@ class Store:
         with self._sessions.begin() as session:
             yield session
 
+    @contextmanager
+    def _writing(self, search_id: int) -> Iterator[Session]:
+        """A transaction that changes a search; one claimed here must still be ours.
+
+        Raises:
+            SearchTakenError: another controller has claimed it since.
+        """
+        with self._sessions.begin() as session:
+            controller = self._claims.get(search_id)
+            if controller is not None and not _beat(session, search_id, controller):
+                raise SearchTakenError(
+                    f"search {search_id} was taken over by another controller; this one stops"
+                )
+            yield session
+
     # Searches
 
     def name_is_taken(self, name: str) -> bool:
@@ -112,18 +129,46 @@ class Store:
             ) from None
         return _search_record(search)
 
+    def claim_search(self, search_id: int, controller: str, seen: datetime | None) -> bool:
+        """Make a search ours: whether nobody else gave a sign of life after `seen`.
+
+        From then on this store writes to it only while no other controller has claimed it.
+
+        Args:
+            controller: host:pid:token of this process.
+            seen: its `heartbeat_at` when it was last looked at.
+        """
+        same = Search.heartbeat_at == seen if seen else Search.heartbeat_at.is_(None)
+        claim = (
+            sa.update(Search)
+            .where(Search.id == search_id, same)
+            .values(controller=controller, heartbeat_at=_now())
+            .values(state="running", error=None, finished_at=None)
+            .returning(Search.id)
+        )
+        with self._transaction() as session:
+            ours = session.scalar(claim) is not None
+        if ours:
+            self._claims[search_id] = controller
+        return ours
+
+    def beat(self, search_id: int) -> bool:
+        """Say that our controller is alive; whether the search is still ours."""
+        with self._transaction() as session:
+            return _beat(session, search_id, self._claims[search_id])
+
     def update_search(self, search_id: int, **fields: Any) -> None:
         """Change some columns of a search."""
-        with self._transaction() as session:
+        with self._writing(search_id) as session:
             session.execute(sa.update(Search).where(Search.id == search_id).values(**fields))
 
     def finish_search(self, search_id: int, state: str, error: str | None = None) -> None:
-        """Close a search; trials still running are closed as failed."""
-        with self._transaction() as session:
+        """Close a search; trials still running are stopped, and keep their best rung."""
+        with self._writing(search_id) as session:
             session.execute(
                 sa.update(Trial)
                 .where(Trial.search_id == search_id, Trial.state == "running")
-                .values(state="failed", error=f"the search {state} first", finished_at=_now())
+                .values(state="stopped", note=f"the search {state} first", finished_at=_now())
             )
             session.execute(
                 sa.update(Search)
@@ -168,7 +213,7 @@ class Store:
 
     def start_trial(self, search_id: int, number: int, **fields: Any) -> None:
         """A trial was dispatched."""
-        with self._transaction() as session:
+        with self._writing(search_id) as session:
             session.add(
                 Trial(
                     search_id=search_id,
@@ -178,6 +223,13 @@ class Store:
                     **fields,
                 )
             )
+
+    def restart_trial(self, search_id: int, number: int, note: str) -> None:
+        """A trial was dispatched again; its rungs so far are kept."""
+        with self._writing(search_id) as session:
+            trial = self._trial(session, search_id, number)
+            trial.state, trial.finished_at, trial.note = "running", None, note
+            trial.attempts += 1
 
     def record_rung(
         self,
@@ -194,7 +246,7 @@ class Store:
             prompt: digest, text, content and log_probs of `Prompt`.
             work: worker, models_loaded and texts_encoded, for this rung alone.
         """
-        with self._transaction() as session:
+        with self._writing(search_id) as session:
             trial = self._trial(session, search_id, number)
             session.add(Rung(trial_id=trial.id, reported_at=_now(), **rung))
             _add_work(trial, rung["seconds"], work)
@@ -205,7 +257,7 @@ class Store:
 
     def finish_trial(self, search_id: int, number: int, state: str) -> None:
         """A trial ran to its end (complete) or was stopped at a rung (pruned)."""
-        with self._transaction() as session:
+        with self._writing(search_id) as session:
             trial = self._trial(session, search_id, number)
             trial.state, trial.finished_at = state, _now()
 
@@ -219,7 +271,7 @@ class Store:
         work: dict[str, Any] | None = None,
     ) -> None:
         """A trial raised, or its worker died."""
-        with self._transaction() as session:
+        with self._writing(search_id) as session:
             trial = self._trial(session, search_id, number)
             trial.state, trial.finished_at = "failed", _now()
             trial.error, trial.traceback = error, traceback
@@ -245,7 +297,7 @@ class Store:
         query = sa.select(Trial.state, sa.func.count()).where(Trial.search_id == search_id)
         with self._transaction() as session:
             rows = session.execute(query.group_by(Trial.state)).all()
-        none = dict.fromkeys(("running", "complete", "pruned", "failed"), 0)
+        none = dict.fromkeys(("running", "complete", "pruned", "failed", "stopped"), 0)
         return none | {state: count for state, count in rows}  # noqa: C416 - rows are no pairs
 
     def best_score(self, search_id: int) -> float | None:
@@ -300,16 +352,24 @@ class Store:
             BadInputError: it was opened before.
         """
         try:
-            with self._transaction() as session:
+            with self._writing(search_id) as session:
                 session.add(Evaluation(search_id=search_id, split=split, opened_at=_now()))
         except sa.exc.IntegrityError:
             raise BadInputError(
                 f"the {split} split of search {search_id} was opened before"
             ) from None
 
+    def split_is_open(self, search_id: int, split: str) -> bool:
+        """Whether a held-out split was opened, its scores known or not."""
+        query = sa.select(Evaluation.id).where(
+            Evaluation.search_id == search_id, Evaluation.split == split
+        )
+        with self._transaction() as session:
+            return session.scalar(query) is not None
+
     def record_evaluation(self, search_id: int, split: str, result: dict[str, Any]) -> None:
         """The scores on an opened split."""
-        with self._transaction() as session:
+        with self._writing(search_id) as session:
             session.execute(
                 sa.update(Evaluation)
                 .where(Evaluation.search_id == search_id, Evaluation.split == split)
@@ -362,6 +422,11 @@ def _upgrade(connection: sa.Connection, shown: str) -> None:
     if current is not None and current not in {each.revision for each in script.walk_revisions()}:
         raise StoreError(f"database {shown}: made by a newer version of autoprompt ({current})")
     command.upgrade(config, "head")
+
+
+def _beat(session: Session, search_id: int, controller: str) -> bool:
+    mine = sa.update(Search).where(Search.id == search_id, Search.controller == controller)
+    return session.scalar(mine.values(heartbeat_at=_now()).returning(Search.id)) is not None
 
 
 def _add_work(trial: Trial, seconds: float, work: dict[str, Any]) -> None:

@@ -68,6 +68,9 @@ class Search(Base):
     finished_at: Mapped[datetime | None]
     #: Trial numbers that vote, how, and their score on validation; None before there is one.
     ensemble: Mapped[dict[str, Any] | None]
+    #: The process that runs it, as host:pid:token, and when that process last said so.
+    controller: Mapped[str | None] = mapped_column(String(200))
+    heartbeat_at: Mapped[datetime | None]
 
     trials: Mapped[list["Trial"]] = relationship(back_populates="search")
 
@@ -85,7 +88,8 @@ class Trial(Base):
     search_id: Mapped[int] = mapped_column(ForeignKey("searches.id", ondelete="CASCADE"))
     number: Mapped[int]
     kind: Mapped[str] = mapped_column(String(16))
-    #: Optuna's words in lower case: running, complete, pruned, failed.
+    #: Optuna's words in lower case: running, complete, pruned, failed; or stopped, when its search
+    #: was, to be run again by a resume.
     state: Mapped[str] = mapped_column(String(16))
     #: What the worker was told, and what Optuna drew it from.
     plan: Mapped[dict[str, Any]]
@@ -100,6 +104,9 @@ class Trial(Base):
     texts_encoded: Mapped[int] = mapped_column(default=0)
     #: host:pid of the process that ran it.
     worker: Mapped[str | None] = mapped_column(String(200))
+    #: How often a worker has begun it, and why it had to begin again.
+    attempts: Mapped[int] = mapped_column(default=1, server_default="1")
+    note: Mapped[str | None]
     error: Mapped[str | None]
     traceback: Mapped[str | None]
     started_at: Mapped[datetime]

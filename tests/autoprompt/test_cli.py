@@ -51,7 +51,7 @@ def test_show_holds_the_contracts_keys(db: str) -> None:
     assert {
         "id", "name", "state", "model", "metric", "trials", "best", "ensemble", "test",
     } <= document.keys()  # fmt: skip
-    assert set(document["trials"]) == {"running", "complete", "pruned", "failed"}
+    assert set(document["trials"]) == {"running", "complete", "pruned", "failed", "stopped"}
     for row in ("best", "ensemble"):
         assert {"score", "low", "high"} <= document["test"][row].keys()
     assert document["seed"] == 1

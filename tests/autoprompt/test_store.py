@@ -12,7 +12,7 @@ from alembic.migration import MigrationContext
 
 from autoprompt.store import Store
 from autoprompt.store.tables import Base
-from search_spaces.errors import BadInputError, SearchNotFoundError, StoreError
+from search_spaces.errors import BadInputError, SearchNotFoundError, SearchTakenError, StoreError
 
 
 @pytest.fixture
@@ -76,7 +76,9 @@ def test_a_trial_keeps_every_rung_and_the_prompt_of_the_best(store: Store) -> No
     assert (trial.score, trial.prompt, trial.state) == (0.8, "at 2", "complete")
     assert (trial.seconds, trial.models_loaded, trial.texts_encoded) == (6.0, 3, 15)
     assert store.best_score(search.id) == 0.8
-    assert store.counts(search.id) == {"running": 0, "complete": 1, "pruned": 0, "failed": 0}
+    assert store.counts(search.id) == {
+        "running": 0, "complete": 1, "pruned": 0, "failed": 0, "stopped": 0,
+    }  # fmt: skip
 
 
 def test_the_same_rung_is_not_counted_twice(store: Store) -> None:
@@ -106,10 +108,48 @@ def test_prompts_come_best_first_and_failed_trials_bring_none(store: Store) -> N
 def test_finishing_a_search_leaves_no_trial_running(store: Store) -> None:
     search = store.create_search(**search_fields())
     start(store, search.id, 0)
+    report(store, search.id, 0, 1, 0.6)
     store.finish_search(search.id, "stopped", "Ctrl-C")
-    assert store.counts(search.id)["running"] == 0
-    assert store.trials(search.id)[0].error == "the search stopped first"
+    (trial,) = store.trials(search.id)
+    assert (trial.state, trial.note) == ("stopped", "the search stopped first")
+    assert [prompt.number for prompt in store.prompts(search.id)] == [0], "its rung is lost"
     assert store.find("latest").error == "Ctrl-C"
+
+
+def test_a_trial_that_begins_again_keeps_its_rungs(store: Store) -> None:
+    search = store.create_search(**search_fields())
+    start(store, search.id, 0)
+    report(store, search.id, 0, 1, 0.6)
+    store.finish_search(search.id, "stopped")
+    store.restart_trial(search.id, 0, "resumed")
+    (trial,) = store.trials(search.id)
+    assert (trial.state, trial.attempts, trial.note) == ("running", 2, "resumed")
+    assert len(trial.rungs) == 1
+    assert trial.finished_at is None
+
+
+def test_a_search_has_one_controller(store: Store) -> None:
+    search = store.create_search(**search_fields())
+    other = Store(store._engine)
+    assert store.claim_search(search.id, "a:1", search.heartbeat_at)
+    seen = store.find("latest").heartbeat_at
+    assert seen is not None
+    assert not other.claim_search(search.id, "b:2", None), "it gave a sign of life since"
+    assert store.beat(search.id)
+    assert not other.claim_search(search.id, "b:2", seen)
+    assert other.claim_search(search.id, "b:2", store.find("latest").heartbeat_at)
+    start(other, search.id, 0)
+    assert not store.beat(search.id)
+    for write in (
+        lambda: start(store, search.id, 1),
+        lambda: report(store, search.id, 0, 1, 0.5),
+        lambda: store.finish_search(search.id, "stopped"),
+    ):
+        with pytest.raises(SearchTakenError, match="taken over"):
+            write()
+    assert store.find("latest").state == "running"
+    (trial,) = store.trials(search.id)
+    assert (trial.state, trial.rungs) == ("running", [])
 
 
 def test_a_held_out_split_opens_once(store: Store) -> None:
