@@ -17,6 +17,7 @@ from search_spaces.errors import (
     SearchFailedError,
     SearchNotFoundError,
     SearchTakenError,
+    SearchUnfinishedError,
     StoreError,
 )
 
@@ -36,6 +37,7 @@ __all__ = [
     "SearchNotFoundError",
     "SearchResult",
     "SearchTakenError",
+    "SearchUnfinishedError",
     "StoreError",
     "load",
     "search",

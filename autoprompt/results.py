@@ -5,8 +5,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from autoprompt.ensemble import Chosen, Vote, choose
-from autoprompt.store import SearchRecord, Store, TrialRecord
-from search_spaces.errors import SearchFailedError
+from autoprompt.store import EvaluationRecord, SearchRecord, Store, TrialRecord
+from search_spaces.errors import SearchUnfinishedError
 
 if TYPE_CHECKING:
     from autoprompt.predictor import Prediction, Predictor
@@ -101,10 +101,10 @@ class SearchResult:
         """The trial with the best validation score.
 
         Raises:
-            SearchFailedError: no trial has a score yet.
+            SearchUnfinishedError: no trial has a score yet.
         """
         if not self.leaderboard:
-            raise SearchFailedError(f"search {self.name!r} has no trial with a score")
+            raise SearchUnfinishedError(f"search {self.name!r} has no trial with a score")
         return self.leaderboard[0]
 
     @cached_property
@@ -112,11 +112,11 @@ class SearchResult:
         """The ensemble that was chosen when the search ended.
 
         Raises:
-            SearchFailedError: the search ended without one, or has not ended.
+            SearchUnfinishedError: the search ended without one, or has not ended.
         """
         chosen = self.record.ensemble
         if chosen is None:
-            raise SearchFailedError(
+            raise SearchUnfinishedError(
                 f"search {self.name!r} is {self.state} and has no ensemble; "
                 "one is chosen when a search finishes"
             )
@@ -135,12 +135,12 @@ class SearchResult:
             size, vote: what is not given is as the search was configured.
 
         Raises:
-            SearchFailedError: no trial has a score yet.
+            SearchUnfinishedError: no trial has a score yet.
         """
         spec = self.record.config["ensemble"]
         candidates = self._store.prompts(self.id)
         if not candidates:
-            raise SearchFailedError(f"search {self.name!r} has no trial with a score")
+            raise SearchUnfinishedError(f"search {self.name!r} has no trial with a score")
         labels = self._store.validation_labels(self.id)
         chosen = choose(
             candidates, labels, self.record.metric, size or spec["size"], vote or spec["vote"]
@@ -154,7 +154,13 @@ class SearchResult:
         Keys: texts, no_prompt, best, mean, ensemble, members; each score is a mapping of score,
         low, high and method.
         """
-        return self._store.evaluation(self.id, "test")
+        tested = [each for each in self.evaluations if each.source == "test" and each.result]
+        return tested[-1].result if tested else None
+
+    @cached_property
+    def evaluations(self) -> list[EvaluationRecord]:
+        """Every opening of labelled texts that no trial saw: the test split, and other files."""
+        return self._store.evaluations(self.id)
 
     def summary(self) -> dict[str, Any]:
         """What `autoprompt list --json` prints of each search."""

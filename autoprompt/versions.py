@@ -1,6 +1,8 @@
 """Where a number came from: the versions of code, libraries, model and data."""
 
+import getpass
 import hashlib
+import os
 import platform
 from importlib import metadata
 from pathlib import Path
@@ -28,3 +30,12 @@ def _source_hash() -> str:
             if file.suffix in (".py", ".yaml"):
                 digest.update(str(file.relative_to(root)).encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def user_and_host() -> str:
+    """Who is running this, and where: user@host."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user need not have a name
+        user = str(os.getuid())
+    return f"{user}@{platform.node()}"[:200]

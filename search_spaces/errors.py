@@ -43,3 +43,7 @@ class SearchFailedError(AutopromptError, RuntimeError):
 
 class SearchTakenError(AutopromptError, RuntimeError):
     """Another controller has taken the search over; this one must not write to it any more."""
+
+
+class SearchUnfinishedError(BadInputError):
+    """A search that has not ended, or ended without a usable trial, was asked for its answer."""

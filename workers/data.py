@@ -67,6 +67,15 @@ class Split:
     def __len__(self) -> int:
         return len(self.texts)
 
+    @property
+    def fingerprint(self) -> str:
+        """A hash of every text and label in order."""
+        return hashlib.sha256(self._content("")).hexdigest()[:16]
+
+    def _content(self, name: str) -> bytes:
+        rows = zip(self.texts, self.labels, strict=True)
+        return "".join(f"{name}\0{label}\0{text}\0" for text, label in rows).encode()
+
 
 @dataclass(frozen=True)
 class Splits:
@@ -79,12 +88,8 @@ class Splits:
     @property
     def fingerprint(self) -> str:
         """A hash of every text and label in order."""
-        digest = hashlib.sha256()
-        for name in _SPLITS:
-            split: Split = getattr(self, name)
-            for text, label in zip(split.texts, split.labels, strict=True):
-                digest.update(f"{name}\0{label}\0{text}\0".encode())
-        return digest.hexdigest()[:16]
+        content = b"".join(getattr(self, name)._content(name) for name in _SPLITS)
+        return hashlib.sha256(content).hexdigest()[:16]
 
     @property
     def sizes(self) -> dict[str, int]:

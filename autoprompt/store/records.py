@@ -27,6 +27,8 @@ class SearchRecord:
     ensemble: dict[str, Any] | None
     controller: str | None
     heartbeat_at: datetime | None
+    best: int | None
+    warnings: list[str] | None
 
 
 @dataclass(frozen=True)
@@ -91,3 +93,36 @@ class PromptRecord:
     text: str
     content: bytes
     log_probs: bytes
+
+
+@dataclass(frozen=True)
+class ConfirmationRecord:
+    """A finalist's plan carried out once more: `repeat` counts from 1, `score` is on validation."""
+
+    number: int
+    repeat: int
+    seed: int
+    score: float | None
+    loss: float | None
+    seconds: float
+    error: str | None
+
+
+@dataclass(frozen=True)
+class EvaluationRecord:
+    """One opening of labelled texts that no trial saw.
+
+    Attributes:
+        search: the name of the search it was for.
+        source: test, the search's own held-out split; or a file or Hub id, as it was given.
+        result: scores with their intervals; None until they are known.
+    """
+
+    id: int
+    search: str
+    source: str
+    fingerprint: str | None
+    purpose: str | None
+    opened_by: str | None
+    opened_at: datetime
+    result: dict[str, Any] | None

@@ -13,8 +13,15 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.orm import Session, joinedload, selectinload, sessionmaker
 
-from autoprompt.store.records import PromptRecord, RungRecord, SearchRecord, TrialRecord
-from autoprompt.store.tables import Evaluation, Prompt, Rung, Search, Trial
+from autoprompt.store.records import (
+    ConfirmationRecord,
+    EvaluationRecord,
+    PromptRecord,
+    RungRecord,
+    SearchRecord,
+    TrialRecord,
+)
+from autoprompt.store.tables import Confirmation, Evaluation, Prompt, Rung, Search, Trial
 from search_spaces.errors import BadInputError, SearchNotFoundError, SearchTakenError, StoreError
 
 DEFAULT_URL = "sqlite:///autoprompt.db"
@@ -343,46 +350,72 @@ class Store:
                 for trial, prompt in session.execute(query)
             ]
 
-    # The held-out split
+    # Finalists, once more
 
-    def open_split(self, search_id: int, split: str) -> None:
-        """Record that a held-out split is about to be read.
+    def record_confirmation(self, search_id: int, number: int, **fields: Any) -> None:
+        """A finalist's plan was carried out once more, to its end or to an error.
 
-        Raises:
-            BadInputError: it was opened before.
+        Args:
+            fields: the columns of `Confirmation`.
         """
-        try:
-            with self._writing(search_id) as session:
-                session.add(Evaluation(search_id=search_id, split=split, opened_at=_now()))
-        except sa.exc.IntegrityError:
-            raise BadInputError(
-                f"the {split} split of search {search_id} was opened before"
-            ) from None
+        with self._writing(search_id) as session:
+            trial = self._trial(session, search_id, number)
+            session.add(Confirmation(trial_id=trial.id, finished_at=_now(), **fields))
 
-    def split_is_open(self, search_id: int, split: str) -> bool:
-        """Whether a held-out split was opened, its scores known or not."""
-        query = sa.select(Evaluation.id).where(
-            Evaluation.search_id == search_id, Evaluation.split == split
+    def confirmations(self, search_id: int) -> list[ConfirmationRecord]:
+        """Every repeat of a search's finalists, by trial and repeat."""
+        query = (
+            sa.select(Trial.number, Confirmation)
+            .join(Trial, Confirmation.trial_id == Trial.id)
+            .where(Trial.search_id == search_id)
+            .order_by(Trial.number, Confirmation.repeat)
         )
+        plain = set(ConfirmationRecord.__annotations__) - {"number"}
         with self._transaction() as session:
-            return session.scalar(query) is not None
+            return [
+                ConfirmationRecord(number, **{name: getattr(row, name) for name in plain})
+                for number, row in session.execute(query)
+            ]
 
-    def record_evaluation(self, search_id: int, split: str, result: dict[str, Any]) -> None:
-        """The scores on an opened split."""
+    # Texts that no trial saw
+
+    def open_evaluation(self, search_id: int, **fields: Any) -> int:
+        """Record that held-out texts are about to be scored; the opening's id.
+
+        Args:
+            fields: source, fingerprint, purpose and opened_by of `Evaluation`.
+        """
+        opening = Evaluation(search_id=search_id, opened_at=_now(), **fields)
+        with self._writing(search_id) as session:
+            session.add(opening)
+        return opening.id
+
+    def record_evaluation(self, search_id: int, evaluation_id: int, result: dict[str, Any]) -> None:
+        """The scores of an opening."""
         with self._writing(search_id) as session:
             session.execute(
-                sa.update(Evaluation)
-                .where(Evaluation.search_id == search_id, Evaluation.split == split)
-                .values(result=result)
+                sa.update(Evaluation).where(Evaluation.id == evaluation_id).values(result=result)
             )
 
-    def evaluation(self, search_id: int, split: str) -> dict[str, Any] | None:
-        """The scores on a split, or None where it was not opened."""
-        query = sa.select(Evaluation.result).where(
-            Evaluation.search_id == search_id, Evaluation.split == split
+    def evaluations(
+        self, search_id: int | None = None, *, fingerprint: str | None = None
+    ) -> list[EvaluationRecord]:
+        """Openings in the order they happened: of one search, of the same texts, or both."""
+        query = (
+            sa.select(Search.name, Evaluation)
+            .join(Search, Evaluation.search_id == Search.id)
+            .order_by(Evaluation.id)
         )
+        if search_id is not None:
+            query = query.where(Evaluation.search_id == search_id)
+        if fingerprint is not None:
+            query = query.where(Evaluation.fingerprint == fingerprint)
+        plain = set(EvaluationRecord.__annotations__) - {"search"}
         with self._transaction() as session:
-            return session.scalar(query)
+            return [
+                EvaluationRecord(search=name, **{each: getattr(row, each) for each in plain})
+                for name, row in session.execute(query)
+            ]
 
 
 def _engine(url: sa.URL) -> sa.Engine:

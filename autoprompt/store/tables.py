@@ -71,6 +71,10 @@ class Search(Base):
     #: The process that runs it, as host:pid:token, and when that process last said so.
     controller: Mapped[str | None] = mapped_column(String(200))
     heartbeat_at: Mapped[datetime | None]
+    #: Number of the trial that was chosen as the best; None before one was.
+    best: Mapped[int | None]
+    #: What a reader of the scores should be warned of, a line each; None before they are known.
+    warnings: Mapped[list[Any] | None]
 
     trials: Mapped[list["Trial"]] = relationship(back_populates="search")
 
@@ -156,15 +160,45 @@ class Prompt(Base):
     trial: Mapped[Trial] = relationship(back_populates="prompt")
 
 
+class Confirmation(Base):
+    """A finalist's plan carried out once more, with another seed. Not one of the search's trials:
+    it spends none of their number, and Optuna learns nothing from it."""
+
+    __tablename__ = "confirmations"
+
+    trial_id: Mapped[int] = mapped_column(
+        ForeignKey("trials.id", ondelete="CASCADE"), primary_key=True
+    )
+    #: Counted from 1.
+    repeat: Mapped[int] = mapped_column(primary_key=True)
+    seed: Mapped[int]
+    #: On validation, of the best rung; None where it failed.
+    score: Mapped[float | None]
+    loss: Mapped[float | None]
+    seconds: Mapped[float]
+    worker: Mapped[str | None] = mapped_column(String(200))
+    error: Mapped[str | None]
+    finished_at: Mapped[datetime]
+
+    trial: Mapped[Trial] = relationship()
+
+
 class Evaluation(Base):
-    """A split that was held out, opened: the row is there before the first text is read."""
+    """Labelled texts that no trial saw, opened: the row is there before the first text is scored,
+    and each further opening of the same texts is a row of its own."""
 
     __tablename__ = "evaluations"
-    __table_args__ = (UniqueConstraint("search_id", "split"),)
+    __table_args__ = (Index(None, "search_id"), Index(None, "fingerprint"))
 
     id: Mapped[int] = mapped_column(primary_key=True)
     search_id: Mapped[int] = mapped_column(ForeignKey("searches.id", ondelete="CASCADE"))
-    split: Mapped[str] = mapped_column(String(32))
+    #: test, the search's own held-out split; or a file or Hub id, as it was given.
+    source: Mapped[str] = mapped_column(String(500))
+    #: Equal for equal texts and labels in the same order, whatever they are called.
+    fingerprint: Mapped[str | None] = mapped_column(String(16))
+    #: The command, and user@host.
+    purpose: Mapped[str | None] = mapped_column(String(200))
+    opened_by: Mapped[str | None] = mapped_column(String(200))
     opened_at: Mapped[datetime]
     #: Scores with their intervals; None until they are known.
     result: Mapped[dict[str, Any] | None]

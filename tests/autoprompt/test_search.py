@@ -13,7 +13,7 @@ from autoprompt.config import SearchConfig
 from autoprompt.results import SearchResult
 from autoprompt.store import Store
 from autoprompt.store.tables import Prompt, Trial
-from search_spaces.errors import BadInputError, SearchFailedError
+from search_spaces.errors import BadInputError, SearchFailedError, SearchUnfinishedError
 from tests.conftest import write_yaml
 from tests.tiny import TEXTS
 from workers.frozen_model import FrozenModel
@@ -171,7 +171,7 @@ def test_a_search_whose_every_trial_fails_says_why_the_first_did(
     assert result.state == "failed"
     assert result.record.error
     assert result.test is None
-    with pytest.raises(SearchFailedError, match="has no ensemble"):
+    with pytest.raises(SearchUnfinishedError, match="has no ensemble"):
         _ = result.ensemble
 
 

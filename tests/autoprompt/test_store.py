@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config as AlembicConfig
 from alembic.migration import MigrationContext
 
+import autoprompt.store
 from autoprompt.store import Store
 from autoprompt.store.tables import Base
 from search_spaces.errors import BadInputError, SearchNotFoundError, SearchTakenError, StoreError
@@ -152,14 +155,66 @@ def test_a_search_has_one_controller(store: Store) -> None:
     assert (trial.state, trial.rungs) == ("running", [])
 
 
-def test_a_held_out_split_opens_once(store: Store) -> None:
+def test_every_opening_of_held_out_texts_is_kept(store: Store) -> None:
+    one = store.create_search(**search_fields("one"))
+    two = store.create_search(**search_fields("two"))
+    opening = {"source": "test", "purpose": "search", "opened_by": "me@here"}
+    first = store.open_evaluation(one.id, fingerprint="abc", **opening)
+    assert [each.result for each in store.evaluations(one.id)] == [None]
+    store.record_evaluation(one.id, first, {"texts": 3})
+    store.open_evaluation(one.id, fingerprint="abc", **opening)
+    store.open_evaluation(two.id, fingerprint="abc", **opening | {"source": "a.csv"})
+    store.open_evaluation(two.id, fingerprint="xyz", **opening)
+    assert [each.result for each in store.evaluations(one.id)] == [{"texts": 3}, None]
+    same = store.evaluations(fingerprint="abc")
+    assert [(each.search, each.source) for each in same] == [
+        ("one", "test"),
+        ("one", "test"),
+        ("two", "a.csv"),
+    ]
+    assert same[0].opened_by == "me@here"
+
+
+def test_a_finalists_repeats_are_no_trials(store: Store) -> None:
     search = store.create_search(**search_fields())
-    assert store.evaluation(search.id, "test") is None
-    store.open_split(search.id, "test")
-    with pytest.raises(BadInputError, match="opened before"):
-        store.open_split(search.id, "test")
-    store.record_evaluation(search.id, "test", {"texts": 3})
-    assert store.evaluation(search.id, "test") == {"texts": 3}
+    start(store, search.id, 0)
+    report(store, search.id, 0, 1, 0.6)
+    store.finish_trial(search.id, 0, "complete")
+    fields = {"seed": 5, "loss": 0.5, "seconds": 1.0, "worker": "w", "error": None}
+    store.record_confirmation(search.id, 0, repeat=2, score=0.9, **fields)
+    store.record_confirmation(search.id, 0, repeat=1, score=0.5, **fields)
+    found = store.confirmations(search.id)
+    assert [(each.number, each.repeat, each.score) for each in found] == [(0, 1, 0.5), (0, 2, 0.9)]
+    assert sum(store.counts(search.id).values()) == 1
+    assert store.best_score(search.id) == 0.6
+    with pytest.raises(sa.exc.IntegrityError):
+        store.record_confirmation(search.id, 0, repeat=2, score=0.9, **fields)
+
+
+def test_a_store_of_the_first_schema_keeps_its_evaluations(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    url = f"sqlite:///{path}"
+    search = Store.open(url).create_search(**search_fields())
+    migrate(url, "0001")
+    with sqlite3.connect(path) as connection:
+        connection.execute(
+            "INSERT INTO evaluations (search_id, split, opened_at, result) "
+            "VALUES (1, 'test', '2026-01-01 00:00:00', '{\"texts\": 3}')"
+        )
+    (kept,) = Store.open(url).evaluations(search.id)
+    assert (kept.source, kept.result, kept.opened_by) == ("test", {"texts": 3}, None)
+
+
+def migrate(url: str, revision: str) -> None:
+    """Take a database back to an earlier revision."""
+    config = AlembicConfig()
+    folder = Path(autoprompt.store.__file__).parent / "migrations"
+    config.set_main_option("script_location", str(folder))
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, revision)
+    engine.dispose()
 
 
 def test_a_search_is_found_by_id_name_and_latest(store: Store) -> None:
