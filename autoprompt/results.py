@@ -9,6 +9,8 @@ from autoprompt.store import EvaluationRecord, SearchRecord, Store, TrialRecord
 from search_spaces.errors import SearchUnfinishedError
 
 if TYPE_CHECKING:
+    import optuna
+
     from autoprompt.predictor import Prediction, Predictor
 
 
@@ -161,6 +163,17 @@ class SearchResult:
     def evaluations(self) -> list[EvaluationRecord]:
         """Every opening of labelled texts that no trial saw: the test split, and other files."""
         return self._store.evaluations(self.id)
+
+    def to_optuna(self, storage: str | None = None) -> "optuna.Study":
+        """The trials as an Optuna study, for Optuna's plots, importances and dashboard.
+
+        Args:
+            storage: an Optuna storage's URL to write it to, such as sqlite:///optuna.db, which
+                `optuna-dashboard` reads; without one, the study is in memory alone.
+        """
+        from autoprompt.study import build_study
+
+        return build_study(self.trials, name=self.name, storage=storage)
 
     def summary(self) -> dict[str, Any]:
         """What `autoprompt list --json` prints of each search."""

@@ -1,0 +1,77 @@
+"""An Optuna study, rebuilt from the trials table."""
+
+import itertools
+import json
+from collections.abc import Sequence
+from datetime import datetime
+
+import optuna
+from optuna.distributions import json_to_distribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from autoprompt.store import TrialRecord
+
+_STATES = {
+    "complete": TrialState.COMPLETE,
+    "pruned": TrialState.PRUNED,
+    "failed": TrialState.FAIL,
+}
+
+
+def build_study(
+    trials: Sequence[TrialRecord],
+    *,
+    name: str | None = None,
+    storage: str | None = None,
+    sampler: optuna.samplers.BaseSampler | None = None,
+) -> optuna.Study:
+    """A study that holds these trials.
+
+    Args:
+        trials: in the order of their numbers. Optuna counts on its own, so where a number is
+            missing, the user attribute `number` still says which trial it is.
+        name: the study's name; Optuna makes one up where none is given.
+        storage: an Optuna storage's URL; in memory without one.
+    """
+    study = optuna.create_study(
+        study_name=name, storage=storage, sampler=sampler, direction="maximize"
+    )
+    study.add_trials(frozen_trial(trial) for trial in trials)
+    return study
+
+
+def frozen_trial(trial: TrialRecord) -> FrozenTrial:
+    """A stored trial as Optuna was told of it: at each rung the best score so far.
+
+    One that has not ended is a running trial.
+    """
+    state = _STATES.get(trial.state, TrialState.RUNNING)
+    best_so_far = itertools.accumulate((rung.score for rung in trial.rungs), max)
+    scores = {rung.rung: score for rung, score in zip(trial.rungs, best_so_far, strict=True)}
+    attributes = {
+        "number": trial.number,
+        "kind": trial.kind,
+        "prompt": trial.prompt,
+        "loss": trial.loss,
+        "seconds": trial.seconds,
+        "error": trial.error,
+    }
+    frozen = create_trial(
+        state=state,
+        value=trial.score if state in (TrialState.COMPLETE, TrialState.PRUNED) else None,
+        params=trial.params,
+        distributions={
+            name: json_to_distribution(json.dumps(distribution))
+            for name, distribution in trial.distributions.items()
+        },
+        intermediate_values=scores,
+        user_attrs={name: value for name, value in attributes.items() if value is not None},
+    )
+    frozen.datetime_start = _local(trial.started_at)
+    frozen.datetime_complete = _local(trial.finished_at) if state.is_finished() else None
+    return frozen
+
+
+def _local(moment: datetime | None) -> datetime | None:
+    """Optuna's moments are local and know no time zone."""
+    return moment.astimezone().replace(tzinfo=None) if moment else None
