@@ -2,6 +2,7 @@
 # make test   every test, with the real model in it
 # make bench  what a trial costs, beside what a user would run instead; about half an hour
 # make lint   ruff, mypy, and which package may import which
+# make docs   write the parts of docs/ that repeat the code
 # make lock   pin the newest versions of everything into constraints.txt
 
 PYTHON ?= python3.11
@@ -12,7 +13,7 @@ DEMO := examples/demo
 export TOKENIZERS_PARALLELISM := false
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: demo test bench lint format lock clean install
+.PHONY: demo test bench lint format docs lock clean install
 
 demo: $(VENV)/installed
 	$(BIN)/python $(DEMO)/fetch.py
@@ -35,6 +36,9 @@ lint: $(VENV)/installed
 format: $(VENV)/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/installed
+	$(BIN)/python -m docs.generate
 
 install: $(VENV)/installed
 

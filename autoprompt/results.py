@@ -2,15 +2,23 @@
 
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoprompt.ensemble import Chosen, Vote, choose
-from autoprompt.store import EvaluationRecord, SearchRecord, Store, TrialRecord
+from autoprompt.store import (
+    EvaluationRecord,
+    PromptRecord,
+    SearchRecord,
+    Store,
+    TrialRecord,
+)
 from search_spaces.errors import SearchUnfinishedError
 
 if TYPE_CHECKING:
     import optuna
 
+    from autoprompt.export import Format
     from autoprompt.predictor import Prediction, Predictor
 
 
@@ -174,6 +182,23 @@ class SearchResult:
         from autoprompt.study import build_study
 
         return build_study(self.trials, name=self.name, storage=storage)
+
+    def prompts(self, numbers: list[int]) -> list[PromptRecord]:
+        """The stored prompts of these trials, best first; those without one are left out."""
+        return self._store.prompts(self.id, numbers)
+
+    def export(
+        self,
+        folder: str | Path,
+        form: "Format" = "json",
+        *,
+        trial: int | None = None,
+        ensemble: bool = False,
+    ) -> Path:
+        """Write prompts to a new folder; see `autoprompt.export.export`."""
+        from autoprompt.export import export
+
+        return export(self, folder, form, trial=trial, ensemble=ensemble)
 
     def summary(self) -> dict[str, Any]:
         """What `autoprompt list --json` prints of each search."""

@@ -17,6 +17,8 @@ import ray
 import torch
 import yaml
 
+from autoprompt.api import load
+from autoprompt.results import SearchResult
 from search_spaces import Space
 from tests.tiny import TEXTS, save_tiny_model
 from workers.data import Split
@@ -124,6 +126,54 @@ def tiny_config(tiny_folder: Path, tmp_path: Path) -> dict[str, Any]:
         "ensemble": {"size": 3},
         "store": f"sqlite:///{tmp_path / 'store.db'}",
     }
+
+
+@pytest.fixture(scope="session")
+def finished_db(
+    tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory, shared_ray: None
+) -> str:
+    """A store with one finished search: prompts of every kind, before and after the text."""
+    import autoprompt
+
+    folder = tmp_path_factory.mktemp("finished")
+    write_texts(folder / "texts.csv")
+    config = {
+        "name": "finished",
+        "model": {"path": str(tiny_folder), "dtype": "float32"},
+        "data": {"path": "texts.csv", "sizes": {"train": 24, "validation": 16, "test": 20}},
+        "task": {
+            "template": DEMO_TASK.template,
+            "label_words": {"negative": ["negative", "a mess"], "positive": "positive"},
+            "label_scoring": "mean",
+        },
+        "space": {
+            "soft": {
+                "length": [1, 3],
+                "learning_rate": {"low": 0.01, "high": 0.1, "log": True},
+                "steps": 4,
+                "batch_size": 4,
+                "position": ["prefix", "suffix"],
+                "calibration": ["none", "content_free"],
+            },
+            "hard": {
+                "tokens": [2, 3],
+                "start": "in short",
+                "rounds": 2,
+                "batch_size": 4,
+                "position": ["prefix", "suffix"],
+            },
+        },
+        "search": {"trials": 16, "seed": 5, "cache_gib_on_disk": 0},
+        "ensemble": {"size": 3},
+    }
+    url = f"sqlite:///{folder / 'store.db'}"
+    autoprompt.search(write_yaml(folder / "finished.yaml", config), db=url, quiet=True)
+    return url
+
+
+@pytest.fixture
+def finished(finished_db: str) -> SearchResult:
+    return load(db=finished_db)
 
 
 @pytest.fixture

@@ -4,9 +4,11 @@ import re
 from pathlib import Path
 from typing import Any, get_args
 
+import pytest
 import yaml
 
 from autoprompt.config import SearchConfig
+from docs.generate import PAGES
 from search_spaces.documents import Document
 from tests.conftest import write_yaml
 
@@ -41,3 +43,9 @@ def test_every_key_is_documented() -> None:
 def test_the_documented_yaml_is_valid(tmp_path: Path) -> None:
     config = SearchConfig.read(write_yaml(tmp_path / "search.yaml", documented_yaml()))
     assert config.space.kinds == ("soft", "hard")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_is_generated_is_up_to_date(page: str) -> None:
+    written = (DOCS / page).read_text(encoding="utf-8")
+    assert written == PAGES[page](), f"docs/{page} is out of date: run `make docs` and commit it"

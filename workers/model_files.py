@@ -110,6 +110,22 @@ def _digest_ends(digest: "hashlib._Hash", file: Path) -> None:
             digest.update(content.read())
 
 
+def licence(spec: ModelSpec) -> str | None:
+    """What a local model's files say of its licence, or None: a GGUF file's metadata, or the front
+    matter of a folder's README.md."""
+    path = Path(spec.path).expanduser()
+    if spec.is_gguf and path.is_file():
+        from gguf import GGUFReader
+
+        field = GGUFReader(path).get_field("general.license")
+        return str(field.contents()) if field else None
+    if (path / "README.md").is_file():
+        from huggingface_hub import ModelCard
+
+        return ModelCard.load(path / "README.md", ignore_metadata_errors=True).data.license
+    return None
+
+
 def conversion_is_due(spec: ModelSpec) -> bool:
     """Whether `resolve` will have to unpack a GGUF file first, which takes a while."""
     path = Path(spec.path).expanduser()

@@ -1,0 +1,216 @@
+"""Export: a search's prompts as a folder that other tools read.
+
+Both formats hold `prompt.json` (the task as token ids, and every prompt), `predict.py` (a loader
+that needs no Autoprompt) and `README.md` (the model card). The vectors of soft prompts lie beside
+them: for `peft` as an adapter that `peft.PeftModel.from_pretrained` loads, for `json` in
+`prompts.safetensors`.
+"""
+
+import json
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from autoprompt.config import SearchConfig
+from autoprompt.model_card import model_card
+from autoprompt.new_paths import made_whole
+from autoprompt.results import SearchResult
+from autoprompt.store import PromptRecord
+from search_spaces.errors import BadInputError, ModelError
+from workers.frozen_model import context_length, read_tokenizer
+from workers.model_files import fingerprint, resolve
+from workers.prompt import Prompt
+from workers.scoring import longest_text
+from workers.task import Task, build_task
+
+Format = Literal["peft", "json"]
+
+#: Rises when a reader of prompt.json has to change.
+_VERSION = 1
+
+
+def export(
+    result: SearchResult,
+    folder: str | Path,
+    form: Format = "json",
+    *,
+    trial: int | None = None,
+    ensemble: bool = False,
+) -> Path:
+    """Write prompts of a search to a new folder: the best trial's unless told otherwise.
+
+    Args:
+        trial: this trial's prompt.
+        ensemble: every member's, with their votes; `json` only.
+
+    Raises:
+        BadInputError: the folder exists, there is no such prompt, or PEFT cannot express it.
+        ModelError: the model is no longer where it was, or no longer the same.
+        SearchUnfinishedError: no trial has a score yet.
+    """
+    with made_whole(Path(folder), "--out") as unfinished:
+        records = _chosen(result, trial, ensemble)
+        prompts = [Prompt.from_bytes(record.content) for record in records]
+        if form == "peft":
+            _check_peft(result, records, prompts)
+        config = SearchConfig.model_validate(result.record.config)
+        task, longest = _task(result, config)
+        unfinished.mkdir()
+        stored = _save_vectors(unfinished, form, config, records, prompts)
+        vote = result.ensemble.vote if ensemble else "majority"
+        document = {
+            "version": _VERSION,
+            "search": result.name,
+            "model": {
+                "path": config.model.path,
+                "revision": config.model.revision or "main",
+                "fingerprint": result.record.versions["model"],
+            },
+            "task": task_as_dict(task, longest),
+            "prompts": [
+                {
+                    "trial": record.number,
+                    "kind": prompt.kind,
+                    "score": record.score,
+                    "weight": record.score if vote == "weighted" else 1.0,
+                    "position": prompt.position,
+                    "text": prompt.text,
+                    "token_ids": prompt.token_ids,
+                    "prior": prompt.prior,
+                }
+                | ({"vectors": stored[record.number]} if record.number in stored else {})
+                for record, prompt in zip(records, prompts, strict=True)
+            ],
+        }
+        _write(unfinished / "prompt.json", json.dumps(document, indent=2, ensure_ascii=False))
+        loader = resources.files("autoprompt") / "templates" / "predict.py"
+        _write(unfinished / "predict.py", loader.read_text(encoding="utf-8"))
+        _write(unfinished / "README.md", model_card(result, config, document, form, ensemble))
+    return Path(folder)
+
+
+def task_as_dict(task: Task, longest: int) -> dict[str, Any]:
+    """A task as plain values: what a reader without the tokenizer's rules needs.
+
+    Args:
+        longest: the most tokens of a text with the template's head.
+    """
+    return {
+        "head": task.head,
+        "tail": task.tail,
+        "tail_ids": task.tail_ids,
+        "labels": task.labels,
+        "words": [{"label": word.label, "ids": word.ids} for word in task.words],
+        "mean": task.mean,
+        "longest_text": longest,
+    }
+
+
+def _chosen(result: SearchResult, trial: int | None, ensemble: bool) -> list[PromptRecord]:
+    if ensemble and trial is not None:
+        raise BadInputError("--ensemble and --trial: choose one of them")
+    if ensemble:
+        return result.ensemble.members
+    found = result.prompts([result.best.number if trial is None else trial])
+    if not found:
+        raise BadInputError(
+            f"--trial {trial}: search {result.name!r} has no such trial with a prompt; "
+            f"`autoprompt trials {result.name}` lists them"
+        )
+    return found
+
+
+def _check_peft(
+    result: SearchResult, records: Sequence[PromptRecord], prompts: Sequence[Prompt]
+) -> None:
+    """Refuse what PEFT's prompt tuning, vectors before the whole input, cannot say.
+
+    Raises:
+        BadInputError: several prompts, a hard one, or one behind the text.
+    """
+    if len(records) > 1:
+        raise BadInputError(
+            f"--format peft holds one prompt, the ensemble is {len(records)}; use --format json, "
+            "or --trial N for a member"
+        )
+    [record], [prompt] = records, prompts
+    if prompt.kind == "hard":
+        problem = f"trial {record.number} is a hard prompt, words that need no adapter"
+    elif prompt.position == "suffix":
+        problem = f"trial {record.number} is laid after the text, PEFT lays a prompt before it"
+    else:
+        return
+    fits = [
+        each.number
+        for each in result.leaderboard
+        if each.kind == "soft" and each.plan["position"] == "prefix"
+    ]
+    other = f", or --trial {fits[0]}, the best that PEFT can hold" if fits else ""
+    raise BadInputError(f"--format peft: {problem}; use --format json{other}")
+
+
+def _task(result: SearchResult, config: SearchConfig) -> tuple[Task, int]:
+    """The task as the model's tokenizer reads it, and the most tokens that a text may take.
+
+    Raises:
+        ModelError: the model is no longer where it was, or no longer the same.
+    """
+    tokenizer, model_config = read_tokenizer(config.model)
+    known, now = result.record.versions["model"], fingerprint(resolve(config.model))
+    if now and known and now != known:
+        raise ModelError(
+            f"model {config.model.path}: its files changed since search {result.name!r} ran; its "
+            "prompts fit the model as it was"
+        )
+    task = build_task(config.task, tokenizer)
+    longest = longest_text(context_length(model_config), task, config.space.longest_prompt())
+    return task, longest
+
+
+def _save_vectors(
+    folder: Path,
+    form: Format,
+    config: SearchConfig,
+    records: Sequence[PromptRecord],
+    prompts: Sequence[Prompt],
+) -> dict[int, dict[str, str]]:
+    """Write the soft prompts' vectors; trial number -> the file and tensor that hold them."""
+    soft = {
+        record.number: prompt.vectors
+        for record, prompt in zip(records, prompts, strict=True)
+        if prompt.vectors is not None
+    }
+    if form == "peft":
+        [(number, vectors)] = soft.items()
+        _save_adapter(folder, config, vectors)
+        return {number: {"file": "adapter_model.safetensors", "tensor": "prompt_embeddings"}}
+    if soft:
+        tensors = {f"trial-{number}": each.contiguous() for number, each in soft.items()}
+        save_file(tensors, folder / "prompts.safetensors")
+    return {number: {"file": "prompts.safetensors", "tensor": f"trial-{number}"} for number in soft}
+
+
+def _save_adapter(folder: Path, config: SearchConfig, vectors: Tensor) -> None:
+    """PEFT's two files. Written without PEFT, which need not be installed; the rest of its
+    configuration is what PEFT takes when it is not given."""
+    adapter = {
+        "peft_type": "PROMPT_TUNING",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": config.model.path,
+        "revision": config.model.revision,
+        "inference_mode": True,
+        "num_virtual_tokens": vectors.shape[0],
+        "token_dim": vectors.shape[1],
+        "num_transformer_submodules": 1,
+    }
+    _write(folder / "adapter_config.json", json.dumps(adapter, indent=2))
+    tensors = {"prompt_embeddings": vectors.contiguous()}
+    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+
+
+def _write(path: Path, content: str) -> None:
+    path.write_text(content.rstrip("\n") + "\n", encoding="utf-8")

@@ -1,0 +1,65 @@
+"""Writes what the documentation repeats from the code: docs/cli.md, and the loader in
+docs/export.md. `make docs` runs it; a test fails where it has not been run."""
+
+import re
+from pathlib import Path
+
+import click
+
+from autoprompt.cli import main
+from autoprompt.cli.main import COMMANDS
+
+DOCS = Path(__file__).parent
+LOADER = DOCS.parent / "autoprompt" / "templates" / "predict.py"
+
+_HEAD = """# The command line
+
+What `autoprompt COMMAND --help` prints. Written by `make docs`; do not edit.
+
+Exit codes: 0 done, 1 failed, 2 bad input, 130 stopped by Ctrl-C. An error is one line on stderr;
+`autoprompt --debug COMMAND` adds its traceback. With `--json`, stdout holds one JSON document and
+nothing else. The store is `--db URL`, else `AUTOPROMPT_DB`, else the configuration's `store`, else
+`sqlite:///autoprompt.db`.
+"""
+
+
+def cli_page() -> str:
+    """docs/cli.md."""
+    parent = click.Context(main, info_name="autoprompt", terminal_width=96, **main.context_settings)
+    parts = [_HEAD, _section("autoprompt", main, parent)]
+    for name in COMMANDS:
+        command = main.get_command(parent, name)
+        assert command is not None
+        parts += _sections(name, command, parent)
+    return "\n".join(parts)
+
+
+def _sections(name: str, command: click.Command, parent: click.Context) -> list[str]:
+    """A command's section, and those of its own commands where it is a group."""
+    context = click.Context(command, info_name=name, parent=parent, terminal_width=96)
+    parts = [_section(context.command_path, command, context)]
+    if isinstance(command, click.Group):
+        for inner in command.list_commands(context):
+            found = command.get_command(context, inner)
+            assert found is not None
+            parts += _sections(inner, found, context)
+    return parts
+
+
+def _section(title: str, command: click.Command, context: click.Context) -> str:
+    return f"## {title}\n\n```\n{command.get_help(context)}\n```\n"
+
+
+def export_page() -> str:
+    """docs/export.md, with the loader as it is now."""
+    page = (DOCS / "export.md").read_text(encoding="utf-8")
+    loader = LOADER.read_text(encoding="utf-8")
+    return re.sub(r"```python\n.*?```", lambda _: f"```python\n{loader}```", page, flags=re.DOTALL)
+
+
+PAGES = {"cli.md": cli_page, "export.md": export_page}
+
+
+if __name__ == "__main__":
+    for file, page in PAGES.items():
+        (DOCS / file).write_text(page(), encoding="utf-8")

@@ -1,0 +1,200 @@
+"""An export holds all that its readers need: PEFT, the plain loader, and a person."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from click.testing import CliRunner, Result
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from autoprompt.cli import main
+from autoprompt.config import SearchConfig
+from autoprompt.results import SearchResult
+from tests.tiny import TEXTS
+from workers.prompt import Prompt
+from workers.scoring import Scorer, load_scorer
+
+ASKED = [row["text"] for row in TEXTS[::17]]
+TOLERANCE = 1e-5
+
+
+def run(code: Path, *arguments: str) -> str:
+    """What a script prints, run by itself: none of our packages is on its path."""
+    command = [sys.executable, "-I", str(code), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def scorer_of(result: SearchResult) -> Scorer:
+    config = SearchConfig.model_validate(result.record.config)
+    return load_scorer(config.model, config.task, config.space.longest_prompt())
+
+
+def trial_of(result: SearchResult, kind: str, position: str) -> int:
+    return next(
+        trial.number
+        for trial in result.leaderboard
+        if trial.kind == kind and trial.plan["position"] == position
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "position"),
+    [("soft", "suffix"), ("soft", "prefix"), ("hard", "suffix"), ("hard", "prefix")],
+)
+def test_the_loader_in_the_folder_says_what_the_search_says(
+    kind: str, position: str, finished: SearchResult, tmp_path: Path
+) -> None:
+    number = trial_of(finished, kind, position)
+    folder = finished.export(tmp_path / "out", trial=number)
+    printed = [json.loads(line) for line in run(folder / "predict.py", *ASKED).splitlines()]
+    assert [row["text"] for row in printed] == ASKED
+    scorer = scorer_of(finished)
+    [record] = finished.prompts([number])
+    log_probs = scorer.score_texts([Prompt.from_bytes(record.content)], ASKED)[0]
+    for row, expected in zip(printed, log_probs, strict=True):
+        assert row["label"] == scorer.task.labels[int(expected.argmax())]
+        assert row["probability"] == pytest.approx(float(expected.max().exp()), abs=TOLERANCE)
+
+
+def test_the_ensemble_votes_as_it_does_in_the_search(
+    finished: SearchResult, tmp_path: Path
+) -> None:
+    folder = finished.export(tmp_path / "out", ensemble=True)
+    exported = json.loads((folder / "prompt.json").read_text(encoding="utf-8"))["prompts"]
+    assert [each["trial"] for each in exported] == finished.record.ensemble["members"]  # type: ignore[index]
+    printed = [json.loads(line) for line in run(folder / "predict.py", *ASKED).splitlines()]
+    for row, expected in zip(printed, finished.ensemble.predict(ASKED), strict=True):
+        assert (row["label"], row["votes"]) == (expected.label, pytest.approx(expected.votes))
+        assert row["probability"] == pytest.approx(expected.probability, abs=TOLERANCE)
+
+
+def test_peft_loads_the_folder_and_gives_the_same_logits(
+    finished: SearchResult, tiny_folder: Path, tmp_path: Path
+) -> None:
+    number = trial_of(finished, "soft", "prefix")
+    folder = finished.export(tmp_path / "out", "peft", trial=number)
+    base = AutoModelForCausalLM.from_pretrained(tiny_folder, dtype=torch.float32)
+    model: Any = PeftModel.from_pretrained(base, str(folder)).eval()
+    tokenizer: Any = AutoTokenizer.from_pretrained(tiny_folder)
+    task = json.loads((folder / "prompt.json").read_text(encoding="utf-8"))["task"]
+    first = [word["ids"][0] for word in task["words"]]
+    scorer = scorer_of(finished)
+    [record] = finished.prompts([number])
+    prompt = Prompt.from_bytes(record.content).embedded(scorer.model)
+    for text in ASKED:
+        ids = torch.tensor([[*tokenizer(task["head"] + text).input_ids, *task["tail_ids"]]])
+        with torch.no_grad():
+            theirs = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0, -1]
+            rows = scorer.model.embed(ids[0])
+            plain = base(inputs_embeds=torch.cat([prompt, rows])[None]).logits[0, -1]
+        torch.testing.assert_close(theirs, plain, atol=TOLERANCE, rtol=0)
+        assert not torch.allclose(theirs[first], base(input_ids=ids).logits[0, -1, first])
+
+
+def test_the_cards_own_peft_code_runs(
+    finished: SearchResult, tiny_folder: Path, tmp_path: Path
+) -> None:
+    number = trial_of(finished, "soft", "prefix")
+    folder = finished.export(tmp_path / "out", "peft", trial=number)
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    [code] = re.findall(r"```python\n(.*?)```", card, re.S)
+    (tmp_path / "card.py").write_text(code, encoding="utf-8")
+    printed = run(tmp_path / "card.py", str(tiny_folder), str(folder), ASKED[0])
+    logits = {line.split()[0]: float(line.split()[1]) for line in printed.splitlines()}
+    assert logits.keys() == {"negative", "positive"}
+
+
+def test_the_card_says_where_the_numbers_came_from(finished: SearchResult, tmp_path: Path) -> None:
+    folder = finished.export(tmp_path / "out", ensemble=True)
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    front = yaml.safe_load(card.split("---")[1])
+    assert front["pipeline_tag"] == "text-classification"
+    versions = finished.record.versions
+    assert finished.test is not None
+    for fact in (
+        finished.name,
+        versions["data"],
+        versions["model"],
+        f"{finished.ensemble.validation:.4f}",
+        f"{finished.test['ensemble']['low']:.4f} - {finished.test['ensemble']['high']:.4f}",
+        finished.test["ensemble"]["method"],
+        "## Licence",
+        *(str(member.number) for member in finished.ensemble.members),
+    ):
+        assert fact in card
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(main, list(arguments))
+
+
+def refused(result: Result, *words: str) -> None:
+    assert result.exit_code == 2, result.output
+    line = result.stderr.strip().splitlines()[-1]
+    assert line.startswith("Error: ")
+    for word in words:
+        assert word in line
+
+
+def test_the_command_writes_and_lists_the_folder(
+    finished: SearchResult, finished_db: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    result = call(
+        "export", "latest", "--format", "json", "--ensemble", "--out", str(out), "--db", finished_db
+    )
+    assert result.exit_code == 0, result.output
+    assert sorted(result.stdout.split()) == sorted(str(file) for file in out.iterdir())
+    assert {file.name for file in out.iterdir()} >= {"README.md", "predict.py", "prompt.json"}
+    assert [file.name for file in tmp_path.iterdir()] == ["out"]
+
+
+def test_what_cannot_be_exported_is_refused_and_leaves_nothing(
+    finished: SearchResult, finished_db: str, tmp_path: Path
+) -> None:
+    def ask(*options: str, out: Path = tmp_path / "out") -> Result:
+        return call("export", "latest", *options, "--out", str(out), "--db", finished_db)
+
+    prefix = trial_of(finished, "soft", "prefix")
+    suffix = str(trial_of(finished, "soft", "suffix"))
+    hard = str(trial_of(finished, "hard", "suffix"))
+    refused(
+        ask("--format", "peft", "--trial", suffix),
+        "after the text", "--format json", f"--trial {prefix}",
+    )  # fmt: skip
+    refused(ask("--format", "peft", "--trial", hard), "hard prompt", "--format json")
+    refused(ask("--format", "peft", "--ensemble"), "one prompt", "--format json")
+    refused(ask("--format", "json", "--trial", "99"), "--trial 99", "autoprompt trials")
+    refused(ask("--format", "json", "--trial", "1", "--ensemble"), "choose one")
+    refused(ask("--format", "json", out=tmp_path / "none" / "out"), "no folder")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "mine").mkdir()
+    refused(ask("--format", "json", out=tmp_path / "mine"), "mine: exists")
+    assert list((tmp_path / "mine").iterdir()) == []
+
+
+def test_a_model_that_moved_or_changed(
+    finished: SearchResult, tiny_folder: Path, tmp_path: Path
+) -> None:
+    record = finished.record
+    moved = SearchResult(finished._store, record)
+    elsewhere = record.config | {"model": record.config["model"] | {"path": str(tmp_path / "no")}}
+    moved.record = type(record)(**vars(record) | {"config": elsewhere})
+    with pytest.raises(ValueError, match="no such file or folder"):
+        moved.export(tmp_path / "out")
+    shutil.copytree(tiny_folder, tmp_path / "model")
+    config = tmp_path / "model" / "config.json"
+    config.write_text(config.read_text().replace('"rms_norm_eps": 1e-06', '"rms_norm_eps": 1e-05'))
+    changed = record.config | {"model": record.config["model"] | {"path": str(tmp_path / "model")}}
+    moved.record = type(record)(**vars(record) | {"config": changed})
+    with pytest.raises(ValueError, match="changed since search"):
+        moved.export(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
