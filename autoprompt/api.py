@@ -49,6 +49,7 @@ def search(
     workers: int | None = None,
     seed: int | None = None,
     name: str | None = None,
+    warm_start: str | None = None,
     db: str | None = None,
     quiet: bool = False,
 ) -> SearchResult:
@@ -56,7 +57,7 @@ def search(
 
     Args:
         config: a YAML file's path, or a `SearchConfig`.
-        trials, workers, seed, name: these come before what the configuration says.
+        trials, workers, seed, name, warm_start: these come before what the configuration says.
         db: the database's URL.
         quiet: say nothing on stderr.
 
@@ -67,15 +68,19 @@ def search(
     """
     from autoprompt.config import SearchConfig
     from autoprompt.controller import run_search
+    from autoprompt.earlier import with_earlier
     from autoprompt.preparation import prepare
     from autoprompt.progress import SearchProgress
 
     progress = SearchProgress(quiet=quiet)
     if not isinstance(config, SearchConfig):
         config = SearchConfig.read(config)
-    config = config.with_overrides(trials=trials, workers=workers, seed=seed, name=name)
-    prepared = prepare(config, progress)
-    store = Store.open(store_url(db, config.store))
+    config = config.with_overrides(
+        trials=trials, workers=workers, seed=seed, name=name, warm_start=warm_start
+    )
+    url = store_url(db, config.store)
+    prepared = with_earlier(prepare(config, progress), url, progress)
+    store = Store.open(url)
     if name is not None and store.name_is_taken(name):
         raise BadInputError(f"--name: a search named {name!r} exists; choose another name")
     return SearchResult(store, run_search(prepared, store, progress))

@@ -75,6 +75,9 @@ class SearchConfig(Document):
     name: str | None = None
     search: SearchSpec = Field(default_factory=SearchSpec)
     ensemble: EnsembleSpec = Field(default_factory=EnsembleSpec)
+    #: An earlier search on the same model to learn from: its best settings are tried first, and
+    #: soft prompts may start from its best one. auto takes the one with the nearest task.
+    warm_start: str | None = None
     #: URL of the database; --db and AUTOPROMPT_DB come before it.
     store: str | None = None
 
@@ -94,6 +97,14 @@ class SearchConfig(Document):
     @classmethod
     def _usable_name(cls, value: str | None) -> str | None:
         return None if value is None else checked_name(value)
+
+    @field_validator("warm_start", mode="before")
+    @classmethod
+    def _as_reference(cls, value: Any) -> Any:
+        # YAML reads an id as a number, and `off` as false.
+        if isinstance(value, bool):
+            return "auto" if value else None
+        return str(value) if isinstance(value, int) else value
 
     @model_validator(mode="before")
     @classmethod
@@ -138,12 +149,17 @@ class SearchConfig(Document):
         config._base, config._source = self._base, self._source
         return config
 
+    def with_space(self, space: Space) -> "SearchConfig":
+        """The same search over another space."""
+        return self._replace(space=space)
+
     def with_overrides(
         self,
         trials: int | None = None,
         workers: int | None = None,
         seed: int | None = None,
         name: str | None = None,
+        warm_start: str | None = None,
     ) -> "SearchConfig":
         """The same search with what the command line said in the place of what the file says.
 
@@ -157,4 +173,4 @@ class SearchConfig(Document):
             name = self.name if name is None else checked_name(name)
         except ValueError as error:
             raise ConfigError(f"--name: {error}") from None
-        return self._replace(search=search, name=name)
+        return self._replace(search=search, name=name, warm_start=warm_start or self.warm_start)

@@ -58,6 +58,8 @@ def create_search(prepared: Prepared, store: Store) -> SearchRecord:
         data=prepared.splits.sizes | {"truncated": prepared.truncated},
         validation_labels=list(prepared.splits.validation.labels),
         ensemble=None,
+        footprint=prepared.footprint.to_bytes(),
+        warm_start=prepared.warm_start,
     )
 
 
@@ -67,6 +69,7 @@ def run_trials(
     """Dispatch the trials and store what they report, until the budget is spent."""
     config = prepared.config
     spec = config.search
+    first = search.warm_start["params"] if search.warm_start else ()
     trainable = tune.with_resources(
         tune.with_parameters(TrialRunner, job=prepared.job), {"cpu": here.cpus, "gpu": here.gpus}
     )
@@ -75,7 +78,7 @@ def run_trials(
     tuner = Tuner(
         trainable,
         tune_config=TuneConfig(
-            search_alg=OptunaSearcher(config.space, spec.seed),
+            search_alg=OptunaSearcher(config.space, spec.seed, first=first),
             scheduler=AshaByKind(config.space.kinds, spec.rungs, spec.reduction_factor),
             num_samples=spec.trials,
             max_concurrent_trials=spec.workers,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from autoprompt.config import SearchConfig
+from autoprompt.footprint import Footprint
 from autoprompt.progress import SearchProgress
 from autoprompt.versions import code_versions
 from search_spaces.errors import BadInputError, ConfigError
@@ -25,6 +26,9 @@ class Prepared:
         job: what the workers are given; the test split is not in it.
         versions: of model, data and code.
         truncated: how many texts are cut to fit the model.
+        hidden_size: how wide the model's input embeddings are.
+        footprint: what is kept of the texts for later searches.
+        warm_start: what the search takes over from an earlier one; None for nothing.
     """
 
     config: SearchConfig
@@ -32,6 +36,9 @@ class Prepared:
     job: Job
     versions: dict[str, Any]
     truncated: int
+    hidden_size: int
+    footprint: Footprint
+    warm_start: dict[str, Any] | None = None
 
 
 def prepare(config: SearchConfig, progress: SearchProgress) -> Prepared:
@@ -91,6 +98,8 @@ def prepare(config: SearchConfig, progress: SearchProgress) -> Prepared:
             "data": splits.fingerprint,
         },
         truncated=truncated,
+        hidden_size=model_config.get_text_config(decoder=True).hidden_size,
+        footprint=Footprint.of(splits, tokenizer),
     )
 
 

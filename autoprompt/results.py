@@ -226,6 +226,7 @@ class SearchResult:
             "best": trial_as_dict(best) if best else None,
             "ensemble": record.ensemble,
             "test": self.test,
+            "warm_start": record.warm_start,
             "versions": record.versions,
             "config": record.config,
         }

@@ -7,6 +7,7 @@ finished one. Here each trial is told as what it was: complete, pruned or failed
 
 import json
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import optuna
@@ -20,9 +21,13 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 class OptunaSearcher(Searcher):
-    """Draws plans from a space; learns from what their trials report."""
+    """Draws plans from a space; learns from what their trials report.
 
-    def __init__(self, space: Space, seed: int) -> None:
+    Args:
+        first: parameters to try before any others, whole or in part, each within the space.
+    """
+
+    def __init__(self, space: Space, seed: int, *, first: Sequence[dict[str, Any]] = ()) -> None:
         super().__init__(metric="score", mode="max")
         self._space = space
         self._seed = seed
@@ -34,10 +39,11 @@ class OptunaSearcher(Searcher):
         self._asked: dict[str, optuna.Trial] = {}
         #: Trial id -> rung -> the best score up to it.
         self._scores: dict[str, dict[int, float]] = {}
-        if len(space.kinds) > 1:
-            # One trial of each kind first, so that none is judged without being tried.
-            for kind in space.kinds:
-                self._study.enqueue_trial({"kind": kind})
+        # One trial of each kind early on, so that none is judged without being tried.
+        tried = {params.get("kind") for params in first}
+        untried = [kind for kind in space.kinds if len(space.kinds) > 1 and kind not in tried]
+        for params in [*first, *({"kind": kind} for kind in untried)]:
+            self._study.enqueue_trial(params)
 
     def suggest(self, trial_id: str) -> dict[str, Any]:
         """The next plan, with what it was drawn from."""

@@ -16,6 +16,7 @@ class SoftPlan(Document):
     length: int
     init: Init
     init_text: str | None = None
+    init_prompt: str | None = None
     optimizer: Optimizer = "adamw"
     learning_rate: float
     schedule: Schedule = "linear"

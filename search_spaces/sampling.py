@@ -18,6 +18,10 @@ class Trial(Protocol):
     def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float: ...
 
 
+#: What an init starts from is a dimension of that init alone.
+_INIT_OF = {"init_text": "text", "init_prompt": "prompt"}
+
+
 def _suggest(trial: Trial, name: str, dimension: Any) -> Any:
     """One value of a dimension; a fixed one never reaches Optuna."""
     if isinstance(dimension, Range):
@@ -35,11 +39,37 @@ def _suggest_all(trial: Trial, kind: str, part: SoftSpace | HardSpace) -> dict[s
     """
     values: dict[str, Any] = {}
     for name in type(part).model_fields:
-        # The phrases are a dimension only of the init that starts from them.
-        if name == "init_text" and values["init"] != "text":
+        if name in _INIT_OF and values["init"] != _INIT_OF[name]:
             continue
         values[name] = _suggest(trial, f"{kind}.{name}", getattr(part, name))
     return values
+
+
+def params_within(space: Space, plan: dict[str, Any]) -> dict[str, Any]:
+    """Those of a plan's values that `space` may draw too, named as Optuna knows them.
+
+    Empty where the space does not hold the plan's kind.
+    """
+    kind = plan["kind"]
+    part: SoftSpace | HardSpace | None = getattr(space, kind, None)
+    if part is None:
+        return {}
+    params = {"kind": kind} if len(space.kinds) > 1 else {}
+    for name in type(part).model_fields:
+        value = plan.get(name)
+        if name in _INIT_OF and value is not None:
+            init = params.get(f"{kind}.init", part.init if isinstance(part, SoftSpace) else None)
+            value = value if init == _INIT_OF[name] else None
+        if value is not None and _may_draw(getattr(part, name), value):
+            params[f"{kind}.{name}"] = value
+    return params
+
+
+def _may_draw(dimension: Any, value: Any) -> bool:
+    """Whether a dimension that is not fixed holds a value."""
+    if isinstance(dimension, Range):
+        return bool(dimension.low <= value <= dimension.high)
+    return isinstance(dimension, tuple) and value in dimension
 
 
 def sample(space: Space, trial: Trial, seed: int) -> SoftPlan | HardPlan:

@@ -19,7 +19,7 @@ from search_spaces.documents import Document, parse, read_yaml
 from search_spaces.errors import ConfigError
 
 Position = Literal["suffix", "prefix"]
-Init = Literal["random", "vocabulary", "labels", "text"]
+Init = Literal["random", "uniform", "vocabulary", "labels", "text", "prompt"]
 Optimizer = Literal["adamw", "adafactor"]
 Schedule = Literal["linear", "cosine", "constant"]
 Calibration = Literal["none", "content_free", "batch"]
@@ -98,6 +98,8 @@ class SoftSpace(Document):
     init: Categorical[Init] = "vocabulary"
     #: The phrases that `init: text` starts from.
     init_text: Categorical[str] | None = None
+    #: The earlier prompts that `init: prompt` starts from: a .safetensors file each, or a search.
+    init_prompt: Categorical[str] | None = None
     optimizer: Categorical[Optimizer] = "adamw"
     learning_rate: Rate
     #: How the learning rate goes on after its warm-up, which takes a part of the steps.
@@ -116,7 +118,15 @@ class SoftSpace(Document):
     def _text_given(self) -> "SoftSpace":
         if "text" in values_of(self.init) and self.init_text is None:
             raise ValueError("init 'text' needs init_text: a phrase, or a list of phrases")
+        if "prompt" in values_of(self.init) and self.init_prompt is None:
+            raise ValueError("init 'prompt' needs init_prompt: a .safetensors file, or a search")
         return self
+
+    @property
+    def earlier_prompts(self) -> tuple[str, ...]:
+        """The earlier prompts that a trial may start from."""
+        asked = self.init_prompt is not None and "prompt" in values_of(self.init)
+        return values_of(self.init_prompt) if asked else ()
 
 
 class HardSpace(Document):

@@ -6,8 +6,8 @@ that after the first trial no model is loaded and no text encoded again.
 
 import time
 import traceback
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import ray
@@ -36,6 +36,8 @@ class Job:
         lays_after: whether any prompt of the space is laid after the text.
         fractions: the rungs, each as a part of a plan's budget, rising to 1.
         patience: a trial ends after so many rungs without a better score.
+        earlier: prompts that a soft trial may start from, as safetensors, by the names that plans
+            know them by.
     """
 
     model: ModelSpec
@@ -47,6 +49,7 @@ class Job:
     lays_after: bool
     fractions: tuple[float, ...]
     patience: int | None = None
+    earlier: Mapping[str, bytes] = field(default_factory=dict)
 
 
 class Workbench:
@@ -72,6 +75,7 @@ class Workbench:
                 torch.tensor(job.train.labels),
                 scorer.tokenize(job.validation.texts),
                 torch.tensor(job.validation.labels),
+                {name: Prompt.from_bytes(content) for name, content in job.earlier.items()},
             )
             if job.lays_after and scorer.reuses_text(examples.validation):
                 scorer.cache.prefill(examples.validation)

@@ -9,6 +9,9 @@ from autoprompt.cli.options import db_option, json_option, print_json
 @click.option("--workers", type=int, help="How many at a time, in the place of search.workers.")
 @click.option("--seed", type=int, help="In the place of search.seed.")
 @click.option("--name", help="The search's name; it must be free.")
+@click.option(
+    "--warm-start", metavar="SEARCH", help="An earlier search to learn from, or auto: the nearest."
+)
 @db_option
 @json_option
 def command(
@@ -17,6 +20,7 @@ def command(
     workers: int | None,
     seed: int | None,
     name: str | None,
+    warm_start: str | None,
     db: str | None,
     as_json: bool,
 ) -> None:
@@ -29,7 +33,15 @@ def command(
     import autoprompt
     from autoprompt.cli.tables import console, print_result
 
-    result = autoprompt.search(config, trials=trials, workers=workers, seed=seed, name=name, db=db)
+    result = autoprompt.search(
+        config,
+        trials=trials,
+        workers=workers,
+        seed=seed,
+        name=name,
+        warm_start=warm_start,
+        db=db,
+    )
     if as_json:
         print_json(result.as_dict())
         return

@@ -101,6 +101,8 @@ def print_result(result: SearchResult) -> None:
     counts = ", ".join(f"{count} {state}" for state, count in result.counts.items() if count)
     out.print(Text(f"Search {record.id}: {record.name} ({record.state}; {counts or 'no trials'})"))
     out.print(Text(f"model {record.model}, metric {record.metric}, seed {record.seed}"))
+    if record.warm_start:
+        out.print(Text(f"warm start from search {record.warm_start['name']}"))
     if record.error:
         out.print(Text(f"error: {record.error}"))
     if result.leaderboard:

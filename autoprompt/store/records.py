@@ -29,6 +29,7 @@ class SearchRecord:
     heartbeat_at: datetime | None
     best: int | None
     warnings: list[str] | None
+    warm_start: dict[str, Any] | None
 
 
 @dataclass(frozen=True)

@@ -216,6 +216,12 @@ class Store:
         with self._transaction() as session:
             return list(session.scalars(query).one())
 
+    def footprint(self, search_id: int) -> bytes | None:
+        """What is kept of a search's texts, or None of a search of an older version."""
+        query = sa.select(Search.footprint).where(Search.id == search_id)
+        with self._transaction() as session:
+            return session.scalars(query).one()
+
     # Trials
 
     def start_trial(self, search_id: int, number: int, **fields: Any) -> None:

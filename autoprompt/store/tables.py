@@ -75,6 +75,10 @@ class Search(Base):
     best: Mapped[int | None]
     #: What a reader of the scores should be warned of, a line each; None before they are known.
     warnings: Mapped[list[Any] | None]
+    #: What is kept of the texts to hold later searches against, as safetensors.
+    footprint: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
+    #: The earlier search it started from, how near its task was, and what was taken over.
+    warm_start: Mapped[dict[str, Any] | None]
 
     trials: Mapped[list["Trial"]] = relationship(back_populates="search")
 

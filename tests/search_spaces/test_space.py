@@ -11,6 +11,7 @@ from search_spaces import (
     SoftPlan,
     Space,
     load_space,
+    params_within,
     plan_from_dict,
     preset_names,
     preset_path,
@@ -34,6 +35,7 @@ HARD = {"tokens": 4, "start": "x", "rounds": 4}
         ({"soft": SOFT | {"learning_rate": float("inf")}}, ["soft.learning_rate", "finite"]),
         ({"soft": SOFT | {"init": "magic"}}, ["soft.init", "'random'", "'magic'"]),
         ({"soft": SOFT | {"init": ["text"]}}, ["soft", "init_text"]),
+        ({"soft": SOFT | {"init": ["prompt"]}}, ["soft", "init_prompt"]),
         ({"soft": SOFT | {"steps": []}}, ["soft.steps", "empty list"]),
         ({"soft": SOFT | {"steps": [3, 3]}}, ["soft.steps", "twice"]),
         ({"soft": SOFT | {"steps": "many"}}, ["soft.steps", "integer", "'many'"]),
@@ -126,3 +128,29 @@ def test_a_trial_has_a_seed_of_its_own_that_follows_from_the_searchs(space: Spac
 
 def test_the_longest_prompt_is_found_over_all_kinds(space: Space) -> None:
     assert space.longest_prompt() == 16
+
+
+def test_of_an_earlier_plan_only_what_the_space_may_draw_is_kept(space: Space) -> None:
+    soft = {"kind": "soft", "seed": 1, "length": 8, "init": "text", "init_text": "all in all"}
+    soft |= {"learning_rate": 0.5, "steps": 20, "position": "prefix"}
+    assert params_within(space, soft) == {
+        "kind": "soft",
+        "soft.length": 8,
+        "soft.init": "text",
+        "soft.init_text": "all in all",
+        "soft.steps": 20,
+    }
+    assert "soft.init_text" not in params_within(space, soft | {"init": "vocabulary"})
+    hard = {"kind": "hard", "tokens": 9, "start": "b", "rounds": 4}
+    assert params_within(space, hard) == {"kind": "hard", "hard.start": "b"}
+    alone = space.model_copy(update={"hard": None})
+    assert params_within(alone, hard) == {}
+    assert "kind" not in params_within(alone, soft)
+
+
+def test_whatever_was_sampled_lies_within(space: Space) -> None:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=2))
+    for _ in range(30):
+        trial = study.ask()
+        plan = sample(space, trial, seed=0)
+        assert params_within(space, plan.model_dump()) == trial.params

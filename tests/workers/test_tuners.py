@@ -1,13 +1,13 @@
 """The tuners: they learn, they stop where they should, and the same seed gives the same prompt."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 
 from search_spaces import HardPlan, SoftPlan
-from search_spaces.schema import Calibration
+from search_spaces.schema import Calibration, Init
 from tests.tiny import TEXTS
 from tests.workers.test_frozen_model import parameters_digest
 from workers.frozen_model import FrozenModel
@@ -240,11 +240,14 @@ def test_special_and_broken_tokens_are_not_readable(tiny_model: FrozenModel) -> 
     assert readable[tokenizer(" film", add_special_tokens=False).input_ids[0]]
 
 
-@pytest.mark.parametrize("init", ["random", "vocabulary", "labels", "text"])
-def test_inits(init: str, tiny_model: FrozenModel, tiny_task: Task) -> None:
-    plan = SOFT.model_copy(update={"init": init, "init_text": "in short", "length": 5})
+@pytest.mark.parametrize("init", get_args(Init))
+def test_inits(init: Init, tiny_model: FrozenModel, tiny_task: Task) -> None:
+    changes = {"init": init, "init_text": "in short", "init_prompt": "movies/3", "length": 5}
+    plan = SOFT.model_copy(update=changes)
     generator = torch.Generator().manual_seed(0)
-    vectors = initial_vectors(plan, tiny_model, tiny_task, generator)
+    start = torch.randn(2, tiny_model.hidden_size, generator=generator)
+    earlier = {"movies/3": Prompt("", vectors=start)}
+    vectors = initial_vectors(plan, tiny_model, tiny_task, generator, earlier)
     assert vectors.shape == (5, tiny_model.hidden_size)
     assert vectors.dtype == torch.float32
     if init == "labels":
@@ -252,6 +255,13 @@ def test_inits(init: str, tiny_model: FrozenModel, tiny_task: Task) -> None:
         torch.testing.assert_close(
             vectors, torch.stack([negative, positive, negative, positive, negative])
         )
+    if init == "prompt":
+        torch.testing.assert_close(vectors, start[[0, 1, 0, 1, 0]])
+        hard = {"movies/3": Prompt("", (5, 6))}
+        vectors = initial_vectors(plan, tiny_model, tiny_task, generator, hard)
+        torch.testing.assert_close(vectors, tiny_model.embed([5, 6, 5, 6, 5]))
+    if init == "uniform":
+        assert 0.4 < float(vectors.abs().max()) <= 0.5
     if init == "text":
         ids = tiny_model.tokenizer(" in short", add_special_tokens=False).input_ids
         repeated = [ids[place % len(ids)] for place in range(5)]

@@ -1,22 +1,28 @@
 """The texts a trial may see, tokenized: train to learn from, validation to be judged by."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from workers.prompt import Prompt
 from workers.text_cache import TokenIds
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Train and validation texts, and their labels as indices into the task's labels."""
+    """Train and validation texts, and their labels as indices into the task's labels.
+
+    Attributes:
+        earlier: the prompts of earlier searches that a soft trial may start from, by name.
+    """
 
     train: list[TokenIds]
     train_labels: Tensor
     validation: list[TokenIds]
     validation_labels: Tensor
+    earlier: Mapping[str, Prompt] = field(default_factory=dict)
 
     def train_batches(self, size: int, generator: torch.Generator) -> Iterator[list[int]]:
         """Endless batches of train indices: every text once in each shuffled epoch."""

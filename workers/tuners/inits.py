@@ -1,15 +1,22 @@
 """Where a soft prompt starts from (Lester et al. 2021, section 3.2)."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import torch
 from torch import Tensor
 
 from search_spaces import SoftPlan
 from search_spaces.errors import AutopromptError
 from workers.frozen_model import FrozenModel
+from workers.prompt import Prompt
 from workers.task import Task
 
 #: Byte-pair vocabularies list tokens in the order they were merged, frequent ones first.
 _FREQUENT_TOKENS = 5000
+
+#: Lester et al. draw random vectors from [-0.5, 0.5].
+_UNIFORM_BOUND = 0.5
 
 
 def phrase_tokens(phrase: str, length: int, model: FrozenModel) -> list[int]:
@@ -25,12 +32,25 @@ def phrase_tokens(phrase: str, length: int, model: FrozenModel) -> list[int]:
 
 
 def initial_vectors(
-    plan: SoftPlan, model: FrozenModel, task: Task, generator: torch.Generator
+    plan: SoftPlan,
+    model: FrozenModel,
+    task: Task,
+    generator: torch.Generator,
+    earlier: Mapping[str, Prompt] = MappingProxyType({}),
 ) -> Tensor:
-    """The vectors a soft trial starts from: [P, H] float32 on the model's device."""
-    if plan.init == "random":
-        # Uniform with the spread of the model's own embeddings, whatever their scale.
-        bound = 3**0.5 * float(model.embeddings.float().std())
+    """The vectors a soft trial starts from: [P, H] float32 on the model's device.
+
+    Args:
+        earlier: the prompts that the plan may start from, by the names it knows them by.
+    """
+    if plan.init == "prompt":
+        vectors = _vectors_of(earlier[str(plan.init_prompt)], model)
+        return vectors[torch.arange(plan.length) % len(vectors)]
+    if plan.init in ("random", "uniform"):
+        # Both are uniform: with the spread of the model's own embeddings, whatever their scale,
+        # or over the interval of the paper.
+        spread = 3**0.5 * float(model.embeddings.float().std())
+        bound = spread if plan.init == "random" else _UNIFORM_BOUND
         drawn = torch.rand(plan.length, model.hidden_size, generator=generator)
         return ((2 * drawn - 1) * bound).to(model.device)
     if plan.init == "vocabulary":
@@ -42,3 +62,10 @@ def initial_vectors(
     else:
         tokens = phrase_tokens(f" {plan.init_text}", plan.length, model)
     return model.embed(tokens).float()
+
+
+def _vectors_of(prompt: Prompt, model: FrozenModel) -> Tensor:
+    """[P, H] float32: a soft prompt's vectors, or the embeddings of a hard one's tokens."""
+    if prompt.vectors is None:
+        return model.embed(prompt.token_ids).float()
+    return prompt.vectors.float().to(model.device)

@@ -27,7 +27,8 @@ def tune_soft(
     """
     generator = torch.Generator().manual_seed(plan.seed)
     model = scorer.model
-    vectors = torch.nn.Parameter(initial_vectors(plan, model, scorer.task, generator))
+    start = initial_vectors(plan, model, scorer.task, generator, examples.earlier)
+    vectors = torch.nn.Parameter(start)
     optimizer, schedule = build_optimizer(plan, vectors)
     labels = examples.train_labels.to(model.device)
     batches = examples.train_batches(plan.batch_size, generator)

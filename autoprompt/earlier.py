@@ -1,0 +1,273 @@
+"""What earlier searches lend to a new one: settings to try first, prompts to start from.
+
+The soft prompt of another task is often a better start than words are (SPoT, Vu et al. 2022), and
+settings that did well once are worth a trial each.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from autoprompt.footprint import Footprint
+from autoprompt.preparation import Prepared
+from autoprompt.progress import SearchProgress
+from autoprompt.store import SearchRecord, Store
+from search_spaces import Space, params_within
+from search_spaces.errors import AutopromptError, BadInputError, SearchNotFoundError
+from search_spaces.schema import values_of
+from workers.prompt import Prompt
+
+#: Settings of the earlier search that are tried first; never more than half of all trials.
+_TRIED_FIRST = 4
+
+
+def with_earlier(prepared: Prepared, db: str, progress: SearchProgress) -> Prepared:
+    """A search with what `warm_start` and `init: prompt` ask of earlier ones; as it was where they
+    ask for nothing.
+
+    Every name is pinned to a trial or an absolute path, so that the stored configuration says what
+    the search really started from.
+
+    Args:
+        db: URL of the store.
+
+    Raises:
+        BadInputError: no such search, prompt or file; one of another model; or one that has
+            learned from this search's test texts.
+    """
+    config = prepared.config
+    asked = config.space.soft.earlier_prompts if config.space.soft else ()
+    if config.warm_start is None and not asked:
+        return prepared
+    lender = _Lender(prepared, _open(db), progress)
+    prompts = [lender.prompt(reference) for reference in asked]
+    space = config.space
+    if asked:
+        space = _starting_from(space, [name for name, _ in prompts], inits=())
+    warm_start = None
+    if config.warm_start is not None:
+        found = lender.search(config.warm_start)
+        if found is not None:
+            search, nearness = found
+            best = lender.best_soft(search) if space.soft else None
+            if best is not None:
+                prompts.append(best)
+                assert space.soft is not None
+                names = dict.fromkeys((*space.soft.earlier_prompts, best[0]))
+                space = _starting_from(space, list(names), inits=("prompt",))
+            warm_start = {
+                "search": search.id,
+                "name": search.name,
+                "nearness": nearness,
+                "prompt": best[0] if best else None,
+                "params": lender.params(search, space, best[0] if best else None),
+            }
+            progress.say(_account(warm_start))
+    return replace(
+        prepared,
+        config=config.with_space(space),
+        job=replace(prepared.job, earlier=dict(prompts)),
+        footprint=prepared.footprint.after(lender.footprints),
+        warm_start=warm_start,
+    )
+
+
+def _account(warm_start: dict[str, Any]) -> str:
+    near = warm_start["nearness"]
+    shown = "" if near is None else f" (nearness {near:.2f})"
+    prompt = warm_start["prompt"]
+    also = f", and soft prompts may start from {prompt}" if prompt else ""
+    count = len(warm_start["params"])
+    return f"warm start: search {warm_start['name']}{shown}: {count} settings come first{also}"
+
+
+def _open(db: str) -> Store | None:
+    try:
+        return Store.open(db, create=False)
+    except SearchNotFoundError:
+        return None
+
+
+def _starting_from(space: Space, prompts: list[str], inits: tuple[str, ...]) -> Space:
+    """The space, whose soft prompts may start from earlier ones of these names."""
+    assert space.soft is not None
+    known = tuple(dict.fromkeys((*values_of(space.soft.init), *inits)))
+    changes = {
+        "init": known if len(known) > 1 else known[0],
+        "init_prompt": tuple(prompts) if len(prompts) > 1 else prompts[0],
+    }
+    return space.model_copy(update={"soft": space.soft.model_copy(update=changes)})
+
+
+class _Lender:
+    """The searches in the store, as far as a new one may learn from them.
+
+    Attributes:
+        footprints: of the searches that lent something.
+    """
+
+    def __init__(self, prepared: Prepared, store: Store | None, progress: SearchProgress) -> None:
+        self._prepared = prepared
+        self._store = store
+        self._progress = progress
+        self.footprints: list[Footprint] = []
+
+    def search(self, reference: str) -> tuple[SearchRecord, float | None] | None:
+        """The search to start from, and how near its task is; None where `auto` finds none."""
+        if reference == "auto":
+            return self._nearest()
+        search = self._named(reference, "warm_start")
+        footprint = self._footprint(search)
+        return search, None if footprint is None else self._nearness(search, footprint)
+
+    def _nearest(self) -> tuple[SearchRecord, float] | None:
+        best: tuple[float, SearchRecord, Footprint] | None = None
+        for search in self._store.searches() if self._store else ():  # newest first
+            footprint = self._footprint(search)
+            if footprint is None or not self._same_model(search) or search.state == "running":
+                continue
+            if self._store is None or self._store.best_score(search.id) is None:
+                continue
+            if seen := self._learned_from(footprint):
+                self._progress.say(
+                    f"warm start: search {search.name} is passed over: it has learned from {seen} "
+                    "of this search's test texts"
+                )
+                continue
+            nearness = self._nearness(search, footprint)
+            if best is None or nearness > best[0]:
+                best = nearness, search, footprint
+        if best is None:
+            self._progress.say(
+                "warm start: no earlier search on this model to learn from; starting without"
+            )
+            return None
+        self.footprints.append(best[2])
+        return best[1], best[0]
+
+    def _named(self, reference: str, key: str) -> SearchRecord:
+        """A search by id, name or `latest`, if it may lend anything.
+
+        Args:
+            key: where the configuration names it, for errors.
+        """
+        if self._store is None:
+            raise SearchNotFoundError(f"{key}: no search {reference!r}: there is no store yet")
+        search = self._store.find(reference)
+        if not self._same_model(search):
+            raise BadInputError(
+                f"{key}: search {search.name!r} was on another model ({search.model}); a prompt "
+                "means something to its own model only"
+            )
+        if search.state == "running" or self._store.best_score(search.id) is None:
+            lacks = "is running" if search.state == "running" else "has no trial with a score"
+            raise BadInputError(f"{key}: search {search.name!r} {lacks}; name another one")
+        footprint = self._footprint(search)
+        if footprint is None:
+            self._progress.say(
+                f"{key}: search {search.name} was made by an older version, so whether it has "
+                "learned from this search's test texts is not known"
+            )
+        elif seen := self._learned_from(footprint):
+            raise BadInputError(
+                f"{key}: search {search.name!r} has learned from {seen} of this search's test "
+                "texts, whose scores would mean nothing; the same data with the same "
+                f"search.seed ({search.seed}) is split alike, or give data.path a test file"
+            )
+        else:
+            self.footprints.append(footprint)
+        return search
+
+    def _footprint(self, search: SearchRecord) -> Footprint | None:
+        content = self._store.footprint(search.id) if self._store else None
+        return None if content is None else Footprint.from_bytes(content)
+
+    def _learned_from(self, footprint: Footprint) -> int:
+        return footprint.learned_from(self._prepared.splits.test.texts)
+
+    def _same_model(self, search: SearchRecord) -> bool:
+        mine, theirs = self._prepared.versions["model"], search.versions.get("model")
+        if mine is None and theirs is None:
+            return search.model == self._prepared.config.model.path
+        return bool(mine == theirs)
+
+    def _nearness(self, search: SearchRecord, footprint: Footprint) -> float:
+        """0 to 1: the mean of how alike the texts are, and of how many label words are shared."""
+        mine = _label_words(self._prepared.config.task.label_words)
+        theirs = _label_words(search.config["task"]["label_words"])
+        shared = len(mine & theirs) / len(mine | theirs)
+        return (self._prepared.footprint.nearness(footprint) + shared) / 2
+
+    def prompt(self, reference: str) -> tuple[str, bytes]:
+        """An earlier prompt by file, search, or SEARCH/TRIAL: its pinned name, and its bytes."""
+        key = "soft.init_prompt"
+        if reference.endswith(".safetensors"):
+            path = (self._prepared.config.base / Path(reference).expanduser()).absolute()
+            if not path.is_file():
+                raise BadInputError(f"{key}: {path}: no such file")
+            return str(path), self._fitting(path.read_bytes(), str(path))
+        name, _, trial = reference.rpartition("/")
+        if not (name and trial.isdigit()):
+            search = self._named(reference, key)
+            found = self.best_soft(search)
+            if found is None:
+                raise BadInputError(f"{key}: search {search.name!r} has no soft prompt")
+            return found
+        search = self._named(name, key)
+        assert self._store is not None
+        prompts = self._store.prompts(search.id, [int(trial)])
+        if not prompts:
+            raise BadInputError(f"{key}: trial {trial} of search {search.name!r} has no prompt")
+        return f"{search.name}/{trial}", self._fitting(prompts[0].content, reference)
+
+    def best_soft(self, search: SearchRecord) -> tuple[str, bytes] | None:
+        """A search's best soft prompt, or None."""
+        assert self._store is not None
+        for record in self._store.prompts(search.id):
+            if record.kind == "soft":
+                name = f"{search.name}/{record.number}"
+                return name, self._fitting(record.content, name)
+        return None
+
+    def _fitting(self, content: bytes, source: str) -> bytes:
+        """A prompt's bytes, if its vectors are as wide as the model's."""
+        try:
+            vectors = Prompt.from_bytes(content).vectors
+        except AutopromptError as error:
+            raise BadInputError(f"soft.init_prompt: {source}: {error}") from None
+        width = self._prepared.hidden_size
+        if vectors is not None and vectors.shape[1] != width:
+            raise BadInputError(
+                f"soft.init_prompt: {source}: its vectors are {vectors.shape[1]} wide, those of "
+                f"{self._prepared.config.model.path} are {width}; it belongs to another model"
+            )
+        return content
+
+    def params(
+        self, search: SearchRecord, space: Space, prompt: str | None
+    ) -> list[dict[str, Any]]:
+        """The best settings of a search that lie in a space, as Optuna names them, best first.
+
+        Args:
+            prompt: what the best soft one of them starts from.
+        """
+        assert self._store is not None
+        plans = {trial.number: trial.plan for trial in self._store.trials(search.id)}
+        most = min(_TRIED_FIRST, max(1, self._prepared.config.search.trials // 2))
+        found: list[dict[str, Any]] = []
+        for record in self._store.prompts(search.id):
+            plan = plans[record.number]
+            if prompt is not None and plan["kind"] == "soft":
+                plan = plan | {"init": "prompt", "init_prompt": prompt}
+            params = params_within(space, plan)
+            if params and params not in found:
+                found.append(params)
+                # The others start as they did.
+                prompt = None if plan["kind"] == "soft" else prompt
+            if len(found) == most:
+                break
+        return found
+
+
+def _label_words(given: Any) -> set[str]:
+    return {word.strip().lower() for words in given.values() for word in words}
