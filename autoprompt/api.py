@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoprompt.results import SearchResult
-from autoprompt.store import DEFAULT_URL, Store
+from autoprompt.store import DEFAULT_URL, PATIENCE_SECONDS, Store
 from search_spaces.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def searches(*, db: str | None = None) -> list[SearchResult]:
         StoreError: the database cannot be opened.
     """
     store = Store.open(store_url(db), create=False)
-    return [SearchResult(store, record) for record in store.searches()]
+    return [SearchResult(store, each.search, each) for each in store.summaries()]
 
 
 def search(
@@ -65,6 +65,8 @@ def search(
         BadInputError: something in the configuration, data or model will not do; nothing was
             started and nothing written.
         SearchFailedError: no trial succeeded.
+        DatabaseLostError: the database went away and did not come back for ten minutes; what
+            trials had reported until then is in it.
     """
     from autoprompt.config import SearchConfig
     from autoprompt.controller import run_search
@@ -80,7 +82,7 @@ def search(
     )
     url = store_url(db, config.store)
     prepared = with_earlier(prepare(config, progress), url, progress)
-    store = Store.open(url)
+    store = Store.open(url, patience=PATIENCE_SECONDS, say=progress.say)
     if name is not None and store.name_is_taken(name):
         raise BadInputError(f"--name: a search named {name!r} exists; choose another name")
     return SearchResult(store, run_search(prepared, store, progress))

@@ -2,11 +2,11 @@
 
 import shutil
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from ray import tune
-from ray.tune import FailureConfig, RunConfig, TuneConfig, Tuner
+from ray.tune import FailureConfig, RunConfig, TuneConfig, TuneError, Tuner
 
 from autoprompt.cluster import Cluster, cluster
 from autoprompt.conclusion import conclude
@@ -16,6 +16,7 @@ from autoprompt.progress import SearchProgress
 from autoprompt.recorder import Recorder
 from autoprompt.searcher import OptunaSearcher
 from autoprompt.store import SearchRecord, Store
+from search_spaces.errors import DatabaseLostError
 from workers.trial import TrialRunner
 
 
@@ -25,6 +26,8 @@ def run_search(prepared: Prepared, store: Store, progress: SearchProgress) -> Se
     Raises:
         SearchFailedError: no trial succeeded.
         BadInputError: its name is taken, or no Ray cluster can be had.
+        DatabaseLostError: the database went away for longer than the store waits; what trials had
+            reported until then is in it.
     """
     with ExitStack() as stack:
         with progress.step("starting Ray"):
@@ -39,7 +42,9 @@ def run_search(prepared: Prepared, store: Store, progress: SearchProgress) -> Se
         except BaseException as error:
             stopped = isinstance(error, KeyboardInterrupt)
             message = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-            store.finish_search(search.id, "stopped" if stopped else "failed", message)
+            # Where the database is gone there is nowhere to say so; the search stays as it is.
+            with suppress(DatabaseLostError):
+                store.finish_search(search.id, "stopped" if stopped else "failed", message)
             raise
         store.finish_search(search.id, "finished")
     return store.find(str(search.id))
@@ -49,7 +54,8 @@ def create_search(prepared: Prepared, store: Store) -> SearchRecord:
     """The search's row, with all that says where its numbers will come from."""
     config = prepared.config
     return store.create_search(
-        name=store.free_name(config.name or Path(config.source).stem),
+        name=config.name or Path(config.source).stem,
+        numbered=True,
         model=config.model.path,
         metric=config.task.metric,
         seed=config.search.seed,
@@ -75,6 +81,7 @@ def run_trials(
     )
     # Tune wants a folder for its own state; nothing in it outlives the search.
     scratch = tempfile.mkdtemp(prefix="autoprompt-")
+    recorder = Recorder(store, search.id, progress)
     tuner = Tuner(
         trainable,
         tune_config=TuneConfig(
@@ -89,12 +96,16 @@ def run_trials(
             name=f"search-{search.id}",
             storage_path=scratch,
             verbose=0,
-            callbacks=[Recorder(store, search.id, progress)],
+            callbacks=[recorder],
             failure_config=FailureConfig(max_failures=0),
         ),
     )
     try:
         with progress.trials(spec.trials, spec.workers):
             tuner.fit()
+    except TuneError:
+        if recorder.lost is not None:
+            raise recorder.lost from None
+        raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

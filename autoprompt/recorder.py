@@ -1,5 +1,6 @@
 """Writes what Ray Tune's trials report into the store, and says it on stderr."""
 
+from collections.abc import Callable
 from typing import Any
 
 from ray.tune import Callback
@@ -7,6 +8,7 @@ from ray.tune.experiment import Trial
 
 from autoprompt.progress import SearchProgress
 from autoprompt.store import Store
+from search_spaces.errors import DatabaseLostError
 from workers.prompt import Prompt
 
 
@@ -24,6 +26,8 @@ class Recorder(Callback):
         self._seconds: dict[int, float] = {}
         self._best: dict[int, float] = {}
         self._started: set[int] = set()
+        #: Why nothing more is written; the search ends with it. Ray Tune would hide it.
+        self.lost: DatabaseLostError | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its callbacks into its scratch folder, which no one reads."""
@@ -37,8 +41,8 @@ class Recorder(Callback):
         if config["number"] in self._started:
             return
         self._started.add(config["number"])
-        self._store.start_trial(
-            self._search_id,
+        self._write(
+            self._store.start_trial,
             config["number"],
             kind=config["plan"]["kind"],
             plan=config["plan"],
@@ -63,13 +67,13 @@ class Recorder(Callback):
         }
         if "error" in result:
             error, trace = result["error"], result.pop("traceback")
-            self._store.fail_trial(self._search_id, number, error, trace, seconds, work)
+            self._write(self._store.fail_trial, number, error, trace, seconds, work)
             self._ended(trial, "failed", error)
             return
         prompt = Prompt.from_bytes(content := result.pop("prompt"))
         rung = {name: result[name] for name in ("rung", "step", "score", "loss", "train_loss")}
-        self._store.record_rung(
-            self._search_id,
+        self._write(
+            self._store.record_rung,
             number,
             rung | {"seconds": seconds},
             {
@@ -90,7 +94,7 @@ class Recorder(Callback):
         if "error" in last or "rung" not in last:
             return
         state = "complete" if last["ended"] else "pruned"
-        self._store.finish_trial(self._search_id, number, state)
+        self._write(self._store.finish_trial, number, state)
         self._ended(trial, state, f"{self._best[number]:.4f}")
 
     def on_trial_error(
@@ -99,8 +103,18 @@ class Recorder(Callback):
         """The worker itself died: out of memory, or killed."""
         cause = trial.get_pickled_error() or "the worker process died"
         error = str(cause).strip().splitlines()[0]
-        self._store.fail_trial(self._search_id, trial.config["number"], error, str(cause))
+        self._write(self._store.fail_trial, trial.config["number"], error, str(cause))
         self._ended(trial, "failed", error)
+
+    def _write(self, method: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+        """One of the store's methods, which rides out an outage. Once one was too long, nothing is
+        written any more: Tune goes on for a moment and calls trials failed that are not."""
+        if self.lost is None:
+            try:
+                return method(self._search_id, *args, **kwargs)
+            except DatabaseLostError as error:
+                self.lost = error
+        raise self.lost
 
     def _ended(self, trial: Trial, state: str, detail: str) -> None:
         number = trial.config["number"]

@@ -10,6 +10,7 @@ from autoprompt.store import (
     EvaluationRecord,
     PromptRecord,
     SearchRecord,
+    SearchSummary,
     Store,
     TrialRecord,
 )
@@ -68,8 +69,11 @@ class Ensemble:
 class SearchResult:
     """One search, finished or not, as the store knows it now."""
 
-    def __init__(self, store: Store, record: SearchRecord) -> None:
+    def __init__(
+        self, store: Store, record: SearchRecord, summary: SearchSummary | None = None
+    ) -> None:
         self._store = store
+        self._summary = summary
         self.record = record
 
     def __repr__(self) -> str:
@@ -90,7 +94,12 @@ class SearchResult:
     @property
     def counts(self) -> dict[str, int]:
         """How many trials are in each state."""
-        return self._store.counts(self.id)
+        return self._summary.counts if self._summary else self._store.counts(self.id)
+
+    @property
+    def best_score(self) -> float | None:
+        """The best validation score so far."""
+        return self._summary.best_score if self._summary else self._store.best_score(self.id)
 
     @cached_property
     def trials(self) -> list[TrialRecord]:
@@ -100,11 +109,11 @@ class SearchResult:
     @cached_property
     def leaderboard(self) -> list[TrialRecord]:
         """The trials that have a score, best first; ties by loss, then by number."""
-        scored = [trial for trial in self.trials if trial.prompt is not None]
-        usable = [trial for trial in scored if trial.state != "failed"]
-        return sorted(
-            usable, key=lambda trial: (-(trial.score or 0), trial.loss or 0, trial.number)
-        )
+        return self._store.leaderboard(self.id)
+
+    def leaders(self, limit: int) -> list[TrialRecord]:
+        """The first of the leaderboard, at most `limit`, of ten trials or a million."""
+        return self._store.leaderboard(self.id, limit)
 
     @property
     def best(self) -> TrialRecord:
@@ -113,9 +122,10 @@ class SearchResult:
         Raises:
             SearchUnfinishedError: no trial has a score yet.
         """
-        if not self.leaderboard:
+        first = self.leaders(1)
+        if not first:
             raise SearchUnfinishedError(f"search {self.name!r} has no trial with a score")
-        return self.leaderboard[0]
+        return first[0]
 
     @cached_property
     def ensemble(self) -> Ensemble:
@@ -213,17 +223,17 @@ class SearchResult:
             "started_at": record.started_at.isoformat(),
             "finished_at": record.finished_at.isoformat() if record.finished_at else None,
             "trials": self.counts,
-            "best_score": self._store.best_score(self.id),
+            "best_score": self.best_score,
         }
 
     def as_dict(self) -> dict[str, Any]:
         """What `autoprompt show --json` prints."""
         record = self.record
-        best = self.leaderboard[0] if self.leaderboard else None
+        first = self.leaders(1)
         return self.summary() | {
             "error": record.error,
             "data": record.data,
-            "best": trial_as_dict(best) if best else None,
+            "best": trial_as_dict(first[0]) if first else None,
             "ensemble": record.ensemble,
             "test": self.test,
             "warm_start": record.warm_start,

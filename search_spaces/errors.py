@@ -37,6 +37,10 @@ class SearchNotFoundError(StoreError, LookupError):
     """No search in the store answers to that id or name."""
 
 
+class DatabaseLostError(AutopromptError, ConnectionError):
+    """The database stopped answering, or taking writes, in the middle of the work."""
+
+
 class SearchFailedError(AutopromptError, RuntimeError):
     """A search ran and ended without a single usable trial."""
 

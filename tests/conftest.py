@@ -20,6 +20,7 @@ import yaml
 from autoprompt.api import load
 from autoprompt.results import SearchResult
 from search_spaces import Space
+from tests.postgresql import PostgreSql
 from tests.tiny import TEXTS, save_tiny_model
 from workers.data import Split
 from workers.frozen_model import FrozenModel
@@ -84,6 +85,22 @@ def movies() -> Split:
     return Split(
         tuple(row["text"] for row in chosen), tuple(labels.index(row["label"]) for row in chosen)
     )
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSql]:
+    server = PostgreSql()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def db(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database: a test that takes it runs on each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'store.db'}"
+    server: PostgreSql = request.getfixturevalue("postgresql")
+    return server.database()
 
 
 @pytest.fixture(scope="session")

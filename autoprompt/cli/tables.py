@@ -105,9 +105,10 @@ def print_result(result: SearchResult) -> None:
         out.print(Text(f"warm start from search {record.warm_start['name']}"))
     if record.error:
         out.print(Text(f"error: {record.error}"))
-    if result.leaderboard:
+    leaders = result.leaders(LEADERS)
+    if leaders:
         out.print()
-        out.print(trials_table("Leaderboard, by score on validation", result.leaderboard[:LEADERS]))
+        out.print(trials_table("Leaderboard, by score on validation", leaders))
     if record.ensemble:
         columns = [("trial", "right"), ("kind", "left"), ("score", "right"), ("prompt", "left")]
         rows = [

@@ -1,22 +1,31 @@
 """The one way to the database: searches, trials, rungs, prompts, ensembles, evaluations."""
 
+from autoprompt.store.database import DEFAULT_URL, PATIENCE_SECONDS, Database
 from autoprompt.store.records import (
     ConfirmationRecord,
     EvaluationRecord,
     PromptRecord,
     RungRecord,
     SearchRecord,
+    SearchSummary,
     TrialRecord,
 )
-from autoprompt.store.store import DEFAULT_URL, Store
+from autoprompt.store.schema import Schema, read_schema, upgrade
+from autoprompt.store.store import Store
 
 __all__ = [
     "DEFAULT_URL",
+    "PATIENCE_SECONDS",
     "ConfirmationRecord",
+    "Database",
     "EvaluationRecord",
     "PromptRecord",
     "RungRecord",
+    "Schema",
     "SearchRecord",
+    "SearchSummary",
     "Store",
     "TrialRecord",
+    "read_schema",
+    "upgrade",
 ]

@@ -33,6 +33,15 @@ class SearchRecord:
 
 
 @dataclass(frozen=True)
+class SearchSummary:
+    """A search as a list shows it: `counts` of its trials by state, the best validation score."""
+
+    search: SearchRecord
+    counts: dict[str, int]
+    best_score: float | None
+
+
+@dataclass(frozen=True)
 class RungRecord:
     """What a trial reported at one rung; `loss` in nats, `seconds` since the last rung."""
 

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     DateTime,
     ForeignKey,
     Index,
@@ -17,18 +18,38 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 
+class Text(TypeDecorator[str]):
+    """Any text. PostgreSQL takes no NUL, and no database takes half a surrogate pair; both come
+    out of models and of tracebacks, and become a replacement character."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
+        if value is None:
+            return None
+        return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+
+
 class UtcDateTime(TypeDecorator[datetime]):
-    """A moment in UTC. SQLite forgets the time zone, so it is put back."""
+    """A moment in UTC. SQLite forgets the time zone, PostgreSQL gives the session's."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
-        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
 
 
 class Base(DeclarativeBase):
     type_annotation_map: ClassVar = {
+        str: Text(),
         dict[str, Any]: JSON,
         list[Any]: JSON,
         datetime: UtcDateTime(),
@@ -49,12 +70,12 @@ class Search(Base):
     __tablename__ = "searches"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str] = mapped_column(String(200), unique=True)
+    name: Mapped[str] = mapped_column(Text(200), unique=True)
     #: running, finished, failed, stopped.
-    state: Mapped[str] = mapped_column(String(16))
-    model: Mapped[str] = mapped_column(String(500))
-    metric: Mapped[str] = mapped_column(String(32))
-    seed: Mapped[int]
+    state: Mapped[str] = mapped_column(Text(16))
+    model: Mapped[str] = mapped_column(Text(500))
+    metric: Mapped[str] = mapped_column(Text(32))
+    seed: Mapped[int] = mapped_column(BigInteger)
     #: The whole configuration, the space included, as validated.
     config: Mapped[dict[str, Any]]
     #: Versions of model, data, code and libraries: what a number came from.
@@ -69,7 +90,7 @@ class Search(Base):
     #: Trial numbers that vote, how, and their score on validation; None before there is one.
     ensemble: Mapped[dict[str, Any] | None]
     #: The process that runs it, as host:pid:token, and when that process last said so.
-    controller: Mapped[str | None] = mapped_column(String(200))
+    controller: Mapped[str | None] = mapped_column(Text(200))
     heartbeat_at: Mapped[datetime | None]
     #: Number of the trial that was chosen as the best; None before one was.
     best: Mapped[int | None]
@@ -89,16 +110,17 @@ class Trial(Base):
     __tablename__ = "trials"
     __table_args__ = (
         UniqueConstraint("search_id", "number"),
+        # How many are in each state, and the best of each.
         Index(None, "search_id", "state", "score"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     search_id: Mapped[int] = mapped_column(ForeignKey("searches.id", ondelete="CASCADE"))
     number: Mapped[int]
-    kind: Mapped[str] = mapped_column(String(16))
+    kind: Mapped[str] = mapped_column(Text(16))
     #: Optuna's words in lower case: running, complete, pruned, failed; or stopped, when its search
     #: was, to be run again by a resume.
-    state: Mapped[str] = mapped_column(String(16))
+    state: Mapped[str] = mapped_column(Text(16))
     #: What the worker was told, and what Optuna drew it from.
     plan: Mapped[dict[str, Any]]
     params: Mapped[dict[str, Any]]
@@ -111,7 +133,7 @@ class Trial(Base):
     models_loaded: Mapped[int] = mapped_column(default=0)
     texts_encoded: Mapped[int] = mapped_column(default=0)
     #: host:pid of the process that ran it.
-    worker: Mapped[str | None] = mapped_column(String(200))
+    worker: Mapped[str | None] = mapped_column(Text(200))
     #: How often a worker has begun it, and why it had to begin again.
     attempts: Mapped[int] = mapped_column(default=1, server_default="1")
     note: Mapped[str | None]
@@ -123,6 +145,9 @@ class Trial(Base):
     search: Mapped[Search] = relationship(back_populates="trials")
     rungs: Mapped[list["Rung"]] = relationship(back_populates="trial", order_by="Rung.rung")
     prompt: Mapped["Prompt | None"] = relationship(back_populates="trial")
+
+
+Index("ix_trials_leaderboard", Trial.search_id, Trial.score.desc(), Trial.loss, Trial.number)
 
 
 class Rung(Base):
@@ -154,7 +179,7 @@ class Prompt(Base):
     )
     rung: Mapped[int]
     #: Equal for prompts that do the same.
-    digest: Mapped[str] = mapped_column(String(16))
+    digest: Mapped[str] = mapped_column(Text(16))
     text: Mapped[str]
     #: The whole prompt as safetensors.
     content: Mapped[bytes] = mapped_column(LargeBinary)
@@ -175,12 +200,12 @@ class Confirmation(Base):
     )
     #: Counted from 1.
     repeat: Mapped[int] = mapped_column(primary_key=True)
-    seed: Mapped[int]
+    seed: Mapped[int] = mapped_column(BigInteger)
     #: On validation, of the best rung; None where it failed.
     score: Mapped[float | None]
     loss: Mapped[float | None]
     seconds: Mapped[float]
-    worker: Mapped[str | None] = mapped_column(String(200))
+    worker: Mapped[str | None] = mapped_column(Text(200))
     error: Mapped[str | None]
     finished_at: Mapped[datetime]
 
@@ -197,12 +222,12 @@ class Evaluation(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     search_id: Mapped[int] = mapped_column(ForeignKey("searches.id", ondelete="CASCADE"))
     #: test, the search's own held-out split; or a file or Hub id, as it was given.
-    source: Mapped[str] = mapped_column(String(500))
+    source: Mapped[str] = mapped_column(Text(500))
     #: Equal for equal texts and labels in the same order, whatever they are called.
-    fingerprint: Mapped[str | None] = mapped_column(String(16))
+    fingerprint: Mapped[str | None] = mapped_column(Text(16))
     #: The command, and user@host.
-    purpose: Mapped[str | None] = mapped_column(String(200))
-    opened_by: Mapped[str | None] = mapped_column(String(200))
+    purpose: Mapped[str | None] = mapped_column(Text(200))
+    opened_by: Mapped[str | None] = mapped_column(Text(200))
     opened_at: Mapped[datetime]
     #: Scores with their intervals; None until they are known.
     result: Mapped[dict[str, Any] | None]

@@ -126,7 +126,7 @@ def test_one_worker_and_one_seed_give_the_same_search_byte_for_byte(
         query = sa.select(Trial.plan, Trial.state, Prompt.content, Prompt.log_probs).join(
             Prompt, Prompt.trial_id == Trial.id
         )
-        with store._engine.connect() as connection:
+        with store.database.engine.connect() as connection:
             rows = connection.execute(
                 query.where(Trial.search_id == result.id).order_by(Trial.number)
             )

@@ -1,0 +1,75 @@
+"""Writing searches: their row and their end."""
+
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from autoprompt.store.claims import Claims, changes
+from autoprompt.store.database import writes
+from autoprompt.store.reading import search_record
+from autoprompt.store.records import SearchRecord
+from autoprompt.store.tables import Search, Trial, now
+from search_spaces.errors import BadInputError
+
+
+class Searches(Claims):
+    """The store's writes to searches."""
+
+    def create_search(self, *, numbered: bool = False, **fields: Any) -> SearchRecord:
+        """A new search, running.
+
+        Args:
+            numbered: where its name is taken, take the first free of name-2, name-3, ...
+
+        Raises:
+            BadInputError: another one has its name.
+        """
+        wanted, number, started_at = fields["name"], 1, now()
+        while True:
+            # Two searches may take one name at the same moment: one of them meets the other's.
+            with suppress(sa.exc.IntegrityError):
+                search = self._add_search(started_at, fields)
+                if search is not None:
+                    return search
+            if not numbered:
+                raise BadInputError(f"a search named {wanted!r} exists; choose another --name")
+            number += 1
+            fields["name"] = f"{wanted}-{number}"
+
+    @writes
+    def _add_search(
+        self, session: Session, started_at: datetime, fields: dict[str, Any]
+    ) -> SearchRecord | None:
+        """None where another search has the name."""
+        named = session.scalar(sa.select(Search).where(Search.name == fields["name"]))
+        if named is None:
+            named = Search(state="running", started_at=started_at, **fields)
+            session.add(named)
+            session.flush()
+        elif named.started_at != started_at:
+            return None
+        return search_record(named)
+
+    @changes
+    def update_search(self, session: Session, /, search_id: int, **fields: Any) -> None:
+        """Change some columns of a search."""
+        session.execute(sa.update(Search).where(Search.id == search_id).values(**fields))
+
+    @changes
+    def finish_search(
+        self, session: Session, search_id: int, state: str, error: str | None = None
+    ) -> None:
+        """Close a search; trials still running are stopped, and keep their best rung."""
+        session.execute(
+            sa.update(Trial)
+            .where(Trial.search_id == search_id, Trial.state == "running")
+            .values(state="stopped", note=f"the search {state} first", finished_at=now())
+        )
+        session.execute(
+            sa.update(Search)
+            .where(Search.id == search_id)
+            .values(state=state, error=error, finished_at=now())
+        )
