@@ -161,7 +161,7 @@ class SearchResult:
         candidates = self._store.prompts(self.id)
         if not candidates:
             raise SearchUnfinishedError(f"search {self.name!r} has no trial with a score")
-        labels = self._store.validation_labels(self.id)
+        labels = self.validation_labels
         chosen = choose(
             candidates, labels, self.record.metric, size or spec["size"], vote or spec["vote"]
         )
@@ -193,9 +193,16 @@ class SearchResult:
 
         return build_study(self.trials, name=self.name, storage=storage)
 
-    def prompts(self, numbers: list[int]) -> list[PromptRecord]:
-        """The stored prompts of these trials, best first; those without one are left out."""
-        return self._store.prompts(self.id, numbers)
+    def prompts(
+        self, numbers: list[int] | None = None, limit: int | None = None
+    ) -> list[PromptRecord]:
+        """The stored prompts, best first: of these trials, or of all; at most `limit`."""
+        return self._store.prompts(self.id, numbers, limit)
+
+    @cached_property
+    def validation_labels(self) -> list[int]:
+        """[B], the right labels of the validation texts that stored predictions are judged by."""
+        return self._store.validation_labels(self.id)
 
     def export(
         self,
@@ -209,6 +216,12 @@ class SearchResult:
         from autoprompt.export import export
 
         return export(self, folder, form, trial=trial, ensemble=ensemble)
+
+    def report(self, path: str | Path) -> Path:
+        """Write the HTML report to a new file; see `autoprompt.report.write_report`."""
+        from autoprompt.report import write_report
+
+        return write_report(self, path)
 
     def summary(self) -> dict[str, Any]:
         """What `autoprompt list --json` prints of each search."""

@@ -11,6 +11,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from autoprompt.store import TrialRecord
 
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
 _STATES = {
     "complete": TrialState.COMPLETE,
     "pruned": TrialState.PRUNED,

@@ -17,6 +17,7 @@ COMMANDS = {
     "ensemble": "Show the ensemble, or try another size or vote on the validation split.",
     "predict": "Label texts with a search's ensemble, in the order given.",
     "export": "Write the best prompt, or others, to a folder that other tools read.",
+    "report": "Write a search's report: one HTML file, readable without a network.",
     "spaces": "List the preset search spaces, or print one to copy.",
 }
 

@@ -1,0 +1,23 @@
+import click
+
+from autoprompt.cli.options import db_option, search_argument
+
+
+@click.command()
+@search_argument
+@click.option("--out", required=True, metavar="FILE.html", type=click.Path(), help="A new file.")
+@db_option
+def command(search: str, out: str, db: str | None) -> None:
+    """Write a search's report: one HTML file, readable without a network.
+
+    Scores with their intervals, history, what mattered, the prompts, and the texts that were most
+    often wrong. Works for a search that is still running, too.
+    """
+    from pathlib import Path
+
+    from autoprompt.api import load
+    from autoprompt.new_paths import check_new
+
+    check_new(Path(out), "--out")
+    load(search, db=db).report(out)
+    click.echo(out)

@@ -1,0 +1,232 @@
+"""The report, opened in a browser: whole, quiet, alone, and safe from what the data says."""
+
+import dataclasses
+import json
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from autoprompt.cli import main
+from autoprompt.config import SearchConfig
+from autoprompt.results import SearchResult
+from autoprompt.store import Store
+from benchmarks.many_trials import make
+from search_spaces.errors import SearchUnfinishedError
+from tests.conftest import write_texts
+from tests.tiny import TEXTS
+from workers.data import Splits, load_splits
+from workers.prompt import Prompt
+
+HOSTILE = """</script></style></title><script>document.title="owned"</script>
+<img src=x onerror=alert(1)> "quoted" 'single' {{ 7 * 7 }} & <b>bold</b>"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next((path for name in names if (path := shutil.which(name))), None)
+    if found is None:
+        pytest.fail("reports are opened in Chromium: install it (Debian: apt-get install chromium)")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=found)
+        yield started
+        started.close()
+
+
+class Opened:
+    """A page with all that the browser said and asked for while opening it."""
+
+    def __init__(self, browser: Browser, file: Path, **options: Any) -> None:
+        self.page: Page = browser.new_page(**options)
+        self.said: list[str] = []
+        self.asked: list[str] = []
+        self.page.on("console", lambda message: self.said.append(message.text))
+        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.page.on("dialog", lambda dialog: self.said.append(dialog.message))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.goto(file.as_uri())
+
+
+def splits_of(result: SearchResult, base: Path) -> Splits:
+    config = SearchConfig.model_validate(result.record.config)
+    labels = list(config.task.label_words)
+    return load_splits(config.data, labels, base, result.record.seed)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 400])
+def test_it_opens_quietly_without_a_network_and_fits(
+    scheme: Any, width: int, finished: SearchResult, tmp_path: Path, browser: Browser
+) -> None:
+    file = finished.report(tmp_path / "report.html")
+    opened = Opened(browser, file, color_scheme=scheme, viewport={"width": width, "height": 900})
+    assert opened.said == []
+    assert [url for url in opened.asked if not url.startswith("data:")] == [file.as_uri()]
+    assert opened.page.title() == "finished · Autoprompt"
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
+    paper = opened.page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (paper == "rgb(20, 22, 26)") == (scheme == "dark")
+
+
+def test_it_tells_all_of_the_search(
+    finished: SearchResult, tmp_path: Path, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(finished._store._engine.url.database or "").parent
+    monkeypatch.chdir(folder)
+    page = Opened(browser, finished.report(tmp_path / "report.html")).page
+    headings = page.locator("h2").all_inner_texts()
+    assert headings == [
+        "Held-out scores", "The prompts that vote", "History", "Length", "Time", "What mattered",
+        "Agreement", "Confusion", "Texts most often wrong", "Leaderboard",
+        "Where the numbers came from",
+    ]  # fmt: skip
+    scored = [trial for trial in finished.trials if trial.score is not None]
+    for chart in page.locator("svg.chart").all():
+        assert chart.locator("circle").count() == len(scored)
+    assert page.locator("#leaderboard tr[id]").count() == len(scored)
+    assert finished.test is not None
+    assert f"{finished.test['ensemble']['score']:.4f}" in page.locator(".lead").inner_text()
+    counts = page.locator("#confusion td").all_inner_texts()
+    assert sum(map(int, counts)) == finished.record.data["validation"]
+    parts = page.locator("#importances .bar .number").all_inner_texts()
+    assert 95 <= sum(int(part.rstrip("%")) for part in parts) <= 105
+    splits = splits_of(finished, folder)
+    shown = page.locator("#hard-texts .text").all_inner_texts()
+    assert shown
+    assert set(shown) <= set(splits.validation.texts)
+    page.locator("svg.chart a").first.click()
+    assert page.locator("tr:target").get_attribute("id") == f"trial-{scored[0].number}"
+
+
+def test_confusion_and_hard_texts_count_what_was_predicted(
+    finished: SearchResult, tmp_path: Path
+) -> None:
+    from autoprompt.report import Report
+
+    report = Report(finished)
+    right = sum(report.confusion[label][label] for label in range(2))
+    assert right / 16 == finished.ensemble.validation
+    wrong = [row.wrong for row in report.hard_texts]
+    assert wrong == sorted(wrong, reverse=True)
+    assert all(row.expected != row.instead for row in report.hard_texts)
+    mean = sum(prompt.score for prompt in finished.prompts()) / len(finished.prompts())
+    assert sum(wrong) / 16 == pytest.approx(1 - mean)
+    assert all(report.agreement[n][n] == 1 for n in range(3))
+
+
+def hostile_search(finished: SearchResult, folder: Path) -> SearchResult:
+    """The finished search, with hostile words wherever a user's words may stand."""
+    with (
+        closing(sqlite3.connect(finished._store._engine.url.database or "")) as source,
+        closing(sqlite3.connect(folder / "store.db")) as copy,
+    ):
+        source.backup(copy)
+    store = Store.open(f"sqlite:///{folder / 'store.db'}")
+    number = len(finished.trials)
+    kinds = {
+        "kind": "hard",
+        "plan": {"tokens": 2, "position": "suffix"},
+        "params": {HOSTILE: HOSTILE},
+    }
+    for each in (number, number + 1):
+        store.start_trial(finished.id, each, **kinds, distributions={})
+    [best] = finished.prompts(limit=1)
+    store.record_rung(
+        finished.id,
+        number,
+        {"rung": 0, "step": 1, "score": 1.0, "loss": 0.0, "train_loss": 0.0, "seconds": 1.0},
+        {"digest": "0", "text": HOSTILE, "content": Prompt(HOSTILE, (1, 2)).to_bytes()}
+        | {"log_probs": best.log_probs},
+        {},
+    )
+    store.fail_trial(finished.id, number + 1, HOSTILE)
+    names = {"negative": "<i>bad</i>", "positive": HOSTILE.replace("\n", " ")}
+    write_texts(
+        folder / "hostile.csv",
+        [{"text": f"{HOSTILE} {row['text']}", "label": names[row["label"]]} for row in TEXTS],
+    )
+    config = json.loads(json.dumps(finished.record.config))
+    config["data"]["path"] = str(folder / "hostile.csv")
+    config["task"]["label_words"] = dict(
+        zip(names.values(), config["task"]["label_words"].values(), strict=True)
+    )
+    record = dataclasses.replace(
+        finished.record, name=HOSTILE, state="failed", error=HOSTILE, config=config
+    )
+    result = SearchResult(store, record)
+    fingerprint = splits_of(result, folder).fingerprint
+    result.record = dataclasses.replace(record, versions=record.versions | {"data": fingerprint})
+    return result
+
+
+def test_what_the_data_says_is_text_and_nothing_else(
+    finished: SearchResult, tmp_path: Path, browser: Browser
+) -> None:
+    file = hostile_search(finished, tmp_path).report(tmp_path / "report.html")
+    opened = Opened(browser, file)
+    page = opened.page
+    assert opened.said == []
+    assert [url for url in opened.asked if not url.startswith("data:")] == [file.as_uri()]
+    assert page.locator("script, img, b, i:not([style])").count() == 0
+    assert page.title().startswith("</script>")
+    for place in ("h1", ".warning", "#hard-texts .text", "#leaderboard .prompt"):
+        shown = page.locator(place).first.text_content() or ""
+        assert '<script>document.title="owned"</script>' in shown, place
+        assert "{{ 7 * 7 }} & <b>bold</b>" in shown, place
+
+
+def test_texts_that_are_no_longer_there_are_left_out(
+    finished: SearchResult, tmp_path: Path, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = json.loads(json.dumps(finished.record.config))
+    config["data"]["path"] = str(write_texts(tmp_path / "other.csv", TEXTS[::-1]))
+    finished.record = dataclasses.replace(finished.record, config=config)
+    page = Opened(browser, finished.report(tmp_path / "report.html")).page
+    assert "no longer what or where it was" in page.locator("#hard-texts .note").inner_text()
+    shown = page.locator("#hard-texts .text").all_inner_texts()
+    assert all(text.startswith("validation text ") for text in shown)
+
+
+def test_a_search_that_has_not_ended_is_told_so_far(
+    finished: SearchResult, tmp_path: Path, browser: Browser
+) -> None:
+    store = Store.open(f"sqlite:///{tmp_path / 'store.db'}")
+    make(store._engine.url.render_as_string(), trials=5)
+    store.update_search(1, state="running", ensemble=None, finished_at=None)
+    result = SearchResult(store, store.find("1"))
+    page = Opened(browser, result.report(tmp_path / "report.html")).page
+    assert "This search is running" in page.locator(".warning").inner_text()
+    assert "Too few trials" in page.locator("#importances").inner_text()
+    assert page.locator("#ensemble").count() == 0
+
+
+def test_an_empty_search_and_a_file_that_exists_are_refused(
+    finished: SearchResult, finished_db: str, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    make(url, trials=0, members=False)
+    store = Store.open(url)
+    with pytest.raises(SearchUnfinishedError, match="no trial with a score"):
+        SearchResult(store, store.find("many")).report(tmp_path / "report.html")
+    assert not (tmp_path / "report.html").exists()
+    (tmp_path / "report.html").write_text("mine")
+    command = ["report", "latest", "--db", finished_db, "--out", str(tmp_path / "report.html")]
+    refused = CliRunner().invoke(main, command)
+    assert refused.exit_code == 2
+    assert "report.html: exists" in refused.stderr
+    assert (tmp_path / "report.html").read_text() == "mine"
+
+
+def test_many_trials_make_a_small_page(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    make(url, trials=150, hidden=32)
+    store = Store.open(url)
+    file = SearchResult(store, store.find("many")).report(tmp_path / "report.html")
+    assert file.stat().st_size < 150 * 5_000
