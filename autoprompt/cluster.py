@@ -18,6 +18,7 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 import ray
 import torch
+from ray.job_config import JobConfig
 
 from autoprompt.config import SearchSpec
 from search_spaces.errors import BadInputError
@@ -38,14 +39,17 @@ class Cluster:
 
 
 @contextmanager
-def cluster(spec: SearchSpec) -> Iterator[Cluster]:
+def cluster(spec: SearchSpec, name: str) -> Iterator[Cluster]:
     """A Ray cluster with room for the search's workers; one that was started here is stopped.
+
+    Args:
+        name: the search's, which Ray's dashboard shows in the metadata of the job.
 
     Raises:
         BadInputError: no cluster at the address, or none that can take a worker.
     """
     joined = ray.is_initialized()
-    dashboard = _connect(spec, joined)
+    dashboard = _connect(spec, name, joined)
     try:
         total = ray.cluster_resources()
         gpus = _gpus_per_worker(spec, total.get("GPU", 0.0))
@@ -60,9 +64,13 @@ def cluster(spec: SearchSpec) -> Iterator[Cluster]:
             ray.shutdown()
 
 
-def _connect(spec: SearchSpec, joined: bool) -> str | None:
+def _connect(spec: SearchSpec, name: str, joined: bool) -> str | None:
     """Join or start Ray; the dashboard's URL."""
-    quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
+    quiet = {
+        "job_config": JobConfig(metadata={"search": name}),
+        "logging_level": logging.ERROR,
+        "log_to_driver": False,
+    }
     try:
         if joined:
             context = ray.init(ignore_reinit_error=True, **quiet)

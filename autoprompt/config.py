@@ -93,6 +93,11 @@ class SearchConfig(Document):
         """The file this was read from, as errors name it."""
         return self._source
 
+    @property
+    def title(self) -> str:
+        """The name, or the file's where none is given."""
+        return self.name or Path(self._source).stem
+
     @field_validator("name")
     @classmethod
     def _usable_name(cls, value: str | None) -> str | None:

@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 from contextlib import ExitStack, suppress
-from pathlib import Path
+from dataclasses import replace
 
 from ray import tune
 from ray.tune import FailureConfig, RunConfig, TuneConfig, TuneError, Tuner
@@ -11,6 +11,7 @@ from ray.tune import FailureConfig, RunConfig, TuneConfig, TuneError, Tuner
 from autoprompt.cluster import Cluster, cluster
 from autoprompt.conclusion import conclude
 from autoprompt.early_stopping import AshaByKind
+from autoprompt.metrics import SearchMetrics
 from autoprompt.preparation import Prepared
 from autoprompt.progress import SearchProgress
 from autoprompt.recorder import Recorder
@@ -31,7 +32,7 @@ def run_search(prepared: Prepared, store: Store, progress: SearchProgress) -> Se
     """
     with ExitStack() as stack:
         with progress.step("starting Ray"):
-            here = stack.enter_context(cluster(prepared.config.search))
+            here = stack.enter_context(cluster(prepared.config.search, prepared.config.title))
         search = create_search(prepared, store)
         progress.say(f"search {search.id}: {search.name}")
         if here.dashboard:
@@ -54,7 +55,7 @@ def create_search(prepared: Prepared, store: Store) -> SearchRecord:
     """The search's row, with all that says where its numbers will come from."""
     config = prepared.config
     return store.create_search(
-        name=config.name or Path(config.source).stem,
+        name=config.title,
         numbered=True,
         model=config.model.path,
         metric=config.task.metric,
@@ -76,8 +77,9 @@ def run_trials(
     config = prepared.config
     spec = config.search
     first = search.warm_start["params"] if search.warm_start else ()
+    job = replace(prepared.job, search=search.name)
     trainable = tune.with_resources(
-        tune.with_parameters(TrialRunner, job=prepared.job), {"cpu": here.cpus, "gpu": here.gpus}
+        tune.with_parameters(TrialRunner, job=job), {"cpu": here.cpus, "gpu": here.gpus}
     )
     # Tune wants a folder for its own state; nothing in it outlives the search.
     scratch = tempfile.mkdtemp(prefix="autoprompt-")
@@ -96,7 +98,7 @@ def run_trials(
             name=f"search-{search.id}",
             storage_path=scratch,
             verbose=0,
-            callbacks=[recorder],
+            callbacks=[recorder, SearchMetrics(store, search.id, search.name, spec.trials)],
             failure_config=FailureConfig(max_failures=0),
         ),
     )

@@ -6,6 +6,7 @@ finished one. Here each trial is told as what it was: complete, pruned or failed
 """
 
 import json
+import time
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -52,6 +53,7 @@ class OptunaSearcher(Searcher):
         self._asked[trial_id] = trial
         return {
             "number": trial.number,
+            "drawn_at": time.time(),
             "plan": plan.model_dump(),
             "params": trial.params,
             "distributions": {

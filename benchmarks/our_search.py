@@ -122,7 +122,7 @@ def nothing(trials: int, workers: int) -> dict[str, float]:
     progress = SearchProgress(quiet=True)
     with tempfile.TemporaryDirectory() as folder:
         prepared = prepare(config(trials, workers), progress)
-        with cluster(prepared.config.search) as here:
+        with cluster(prepared.config.search, prepared.config.title) as here:
             bare = Tuner(
                 tune.with_resources(BareNothing, {"cpu": 1}),
                 param_space={"x": tune.uniform(0, 1)},

@@ -74,6 +74,8 @@ class TextCache:
 
     Attributes:
         encoded: how many texts were run through the model so far.
+        read: how many were found on disk.
+        hits: how often a text that was asked for was at hand.
         bytes: the size of all that is at hand, in memory or mapped from files.
     """
 
@@ -93,17 +95,21 @@ class TextCache:
         self._rows: dict[TokenIds, Tensor] = {}
         self.bytes = 0
         self.encoded = 0
+        self.read = 0
+        self.hits = 0
 
     def __contains__(self, text: TokenIds) -> bool:
         return text in self._rows
 
     def fill(self, texts: Sequence[TokenIds]) -> None:
         """Bring all of these texts to hand, encoding those that are nowhere yet."""
-        for batch in self._missing(texts):
+        wanted = dict.fromkeys(texts)
+        missing = self._missing(texts)
+        self.hits += len(wanted) - sum(map(len, missing))
+        for batch in missing:
             self._bring(batch)
-        for text in dict.fromkeys(texts):
+        for text in wanted:
             self._rows[text] = self._rows.pop(text)
-        wanted = set(texts)
         for text in list(self._rows):
             if self.bytes <= self._limit or text in wanted:
                 break
@@ -138,6 +144,7 @@ class TextCache:
             if row is None or row.shape != (len(text), self._width):
                 unknown.append(text)
             else:
+                self.read += 1
                 self._hold(text, row.to(self._model.device))
         if unknown:
             for text, row in zip(unknown, self._encode(unknown), strict=True):

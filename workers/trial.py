@@ -13,6 +13,7 @@ from typing import Any
 import ray
 import torch
 from ray import tune
+from ray.util.metrics import Counter, Gauge
 from safetensors.torch import save
 
 from search_spaces import plan_from_dict
@@ -24,6 +25,25 @@ from workers.task import TaskSpec
 from workers.text_cache import CacheSpec
 from workers.tuners import Examples, Progress
 from workers.tuners import tune as tune_prompt
+
+# What a worker says to Prometheus; the controller's part is in autoprompt/metrics.py.
+EXAMPLES = Counter(
+    "autoprompt_examples",
+    "Texts that trials trained on or were judged by, each as often as it was used.",
+    ("search", "kind"),
+)
+CACHE_TEXTS = Counter(
+    "autoprompt_cache_texts",
+    "Texts asked of the text cache, by where they were found: at_hand, on_disk or nowhere.",
+    ("search", "found"),
+)
+CACHE_BYTES = Gauge(
+    "autoprompt_cache_bytes",
+    "What a worker keeps at hand of texts, in memory or mapped from files; told at each rung.",
+    ("search",),
+)
+
+_FOUND = {"cache_hits": "at_hand", "texts_read": "on_disk", "texts_encoded": "nowhere"}
 
 
 @dataclass(frozen=True)
@@ -38,6 +58,7 @@ class Job:
         patience: a trial ends after so many rungs without a better score.
         earlier: prompts that a soft trial may start from, as safetensors, by the names that plans
             know them by.
+        search: its name, by which dashboards know it.
     """
 
     model: ModelSpec
@@ -50,6 +71,7 @@ class Job:
     fractions: tuple[float, ...]
     patience: int | None = None
     earlier: Mapping[str, bytes] = field(default_factory=dict)
+    search: str = ""
 
 
 class Workbench:
@@ -83,9 +105,19 @@ class Workbench:
             self._scorer, self._examples = scorer, examples
         return self._scorer, self._examples
 
+    def work(self) -> dict[str, int]:
+        """What was done here so far: models loaded, and texts by how the cache came to them."""
+        cache = self._scorer.cache if self._scorer else None
+        return {
+            "models_loaded": self.loads,
+            "texts_encoded": cache.encoded if cache else 0,
+            "texts_read": cache.read if cache else 0,
+            "cache_hits": cache.hits if cache else 0,
+        }
+
     @property
-    def texts_encoded(self) -> int:
-        return self._scorer.cache.encoded if self._scorer else 0
+    def cache_bytes(self) -> int:
+        return self._scorer.cache.bytes if self._scorer else 0
 
 
 class TrialRunner(tune.Trainable):
@@ -98,15 +130,28 @@ class TrialRunner(tune.Trainable):
     def setup(self, config: dict[str, Any], job: Job) -> None:
         self._job = job
         self._bench = Workbench()
+        self._at_work = False
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self._plan = plan_from_dict(new_config["plan"])
+        self._number: int = new_config["number"]
         self._rungs: Iterator[Progress] | None = None
+        self._steps_done = 0
+        self._best: float | None = None
         return True
 
+    def __repr__(self) -> str:
+        """How Ray names this worker in errors; and on its dashboard, in the words of the moment at
+        which the worker was made, for Ray does not ask again."""
+        trial = f"{self._job.search}: trial {self._number}, {self._plan.kind}"
+        if not self._at_work:
+            return f"{trial}, and those after it"
+        return trial if self._best is None else f"{trial}, best {self._best:.4f}"
+
     def step(self) -> dict[str, Any]:
-        loads, encoded = self._bench.loads, self._bench.texts_encoded
+        self._at_work = True
+        before = self._bench.work()
         started = time.perf_counter()
         result: dict[str, Any]
         try:
@@ -117,17 +162,34 @@ class TrialRunner(tune.Trainable):
                 )
             progress = next(self._rungs)
             result = _report(progress)
+            self._count(progress)
         except Exception as error:
             result = {
                 "error": f"{type(error).__name__}: {error}",
                 "traceback": traceback.format_exc(),
                 "done": True,
             }
+        done = {name: count - before[name] for name, count in self._bench.work().items()}
+        self._count_texts(done)
         return result | {
-            "models_loaded": self._bench.loads - loads,
-            "texts_encoded": self._bench.texts_encoded - encoded,
+            "models_loaded": done["models_loaded"],
+            "texts_encoded": done["texts_encoded"],
             "rung_seconds": time.perf_counter() - started,
         }
+
+    def _count(self, progress: Progress) -> None:
+        trained = (progress.step - self._steps_done) * self._plan.batch_size
+        self._steps_done = progress.step
+        self._best = max(progress.score, progress.score if self._best is None else self._best)
+        tags = {"search": self._job.search, "kind": self._plan.kind}
+        EXAMPLES.inc(trained + len(self._job.validation), tags)
+
+    def _count_texts(self, done: dict[str, int]) -> None:
+        search = {"search": self._job.search}
+        for work, found in _FOUND.items():
+            if done[work]:
+                CACHE_TEXTS.inc(done[work], search | {"found": found})
+        CACHE_BYTES.set(self._bench.cache_bytes, search)
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Nothing: what a trial has found is reported at every rung and kept in the store."""
