@@ -1,4 +1,5 @@
-"""How a search concludes: the ensemble is chosen on validation, then the test split is opened."""
+"""How a search concludes: finalists are confirmed, the best prompt and the ensemble are chosen on
+validation, and then the test split is opened."""
 
 from collections.abc import Sequence
 
@@ -6,66 +7,80 @@ import numpy as np
 import ray
 from safetensors.numpy import load as load_arrays
 
+from autoprompt.caution import lead_warnings, luck_warnings, overfit_warnings
 from autoprompt.cluster import Cluster
-from autoprompt.ensemble import Floats, cast_votes, choose
-from autoprompt.intervals import estimate, estimate_mean
+from autoprompt.confirmation import confirm
+from autoprompt.ensemble import Floats
+from autoprompt.finalists import finalists
+from autoprompt.openings import open_texts
 from autoprompt.preparation import Prepared
 from autoprompt.progress import SearchProgress
+from autoprompt.scores import held_out_table, scores_table
+from autoprompt.selection import CANDIDATES, choose
 from autoprompt.store import PromptRecord, SearchRecord, Store
-from autoprompt.versions import user_and_host
 from search_spaces.errors import SearchFailedError
 from workers.prompt import Prompt
-from workers.task import predictions
 from workers.trial import score_texts
 
 
 def conclude(
     prepared: Prepared, store: Store, search: SearchRecord, here: Cluster, progress: SearchProgress
 ) -> None:
-    """Choose the ensemble on validation, then open the test split, once."""
+    """Name the best prompt, choose the ensemble, and score both on the test split.
+
+    What was decided is in the store before the test split is opened, and decided the same when
+    this is run again, so a search that was killed here may conclude once more; the second opening
+    of its test split is recorded as one.
+
+    Raises:
+        SearchFailedError: no trial succeeded.
+        KeyboardInterrupt: stopped before all trials or all finalists were done.
+    """
     counts = store.counts(search.id)
     ended = sum(counts.values()) - counts["running"]
     if counts["complete"] + counts["pruned"] == 0:
         failures = [trial for trial in store.trials(search.id) if trial.error]
         why = f"; trial {failures[0].number}: {failures[0].error}" if failures else ""
         raise SearchFailedError(f"every trial of search {search.name!r} failed{why}")
-    if ended < prepared.config.search.trials:
+    config = prepared.config
+    if ended < config.search.trials:
         raise KeyboardInterrupt(f"stopped after {ended} trials")
-    spec, labels = prepared.config.ensemble, prepared.splits.validation.labels
-    chosen = choose(
-        store.prompts(search.id), labels, prepared.config.task.metric, spec.size, spec.vote
-    )
-    members = chosen.members
-    store.update_search(
-        search.id,
-        ensemble={
-            "members": [member.number for member in members],
-            "vote": chosen.vote,
-            "validation": chosen.validation,
-        },
-    )
-    opening = store.open_evaluation(
-        search.id,
-        source="test",
-        fingerprint=prepared.splits.test.fingerprint,
-        purpose="search",
-        opened_by=user_and_host(),
-    )
-    with progress.step(f"scoring {len(prepared.splits.test)} test texts"):
-        log_probs = _score_test(prepared, members, here)
-    store.record_evaluation(search.id, opening, _test_table(prepared, members, log_probs))
+    if config.confirm is not None:
+        confirm(prepared, store, search, here, progress)
+    confirmed = finalists(store, search.id)
+    candidates = store.prompts(search.id, limit=CANDIDATES)
+    by_number = {candidate.number: candidate for candidate in candidates}
+    best = by_number[confirmed[0].number] if confirmed else candidates[0]
+    spec, labels, metric = config.ensemble, prepared.splits.validation.labels, config.task.metric
+    chosen = choose(candidates, labels, metric, spec.size, spec.vote, spec.select)
+    warnings = lead_warnings(metric, labels, best, candidates, confirmed)
+    warnings += luck_warnings(confirmed)
+    store.update_search(search.id, best=best.number, ensemble=chosen.as_row(), warnings=warnings)
+    test = prepared.splits.test
+    opening = open_texts(store, search, "test", test, "search", progress)
+    with progress.step(f"scoring {len(test)} test texts"):
+        log_probs = _score_test(prepared, [best, *chosen.members], here)
+    tested = held_out_table(metric, test.labels, best, chosen.members, chosen.weights, log_probs)
+    validated = scores_table(metric, labels, chosen.members, chosen.weights, chosen.log_probs)
+    warnings += overfit_warnings(metric, labels, best, validated, tested, chosen.halves)
+    store.record_evaluation(search.id, opening, tested)
+    store.update_search(search.id, warnings=warnings)
+    for warning in warnings:
+        progress.say(f"warning: {warning}")
 
 
-def _score_test(prepared: Prepared, members: Sequence[PromptRecord], here: Cluster) -> Floats:
-    """Log-probabilities [1 + N, B, L] of the test texts: without a prompt first, then each member.
+def _score_test(prepared: Prepared, prompts: Sequence[PromptRecord], here: Cluster) -> Floats:
+    """Log-probabilities [1 + N, B, L] of the test texts: without a prompt first, then each prompt.
 
     The texts are shared out among as many workers as the search had.
     """
     job, texts = prepared.job, prepared.splits.test.texts
-    prompts = [Prompt("").to_bytes(), *(member.content for member in members)]
+    contents = [Prompt("").to_bytes(), *(prompt.content for prompt in prompts)]
+    # The best one usually votes too; it is scored once.
+    distinct = list(dict.fromkeys(contents))
     remote = ray.remote(num_cpus=here.cpus, num_gpus=here.gpus)(score_texts)
     parts = np.array_split(np.arange(len(texts)), prepared.config.search.workers)
-    shared = ray.put(prompts)
+    shared = ray.put(distinct)
     waiting = [
         remote.remote(
             job.model, job.task, job.longest_prompt, shared, [texts[place] for place in part]
@@ -74,25 +89,4 @@ def _score_test(prepared: Prepared, members: Sequence[PromptRecord], here: Clust
         if len(part)
     ]
     found = [load_arrays(content)["log_probs"] for content in ray.get(waiting)]
-    return np.concatenate(found, axis=1)
-
-
-def _test_table(
-    prepared: Prepared, members: Sequence[PromptRecord], log_probs: Floats
-) -> dict[str, object]:
-    """Scores on the test split with their intervals, as Lester et al. 2021 report them (table 3):
-    the best single prompt, the members' mean, and the ensemble; and the template alone."""
-    config = prepared.config
-    metric = config.task.metric
-    expected = np.array(prepared.splits.test.labels)
-    alone, voters = log_probs[0], log_probs[1:]
-    single = [predictions(each) for each in voters]
-    ballot = cast_votes(voters, config.ensemble.vote, [member.score for member in members])
-    return {
-        "texts": len(expected),
-        "no_prompt": estimate(metric, expected, predictions(alone)).as_dict(),
-        "best": estimate(metric, expected, single[0]).as_dict(),
-        "mean": estimate_mean(metric, expected, single).as_dict(),
-        "ensemble": estimate(metric, expected, ballot.labels).as_dict(),
-        "members": [estimate(metric, expected, each).as_dict() for each in single],
-    }
+    return np.concatenate(found, axis=1)[[distinct.index(content) for content in contents]]

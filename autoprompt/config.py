@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
-from autoprompt.ensemble import Vote
+from autoprompt.ensemble import Select, Vote
 from search_spaces import Space, load_space
 from search_spaces.documents import Document, parse, read_yaml
 from search_spaces.errors import ConfigError
@@ -58,8 +58,20 @@ class SearchSpec(Document):
 class EnsembleSpec(Document):
     """The prompts that vote in the end."""
 
-    size: int = Field(default=5, ge=1)
+    #: How many; null lets the validation split decide.
+    size: int | None = Field(default=None, ge=1)
     vote: Vote = "majority"
+    #: The best few, a greedy draw (Caruana et al. 2004), or those that disagree.
+    select: Select = "top"
+
+
+class ConfirmSpec(Document):
+    """The finalists, trained again with other seeds before the best one is named."""
+
+    #: How many of the best trials.
+    top: int = Field(default=5, ge=1)
+    #: How often each, besides the search's own trial.
+    seeds: int = Field(default=3, ge=1)
 
 
 class SearchConfig(Document):
@@ -78,6 +90,8 @@ class SearchConfig(Document):
     #: An earlier search on the same model to learn from: its best settings are tried first, and
     #: soft prompts may start from its best one. auto takes the one with the nearest task.
     warm_start: str | None = None
+    #: null names the best trial by the search's own scores.
+    confirm: ConfirmSpec | None = None
     #: URL of the database; --db and AUTOPROMPT_DB come before it.
     store: str | None = None
 

@@ -1,4 +1,4 @@
-"""The ensemble: the best few distinct prompts, and their vote (Lester et al. 2021, section 6)."""
+"""The ensemble's vote (Lester et al. 2021, section 6), and how far its members agree."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,12 +6,11 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import load
 
-from autoprompt.store import PromptRecord
-from workers.task import Metric, score
+from workers.task import predictions
 
 Vote = Literal["majority", "weighted"]
+Select = Literal["top", "greedy", "diversity"]
 Floats = NDArray[np.floating[Any]]
 
 
@@ -28,67 +27,45 @@ class Ballot:
     shares: Floats
 
 
-@dataclass(frozen=True)
-class Chosen:
-    """Members of an ensemble, best first, and what their vote scores on validation."""
-
-    members: list[PromptRecord]
-    vote: Vote
-    validation: float
-
-
-def choose(
-    candidates: Sequence[PromptRecord],
-    labels: Sequence[int],
-    metric: Metric,
-    size: int,
-    vote: Vote,
-) -> Chosen:
-    """The best `size` distinct prompts, or as many as there are.
+def vote_weights(vote: Vote, counts: Sequence[int], scores: Sequence[float]) -> list[float]:
+    """[N], what each member's vote counts: heads, or heads by their score on validation.
 
     Args:
-        candidates: best first.
-        labels: [B], the right labels of the validation texts.
+        counts: [N], how often each member was drawn; a member drawn twice has two heads.
     """
-    members = best_distinct(candidates, size)
-    log_probs = np.stack([load(member.log_probs)["log_probs"] for member in members])
-    ballot = cast_votes(log_probs, vote, [member.score for member in members])
-    return Chosen(members, vote, score(metric, labels, ballot.labels.tolist()))
+    weights = [float(count) for count in counts]
+    if vote == "weighted" and any(scores):
+        weights = [weight * score for weight, score in zip(weights, scores, strict=True)]
+    return weights
 
 
-def best_distinct(candidates: Sequence[PromptRecord], size: int) -> list[PromptRecord]:
-    """The first `size` candidates that differ from one another, in the order given (best first)."""
-    chosen: dict[str, PromptRecord] = {}
-    for candidate in candidates:
-        if len(chosen) == size:
-            break
-        chosen.setdefault(candidate.digest, candidate)
-    return list(chosen.values())
-
-
-def cast_votes(
-    log_probs: Floats, vote: Vote = "majority", scores: Sequence[float] | None = None
-) -> Ballot:
-    """Let N members vote on B texts.
-
-    A majority vote counts heads; a weighted one counts each head by its score on validation. In
-    both, a tie goes to the label with the larger log-probability summed over the members.
+def cast_votes(log_probs: Floats, weights: Sequence[float] | None = None) -> Ballot:
+    """Let N members vote on B texts; a tie goes to the label with the larger log-probability summed
+    over the members.
 
     Args:
         log_probs: [N, B, L].
-        scores: [N], the members' validation scores; needed for a weighted vote.
-
-    Raises:
-        ValueError: a weighted vote without scores.
+        weights: [N], of each member's vote; 1 where none are given.
     """
-    if vote == "weighted" and scores is None:
-        raise ValueError("a weighted vote needs the members' scores")
-    weights = np.ones(len(log_probs)) if vote == "majority" else np.asarray(scores, dtype=float)
-    if weights.sum() <= 0:
-        weights = np.ones(len(log_probs))
-    heads = np.eye(log_probs.shape[-1])[log_probs.argmax(axis=-1)]
-    shares = np.einsum("n,nbl->bl", weights, heads) / weights.sum()
+    heads = np.ones(len(log_probs)) if weights is None else np.asarray(weights, dtype=float)
+    votes = np.eye(log_probs.shape[-1])[predictions(log_probs)]
+    shares = np.einsum("n,nbl->bl", heads, votes) / heads.sum()
     summed = log_probs.sum(axis=0)
     tied = np.isclose(shares, shares.max(axis=-1, keepdims=True))
-    labels = np.where(tied, summed, -np.inf).argmax(axis=-1)
-    return Ballot(labels, shares)
+    return Ballot(np.where(tied, summed, -np.inf).argmax(axis=-1), shares)
+
+
+def agreement(log_probs: Floats) -> Floats:
+    """[N, N], the part of the texts on which each two of the N members say the same.
+
+    Args:
+        log_probs: [N, B, L].
+    """
+    said = predictions(log_probs)
+    return np.array([[float((one == other).mean()) for other in said] for one in said])
+
+
+def mean_agreement(pairs: Floats) -> float:
+    """The mean over all pairs of different members; 1 for a single member."""
+    count = len(pairs)
+    return 1.0 if count == 1 else float((pairs.sum() - count) / (count * (count - 1)))

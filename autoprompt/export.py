@@ -61,7 +61,7 @@ def export(
         task, longest = _task(result, config)
         unfinished.mkdir()
         stored = _save_vectors(unfinished, form, config, records, prompts)
-        vote = result.ensemble.vote if ensemble else "majority"
+        weights = result.ensemble.weights if ensemble else [1.0]
         document = {
             "version": _VERSION,
             "search": result.name,
@@ -76,14 +76,14 @@ def export(
                     "trial": record.number,
                     "kind": prompt.kind,
                     "score": record.score,
-                    "weight": record.score if vote == "weighted" else 1.0,
+                    "weight": weight,
                     "position": prompt.position,
                     "text": prompt.text,
                     "token_ids": prompt.token_ids,
                     "prior": prompt.prior,
                 }
                 | ({"vectors": stored[record.number]} if record.number in stored else {})
-                for record, prompt in zip(records, prompts, strict=True)
+                for record, prompt, weight in zip(records, prompts, weights, strict=True)
             ],
         }
         _write(unfinished / "prompt.json", json.dumps(document, indent=2, ensure_ascii=False))

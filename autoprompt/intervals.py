@@ -1,6 +1,6 @@
 """95% intervals: how far a score might lie elsewhere, had other texts been drawn for the test."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -37,36 +37,49 @@ def estimate(metric: Metric, expected: Labels, predicted: Labels) -> Estimate:
         right = int((expected == predicted).sum())
         interval = binomtest(right, len(expected)).proportion_ci(method="wilson")
         return Estimate(value, float(interval.low), float(interval.high), "wilson")
-    return _resampled(
-        value,
-        len(expected),
-        lambda drawn: score(metric, expected[drawn].tolist(), predicted[drawn].tolist()),
-    )
+    return _resampled(metric, expected, [predicted], value)
 
 
 def estimate_mean(metric: Metric, expected: Labels, predicted: Sequence[Labels]) -> Estimate:
     """The mean score of N predictions, with the interval from resampling the B texts together."""
-
-    def mean_score(drawn: NDArray[np.intp]) -> float:
-        rows = [score(metric, expected[drawn].tolist(), each[drawn].tolist()) for each in predicted]
-        return float(np.mean(rows))
-
-    everything = np.arange(len(expected))
-    return _resampled(mean_score(everything), len(expected), mean_score)
+    values = [score(metric, expected.tolist(), each.tolist()) for each in predicted]
+    return _resampled(metric, expected, predicted, float(np.mean(values)))
 
 
 def _resampled(
-    value: float, count: int, statistic: Callable[[NDArray[np.intp]], float]
+    metric: Metric, expected: Labels, predicted: Sequence[Labels], value: float
 ) -> Estimate:
     """The percentile bootstrap, with a seed of its own so that a report is the same each time."""
-    if count < 2:
+    if len(expected) < 2:
         return Estimate(value, 0.0, 1.0, "bootstrap")
+
+    def mean_score(right: Labels, *given: Labels, axis: int = -1) -> NDArray[np.float64]:
+        return np.mean([scores_of(metric, right, each, axis) for each in given], axis=0)
+
     interval = bootstrap(
-        (np.arange(count),),
-        statistic,
+        (expected, *predicted),
+        mean_score,
+        paired=True,
+        vectorized=True,
         n_resamples=1000,
+        batch=100,
         method="percentile",
-        vectorized=False,
         rng=np.random.default_rng(0),
     ).confidence_interval
     return Estimate(value, float(interval.low), float(interval.high), "bootstrap")
+
+
+def scores_of(
+    metric: Metric, expected: Labels, predicted: Labels, axis: int = -1
+) -> NDArray[np.float64]:
+    """`workers.task.score` of many rows at once: [..., B] and [..., B] to [...]."""
+    if metric == "accuracy":
+        return np.asarray((expected == predicted).mean(axis=axis), dtype=np.float64)
+    labels = np.union1d(expected, predicted)
+    found = np.stack([predicted == label for label in labels])
+    wanted = np.stack([expected == label for label in labels])
+    # F1 is 2 TP / (found + wanted); a label that a row has nowhere is not part of its mean.
+    axis = axis if axis < 0 else axis + 1
+    sizes = found.sum(axis=axis) + wanted.sum(axis=axis)
+    f1 = 2 * (found & wanted).sum(axis=axis) / np.maximum(sizes, 1)
+    return np.asarray(f1.sum(axis=0) / (sizes > 0).sum(axis=0), dtype=np.float64)

@@ -66,6 +66,8 @@ def _tests(
         if prompt["trial"] in numbers:
             place = numbers.index(prompt["trial"])
             rows.append((f"trial {prompt['trial']}", test["members"][place]))
+        elif prompt["trial"] == test["best"].get("number"):
+            rows.append((f"trial {prompt['trial']}", test["best"]))
     if ensemble:
         rows.append((f"{result.ensemble.vote} vote of {len(numbers)}", test["ensemble"]))
     return rows

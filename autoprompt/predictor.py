@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from autoprompt.config import SearchConfig
-from autoprompt.ensemble import Vote, cast_votes
+from autoprompt.ensemble import cast_votes
 from autoprompt.store import PromptRecord, SearchRecord
 from workers.prompt import Prompt
 from workers.scoring import Scorer, load_scorer
@@ -30,17 +30,19 @@ class Prediction:
 class Predictor:
     """One frozen model, one task, N prompts."""
 
-    def __init__(
-        self, scorer: Scorer, prompts: Sequence[Prompt], scores: Sequence[float], vote: Vote
-    ) -> None:
+    def __init__(self, scorer: Scorer, prompts: Sequence[Prompt], weights: Sequence[float]) -> None:
         self._scorer = scorer
         self._prompts = list(prompts)
-        self._scores = list(scores)
-        self._vote = vote
+        self._weights = list(weights)
 
     @classmethod
-    def of(cls, search: SearchRecord, members: Sequence[PromptRecord], vote: Vote) -> "Predictor":
+    def of(
+        cls, search: SearchRecord, members: Sequence[PromptRecord], weights: Sequence[float]
+    ) -> "Predictor":
         """The predictor of a stored search.
+
+        Args:
+            weights: [N], what each member's vote counts.
 
         Raises:
             ModelError: the model is no longer where it was.
@@ -49,8 +51,7 @@ class Predictor:
         return cls(
             load_scorer(config.model, config.task, config.space.longest_prompt()),
             [Prompt.from_bytes(member.content) for member in members],
-            [member.score for member in members],
-            vote,
+            weights,
         )
 
     def predict(
@@ -65,7 +66,7 @@ class Predictor:
             return []
         stripped = [text.strip() for text in texts]
         log_probs = self._scorer.score_texts(self._prompts, stripped, advance).numpy()
-        ballot = cast_votes(log_probs, self._vote, self._scores)
+        ballot = cast_votes(log_probs, self._weights)
         probabilities = np.exp(log_probs).mean(axis=0)
         labels = self._scorer.task.labels
         return [

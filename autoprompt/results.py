@@ -5,7 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autoprompt.ensemble import Chosen, Vote, choose
+from autoprompt.finalists import Finalist, finalists
 from autoprompt.store import (
     EvaluationRecord,
     PromptRecord,
@@ -19,22 +19,44 @@ from search_spaces.errors import SearchUnfinishedError
 if TYPE_CHECKING:
     import optuna
 
+    from autoprompt.ensemble import Floats, Select, Vote
     from autoprompt.export import Format
     from autoprompt.predictor import Prediction, Predictor
+    from autoprompt.selection import Chosen
 
 
 class Ensemble:
     """The prompts that vote, best first.
 
     Attributes:
+        weights: [N], what each member's vote counts.
         validation: the vote's score on the validation split.
+        note: why it is not what was asked for; None where it is.
     """
 
-    def __init__(self, search: SearchRecord, chosen: Chosen) -> None:
+    def __init__(
+        self,
+        search: SearchRecord,
+        chosen: "Chosen",
+        labels: Sequence[int],
+        test: dict[str, Any] | None = None,
+    ) -> None:
+        """An ensemble of a search.
+
+        Args:
+            labels: [B], the right labels of the validation texts.
+            test: the test split's table, where this ensemble is the one that was tested.
+        """
         self._search = search
+        self._chosen = chosen
+        self._labels = labels
+        self._test = test
         self.members = chosen.members
+        self.weights = chosen.weights
         self.vote = chosen.vote
+        self.select = chosen.select
         self.validation = chosen.validation
+        self.note = chosen.note
 
     @cached_property
     def predictor(self) -> "Predictor":
@@ -45,14 +67,34 @@ class Ensemble:
         """
         from autoprompt.predictor import Predictor
 
-        return Predictor.of(self._search, self.members, self.vote)
+        return Predictor.of(self._search, self.members, self.weights)
 
     def predict(self, texts: Sequence[str]) -> "list[Prediction]":
         """Label texts by the members' vote."""
         return self.predictor.predict(texts)
 
+    @cached_property
+    def agreement(self) -> "Floats":
+        """[N, N], the part of the validation texts on which each two members say the same."""
+        from autoprompt.ensemble import agreement
+
+        return agreement(self._chosen.log_probs)
+
+    @cached_property
+    def scores(self) -> dict[str, Any]:
+        """Scores on validation with 95% intervals, as `SearchResult.test` has them on test. All of
+        them were chosen by these texts, so they flatter."""
+        from autoprompt.scores import scores_table
+
+        return scores_table(
+            self._search.metric, self._labels, self.members, self.weights, self._chosen.log_probs
+        )
+
     def as_dict(self) -> dict[str, Any]:
         """What `autoprompt ensemble --json` prints."""
+        from autoprompt.ensemble import mean_agreement
+
+        tested = self._test["members"] if self._test else [None] * len(self.members)
         members = [
             {
                 "number": member.number,
@@ -60,10 +102,33 @@ class Ensemble:
                 "score": member.score,
                 "loss": member.loss,
                 "prompt": member.text,
+                "votes": weight,
+                "validation": on_validation,
+                "test": on_test,
             }
-            for member in self.members
+            for member, weight, on_validation, on_test in zip(
+                self.members, self.weights, self.scores["members"], tested, strict=True
+            )
         ]
-        return {"vote": self.vote, "validation": self.validation, "members": members}
+        tables = {
+            name: {key: table.get(key) for key in ("texts", "ensemble", "best_member", "mean")}
+            if table
+            else None
+            for name, table in (("validation", self.scores), ("test", self._test))
+        }
+        return {
+            "search": self._search.name,
+            "size": len(members),
+            "vote": self.vote,
+            "select": self.select,
+            "note": self.note,
+            "members": members,
+            "agreement": {
+                "mean": mean_agreement(self.agreement),
+                "pairs": self.agreement.tolist(),
+            },
+            **tables,
+        }
 
 
 class SearchResult:
@@ -117,7 +182,8 @@ class SearchResult:
 
     @property
     def best(self) -> TrialRecord:
-        """The trial with the best validation score.
+        """The best trial: by its mean over seeds where finalists were confirmed, else by its score
+        on validation.
 
         Raises:
             SearchUnfinishedError: no trial has a score yet.
@@ -125,7 +191,15 @@ class SearchResult:
         first = self.leaders(1)
         if not first:
             raise SearchUnfinishedError(f"search {self.name!r} has no trial with a score")
-        return first[0]
+        chosen = self.record.best
+        if chosen is None or chosen == first[0].number:
+            return first[0]
+        return next(trial for trial in self.leaderboard if trial.number == chosen)
+
+    @cached_property
+    def finalists(self) -> list[Finalist]:
+        """The finalists that were trained again with other seeds, best mean first."""
+        return finalists(self._store, self.id)
 
     @cached_property
     def ensemble(self) -> Ensemble:
@@ -140,39 +214,70 @@ class SearchResult:
                 f"search {self.name!r} is {self.state} and has no ensemble; "
                 "one is chosen when a search finishes"
             )
+        from autoprompt.ensemble import vote_weights
+        from autoprompt.selection import Chosen
+
         by_number = {
             prompt.number: prompt for prompt in self._store.prompts(self.id, chosen["members"])
         }
         members = [by_number[number] for number in chosen["members"]]
-        return Ensemble(self.record, Chosen(members, chosen["vote"], chosen["validation"]))
+        vote = chosen["vote"]
+        scores = [member.score for member in members]
+        weights = chosen.get("weights") or vote_weights(vote, [1] * len(members), scores)
+        return Ensemble(
+            self.record,
+            Chosen(
+                members,
+                weights,
+                vote,
+                chosen.get("select", "top"),
+                chosen["validation"],
+                chosen.get("note"),
+            ),
+            self._store.validation_labels(self.id),
+            self.test,
+        )
 
-    def try_ensemble(self, size: int | None = None, vote: Vote | None = None) -> Ensemble:
-        """Another size or vote, chosen and scored on validation from the stored predictions.
+    def try_ensemble(
+        self,
+        size: int | None = None,
+        vote: "Vote | None" = None,
+        select: "Select | None" = None,
+    ) -> Ensemble:
+        """Another ensemble, chosen and scored on validation from the stored predictions.
 
         Nothing is stored, and the test split stays as it is.
 
         Args:
-            size, vote: what is not given is as the search was configured.
+            size: how many vote; None lets validation decide.
+            vote, select: what is not given is as the search was configured.
 
         Raises:
             SearchUnfinishedError: no trial has a score yet.
         """
+        from autoprompt.selection import CANDIDATES, choose
+
         spec = self.record.config["ensemble"]
-        candidates = self._store.prompts(self.id)
+        candidates = self._store.prompts(self.id, limit=CANDIDATES)
         if not candidates:
             raise SearchUnfinishedError(f"search {self.name!r} has no trial with a score")
         labels = self.validation_labels
         chosen = choose(
-            candidates, labels, self.record.metric, size or spec["size"], vote or spec["vote"]
+            candidates,
+            labels,
+            self.record.metric,
+            size,
+            vote or spec["vote"],
+            select or spec.get("select", "top"),
         )
-        return Ensemble(self.record, chosen)
+        return Ensemble(self.record, chosen, labels)
 
     @cached_property
     def test(self) -> dict[str, Any] | None:
         """Scores on the test split with their 95% intervals, or None before it was opened.
 
-        Keys: texts, no_prompt, best, mean, ensemble, members; each score is a mapping of score,
-        low, high and method.
+        Keys: texts, no_prompt, best, mean, best_member, ensemble, members; each score is a mapping
+        of score, low, high and method, and of number where it is one trial's.
         """
         tested = [each for each in self.evaluations if each.source == "test" and each.result]
         return tested[-1].result if tested else None
@@ -242,14 +347,17 @@ class SearchResult:
     def as_dict(self) -> dict[str, Any]:
         """What `autoprompt show --json` prints."""
         record = self.record
-        first = self.leaders(1)
+        best = self.best if self.leaders(1) else None
         return self.summary() | {
             "error": record.error,
             "data": record.data,
-            "best": trial_as_dict(first[0]) if first else None,
+            "best": trial_as_dict(best) if best else None,
             "ensemble": record.ensemble,
             "test": self.test,
             "warm_start": record.warm_start,
+            "openings": [opening_as_dict(each) for each in self.evaluations],
+            "finalists": [each.as_dict() for each in self.finalists],
+            "warnings": record.warnings or [],
             "versions": record.versions,
             "config": record.config,
         }
@@ -272,4 +380,15 @@ def trial_as_dict(trial: TrialRecord) -> dict[str, Any]:
         "models_loaded": trial.models_loaded,
         "texts_encoded": trial.texts_encoded,
         "rungs": [vars(rung) for rung in trial.rungs],
+    }
+
+
+def opening_as_dict(evaluation: EvaluationRecord) -> dict[str, Any]:
+    """Who opened which held-out texts, when and for what; without the scores."""
+    return {
+        "source": evaluation.source,
+        "fingerprint": evaluation.fingerprint,
+        "purpose": evaluation.purpose,
+        "opened_by": evaluation.opened_by,
+        "opened_at": evaluation.opened_at.isoformat(),
     }

@@ -1,37 +1,44 @@
 import click
 
 from autoprompt.cli.options import db_option, json_option, print_json, search_argument
-from autoprompt.ensemble import Vote
+from autoprompt.ensemble import Select, Vote
 
 
 @click.command()
 @search_argument
 @click.option("--size", type=click.IntRange(min=1), help="How many prompts vote.")
 @click.option("--vote", type=click.Choice(["majority", "weighted"]), help="How they vote.")
+@click.option(
+    "--select", type=click.Choice(["top", "greedy", "diversity"]), help="How they are chosen."
+)
 @db_option
 @json_option
 def command(
-    search: str, size: int | None, vote: Vote | None, db: str | None, as_json: bool
+    search: str,
+    size: int | None,
+    vote: Vote | None,
+    select: Select | None,
+    db: str | None,
+    as_json: bool,
 ) -> None:
-    """Show the ensemble, or try another size or vote on the validation split.
+    """Show the ensemble, or try another one on the validation split.
 
     Trying reads the stored predictions: no model is loaded, and the search keeps the ensemble that
-    was tested. A majority vote counts heads; a weighted one counts each by its validation score.
+    was tested, the only one with test scores. Without --size the size is chosen on validation.
+
+    A majority vote counts heads; a weighted one counts each by its validation score. `top` takes
+    the best prompts; `greedy` draws, with replacement, whichever helps the vote most on one half of
+    validation, as long as the other half confirms it (Caruana et al. 2004); `diversity` takes those
+    that disagree most among the ones that are not clearly worse than the best. None of them scores
+    less on validation than the best prompt alone: where a vote would, that prompt is all there is.
     """
     from autoprompt.api import load
-    from autoprompt.cli.tables import console, number, table
+    from autoprompt.cli.tables import print_ensemble
 
     result = load(search, db=db)
-    tried = size is not None or vote is not None
-    document = (result.try_ensemble(size, vote) if tried else result.ensemble).as_dict()
+    tried = size is not None or vote is not None or select is not None
+    ensemble = result.try_ensemble(size, vote, select) if tried else result.ensemble
     if as_json:
-        print_json(document)
-        return
-    columns = [("trial", "right"), ("kind", "left"), ("score", "right"), ("prompt", "left")]
-    rows = [
-        (each["number"], each["kind"], number(each["score"]), each["prompt"].strip())
-        for each in document["members"]
-    ]
-    out = console()
-    out.print(table(f"{document['vote']} vote of {len(rows)}".capitalize(), columns, rows))
-    out.print(f"validation: {number(document['validation'])}")
+        print_json(ensemble.as_dict())
+    else:
+        print_ensemble(ensemble)

@@ -14,7 +14,7 @@ COMMANDS = {
     "list": "List every search in the store, newest first.",
     "show": "Show a search: leaderboard, winning prompts, test scores.",
     "trials": "List a search's trials in the order they began, failed ones with their error.",
-    "ensemble": "Show the ensemble, or try another size or vote on the validation split.",
+    "ensemble": "Show the ensemble, or try another one on the validation split.",
     "predict": "Label texts with a search's ensemble, in the order given.",
     "export": "Write the best prompt, or others, to a folder that other tools read.",
     "report": "Write a search's report: one HTML file, readable without a network.",

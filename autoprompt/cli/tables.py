@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from autoprompt.results import SearchResult
+from autoprompt.results import Ensemble, SearchResult
 from autoprompt.store import TrialRecord
 
 #: Wide enough for a prompt where no terminal says how wide it is.
@@ -74,24 +74,95 @@ def trials_table(title: str, trials: Sequence[TrialRecord]) -> Table:
     return table(title, columns, rows)
 
 
-def test_table(result: SearchResult) -> Table | None:
-    """The scores on the test split with their 95% intervals."""
-    test = result.test
-    if test is None:
-        return None
-    size = len(result.ensemble.members)
+def interval(row: dict[str, Any]) -> str:
+    return f"{row['low']:.4f} - {row['high']:.4f}"
+
+
+def held_out_table(title: str, scored: dict[str, Any], vote: str) -> Table:
+    """Scores on texts that no trial saw, with their 95% intervals, and how these were found."""
+    size = len(scored["members"])
+    best = scored["best"].get("number")
     names = {
         "no_prompt": "no prompt (the template alone)",
         "mean": f"mean of the {size} members",
-        "best": f"best single prompt (trial {result.best.number})",
-        "ensemble": f"ensemble of {size}, {result.ensemble.vote} vote",
+        "best": "best single prompt" + ("" if best is None else f" (trial {best})"),
+        "ensemble": f"ensemble of {size}, {vote} vote",
     }
     rows = [
-        (name, number(test[key]["score"]), f"{test[key]['low']:.4f} - {test[key]['high']:.4f}")
+        (name, number(scored[key]["score"]), interval(scored[key]), scored[key]["method"])
         for key, name in names.items()
     ]
-    title = f"Test: {result.record.metric} on {test['texts']} texts that no trial saw"
-    return table(title, [("", "left"), ("score", "right"), ("95% interval", "right")], rows)
+    columns = [
+        ("", "left"), ("score", "right"), ("95% interval", "right"), ("method", "left"),
+    ]  # fmt: skip
+    return table(title, columns, rows)
+
+
+def print_ensemble(ensemble: Ensemble) -> None:
+    """All that `autoprompt ensemble` tells a person."""
+    out = console()
+    document = ensemble.as_dict()
+    columns = [
+        ("trial", "right"), ("kind", "left"), ("votes", "right"), ("validation", "right"),
+        ("test", "right"), ("prompt", "left"),
+    ]  # fmt: skip
+    rows = [
+        (
+            each["number"],
+            each["kind"],
+            f"{each['votes']:.3g}",
+            number(each["validation"]["score"]),
+            number(each["test"]["score"] if each["test"] else None),
+            each["prompt"].strip(),
+        )
+        for each in document["members"]
+    ]
+    title = f"{document['vote']} vote of {document['size']}, select {document['select']}"
+    out.print(table(title.capitalize(), columns, rows))
+    if document["note"]:
+        out.print(Text(f"Note: {document['note']}."))
+    if len(rows) > 1:
+        out.print(Text(f"Two members agree on {document['agreement']['mean']:.1%} of the texts."))
+    names = {"ensemble": "ensemble", "best_member": "best member", "mean": "mean of the members"}
+    scored = [
+        (
+            split,
+            name,
+            number(document[split][key]["score"]),
+            interval(document[split][key]),
+            document[split][key]["method"],
+        )
+        for split in ("validation", "test")
+        if document[split]
+        for key, name in names.items()
+        if document[split][key]
+    ]
+    columns = [
+        ("", "left"), ("", "left"), ("score", "right"), ("95% interval", "right"),
+        ("method", "left"),
+    ]  # fmt: skip
+    out.print(table("Scores", columns, scored))
+    if not document["test"]:
+        out.print("The test split was opened for the stored ensemble alone.")
+
+
+def finalists_table(result: SearchResult) -> Table:
+    """The finalists with their scores over seeds."""
+    columns = [
+        ("trial", "right"), ("in the search", "right"), ("mean", "right"), ("spread", "right"),
+        ("scores with other seeds", "left"),
+    ]  # fmt: skip
+    rows = [
+        (
+            each.number,
+            number(each.search_score),
+            number(each.mean),
+            number(each.spread),
+            " ".join(number(score) for score in each.scores),
+        )
+        for each in result.finalists
+    ]
+    return table("Finalists, trained again with other seeds", columns, rows)
 
 
 def print_result(result: SearchResult) -> None:
@@ -109,6 +180,8 @@ def print_result(result: SearchResult) -> None:
     if leaders:
         out.print()
         out.print(trials_table("Leaderboard, by score on validation", leaders))
+    if result.finalists:
+        out.print(finalists_table(result))
     if record.ensemble:
         columns = [("trial", "right"), ("kind", "left"), ("score", "right"), ("prompt", "left")]
         rows = [
@@ -116,6 +189,10 @@ def print_result(result: SearchResult) -> None:
             for member in result.ensemble.members
         ]
         out.print(table("The prompts that vote", columns, rows))
-    tested = test_table(result)
-    if tested is not None:
-        out.print(tested)
+        if result.ensemble.note:
+            out.print(Text(f"Note: {result.ensemble.note}.\n"))
+    if result.test is not None:
+        title = f"Test: {record.metric} on {result.test['texts']} texts that no trial saw"
+        out.print(held_out_table(title, result.test, result.ensemble.vote))
+    for warning in record.warnings or []:
+        out.print(Text(f"Warning: {warning}."))

@@ -79,11 +79,36 @@ def test_people_get_a_table_and_scripts_one_document(command: str, db: str) -> N
 
 
 def test_ensemble_tries_another_size_and_vote(db: str) -> None:
-    document = json.loads(
-        call("ensemble", "first", "--size", "3", "--vote", "weighted", "--db", db, "--json").stdout
+    options = ["--size", "3", "--vote", "weighted", "--select", "greedy"]
+    document = json.loads(call("ensemble", "first", *options, "--db", db, "--json").stdout)
+    assert (document["vote"], document["select"]) == ("weighted", "greedy")
+    assert 1 <= len(document["members"]) == document["size"] <= 3
+    assert document["test"] is None
+    assert document["validation"]["ensemble"]["score"] >= max(
+        member["validation"]["score"] for member in document["members"]
     )
-    assert document["vote"] == "weighted"
-    assert len(document["members"]) == 3
+
+
+def test_the_stored_ensemble_has_votes_agreement_and_both_scores(db: str) -> None:
+    document = json.loads(call("ensemble", "first", "--db", db, "--json").stdout)
+    shown = json.loads(call("show", "first", "--db", db, "--json").stdout)
+    assert document["test"]["ensemble"] == shown["test"]["ensemble"]
+    for split, texts in (("validation", 16), ("test", 20)):
+        assert document[split]["texts"] == texts
+        for row in ("ensemble", "best_member", "mean"):
+            scored = document[split][row]
+            assert scored["low"] <= scored["score"] <= scored["high"]
+            assert scored["method"] == ("bootstrap" if row == "mean" else "wilson")
+    count = document["size"]
+    assert len(document["agreement"]["pairs"]) == count
+    assert 0 <= document["agreement"]["mean"] <= 1
+    for member in document["members"]:
+        assert member["votes"] == 1
+        assert {"validation", "test", "number", "kind", "prompt"} <= member.keys()
+    (opening,) = shown["openings"]
+    assert opening["source"] == "test"
+    assert "@" in opening["opened_by"]
+    assert isinstance(shown["warnings"], list)
 
 
 def test_predict_from_arguments_and_files(db: str, tmp_path: Path) -> None:

@@ -1,28 +1,11 @@
-"""Votes, ties, distinct members, and intervals that mean what they say."""
+"""Votes and ties, and intervals that mean what they say."""
 
 import numpy as np
 import pytest
-from safetensors.numpy import save
+from sklearn.metrics import f1_score
 
-from autoprompt.ensemble import best_distinct, cast_votes, choose
-from autoprompt.intervals import estimate, estimate_mean
-from autoprompt.store import PromptRecord
-
-
-def record(number: int, score: float, digest: str, probabilities: list[float]) -> PromptRecord:
-    """A member that gives label 1 these probabilities."""
-    ones = np.array(probabilities, dtype=np.float32)
-    log_probs = np.log(np.stack([1 - ones, ones], axis=-1))
-    return PromptRecord(
-        number=number,
-        kind="soft",
-        score=score,
-        loss=0.5,
-        digest=digest,
-        text="",
-        content=b"",
-        log_probs=save({"log_probs": log_probs}),
-    )
+from autoprompt.ensemble import agreement, cast_votes, mean_agreement, vote_weights
+from autoprompt.intervals import estimate, estimate_mean, scores_of
 
 
 def log_probs(*members: list[float]) -> np.ndarray:
@@ -49,33 +32,27 @@ def test_a_label_without_votes_never_wins_a_tie() -> None:
 
 def test_a_weighted_vote_counts_heads_by_score() -> None:
     members = log_probs([0.9], [0.2], [0.2])
-    assert cast_votes(members, "majority").labels.tolist() == [0]
-    assert cast_votes(members, "weighted", [0.9, 0.4, 0.4]).labels.tolist() == [1]
-    assert cast_votes(members, "weighted", [0.0, 0.0, 0.0]).labels.tolist() == [0]
-    with pytest.raises(ValueError, match="needs the members' scores"):
-        cast_votes(members, "weighted")
+    assert cast_votes(members).labels.tolist() == [0]
+    scores = [0.9, 0.4, 0.4]
+    weights = vote_weights("weighted", [1, 1, 1], scores)
+    assert cast_votes(members, weights).labels.tolist() == [1]
+    assert vote_weights("majority", [1, 2], [0.9, 0.4]) == [1.0, 2.0]
+    assert vote_weights("weighted", [1, 2], [0.9, 0.4]) == pytest.approx([0.9, 0.8])
+    assert vote_weights("weighted", [1, 2], [0.0, 0.0]) == [1.0, 2.0]
 
 
-def test_members_are_the_best_that_differ() -> None:
-    candidates = [
-        record(4, 0.9, "a", [0.9]),
-        record(2, 0.9, "a", [0.9]),
-        record(1, 0.8, "b", [0.9]),
-        record(0, 0.7, "c", [0.1]),
-    ]
-    assert [member.number for member in best_distinct(candidates, 2)] == [4, 1]
-    assert [member.number for member in best_distinct(candidates, 9)] == [4, 1, 0]
+def test_a_member_drawn_twice_has_two_heads() -> None:
+    members = log_probs([0.9], [0.4])
+    assert cast_votes(members, [1, 2]).labels.tolist() == [0]
+    tied = log_probs([0.9], [0.4], [0.4])
+    assert cast_votes(tied, [2, 1, 1]).labels.tolist() == [1]
 
 
-def test_the_vote_can_beat_every_member() -> None:
-    """Three members, each wrong once and each elsewhere."""
-    members = [
-        record(0, 2 / 3, "a", [0.9, 0.9, 0.1]),
-        record(1, 2 / 3, "b", [0.9, 0.1, 0.9]),
-        record(2, 2 / 3, "c", [0.1, 0.9, 0.9]),
-    ]
-    chosen = choose(members, [1, 1, 1], "accuracy", 3, "majority")
-    assert chosen.validation == 1.0
+def test_agreement_is_the_part_of_texts_on_which_two_say_the_same() -> None:
+    pairs = agreement(log_probs([0.9, 0.9, 0.9, 0.9], [0.9, 0.9, 0.9, 0.1], [0.1, 0.1, 0.9, 0.1]))
+    assert pairs.tolist() == [[1, 0.75, 0.25], [0.75, 1, 0.5], [0.25, 0.5, 1]]
+    assert mean_agreement(pairs) == pytest.approx(0.5)
+    assert mean_agreement(pairs[:1, :1]) == 1.0
 
 
 def test_wilson_for_accuracy() -> None:
@@ -110,3 +87,18 @@ def test_other_metrics_are_resampled() -> None:
     assert found.method == "bootstrap"
     assert found.score == pytest.approx(0.8)
     assert found.low < 0.8 < found.high
+
+
+def test_many_rows_are_scored_as_one_row_is() -> None:
+    rng = np.random.default_rng(0)
+    expected, predicted = rng.integers(0, 4, (2, 50, 12))
+    found = scores_of("macro_f1", expected, predicted)
+    one_by_one = [
+        f1_score(right, said, average="macro")
+        for right, said in zip(expected, predicted, strict=True)
+    ]
+    assert found == pytest.approx(one_by_one)
+    assert scores_of("macro_f1", expected.T, predicted.T, axis=0) == pytest.approx(one_by_one)
+    assert scores_of("accuracy", expected, predicted) == pytest.approx(
+        (expected == predicted).mean(axis=1)
+    )

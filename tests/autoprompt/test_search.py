@@ -38,8 +38,10 @@ def test_a_search_from_yaml_to_predictions(tiny_config: dict[str, Any], tmp_path
         assert trial.state == ("complete" if trial.rungs[-1].rung == 3 else "pruned")
     assert result.best.score == max(trial.score or 0 for trial in result.trials)
 
-    assert len(result.ensemble.members) == 3
-    assert len({member.digest for member in result.ensemble.members}) == 3
+    ensemble = result.ensemble
+    assert ensemble.validation >= (result.best.score or 0)
+    assert len(ensemble.members) == 3 or ensemble.note
+    assert len({member.digest for member in ensemble.members}) == len(ensemble.members)
     predictions = result.ensemble.predict(["the film is a joy", "the plot is dull"])
     assert [each.text for each in predictions] == ["the film is a joy", "the plot is dull"]
     for each in predictions:
@@ -234,9 +236,10 @@ def test_another_ensemble_is_tried_without_touching_the_stored_one(
     tried = result.try_ensemble(size=1)
     assert [member.number for member in tried.members] == [result.best.number]
     assert tried.validation == pytest.approx(result.best.score)
-    weighted = result.try_ensemble(vote="weighted")
-    assert weighted.vote == "weighted"
-    assert len(weighted.members) == 3
+    weighted = result.try_ensemble(3, vote="weighted", select="diversity")
+    assert (weighted.vote, weighted.select) == ("weighted", "diversity")
+    assert len(weighted.members) == 3 or weighted.note
+    assert weighted.as_dict()["test"] is None
     stored = autoprompt.load(db=tiny_config["store"]).ensemble
     assert [m.number for m in stored.members] == [m.number for m in result.ensemble.members]
 

@@ -1,0 +1,161 @@
+"""Who votes: the best, a greedy draw, those that disagree; never worse than the best one alone."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import save
+
+from autoprompt.ensemble import Select, Vote
+from autoprompt.selection import DRAWS, LARGEST, best_distinct, choose
+from autoprompt.store import PromptRecord
+
+
+def record(number: int, score: float, digest: str, probabilities: list[float]) -> PromptRecord:
+    """A member that gives label 1 these probabilities."""
+    ones = np.array(probabilities, dtype=np.float32)
+    log_probs = np.log(np.stack([1 - ones, ones], axis=-1))
+    return PromptRecord(
+        number=number,
+        kind="soft",
+        score=score,
+        loss=0.5,
+        digest=digest,
+        text="",
+        content=b"",
+        log_probs=save({"log_probs": log_probs}),
+    )
+
+
+def pool(labels: list[int], rows: list[list[int]]) -> list[PromptRecord]:
+    """Candidates that say these labels, best first, as the store gives them."""
+    scores = [float((np.array(row) == labels).mean()) for row in rows]
+    order = sorted(range(len(rows)), key=lambda number: -scores[number])
+    return [
+        record(number, scores[number], str(number), [0.9 if said else 0.1 for said in rows[number]])
+        for number in order
+    ]
+
+
+def erring(rng: np.random.Generator, labels: np.ndarray, rate: float) -> list[int]:
+    found: list[int] = np.where(rng.random(len(labels)) < rate, 1 - labels, labels).tolist()
+    return found
+
+
+def test_members_are_the_best_that_differ() -> None:
+    candidates = [
+        record(4, 0.9, "a", [0.9]),
+        record(2, 0.9, "a", [0.9]),
+        record(1, 0.8, "b", [0.9]),
+        record(0, 0.7, "c", [0.1]),
+    ]
+    assert [member.number for member in best_distinct(candidates, 2)] == [4, 1]
+    assert [member.number for member in best_distinct(candidates, 9)] == [4, 1, 0]
+
+
+@pytest.mark.parametrize("select", ["top", "greedy", "diversity"])
+def test_the_vote_can_beat_every_member(select: Select) -> None:
+    """Members that err independently, one text in five each."""
+    rng = np.random.default_rng(1)
+    labels = rng.integers(0, 2, 400)
+    candidates = pool(labels.tolist(), [erring(rng, labels, 0.2) for _ in range(12)])
+    chosen = choose(candidates, labels.tolist(), "accuracy", select=select)
+    assert len(chosen.members) >= 5
+    assert chosen.validation > candidates[0].score + 0.05
+    assert chosen.note is None
+
+
+def test_a_size_that_is_given_is_kept_where_the_vote_is_no_worse() -> None:
+    rng = np.random.default_rng(2)
+    labels = rng.integers(0, 2, 400)
+    candidates = pool(labels.tolist(), [erring(rng, labels, 0.2) for _ in range(12)])
+    for size in (1, 3, 5, 12, 40):
+        chosen = choose(candidates, labels.tolist(), "accuracy", size)
+        assert [m.number for m in chosen.members] == [m.number for m in candidates[:size]]
+    assert len(choose(candidates, labels.tolist(), "accuracy", 3, select="diversity").members) == 3
+    greedy = choose(candidates, labels.tolist(), "accuracy", 2, select="greedy")
+    assert len(greedy.members) <= 2
+
+
+@pytest.mark.parametrize("select", ["top", "greedy", "diversity"])
+def test_one_good_prompt_among_bad_ones_votes_alone_and_it_is_said(select: Select) -> None:
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 2, 100)
+    rows = [labels.tolist()] + [erring(rng, labels, 0.45) for _ in range(6)]
+    chosen = choose(pool(labels.tolist(), rows), labels.tolist(), "accuracy", 3, select=select)
+    assert chosen.validation == 1.0
+    if select == "top":
+        assert [member.number for member in chosen.members] == [0]
+        assert chosen.note is not None
+        assert "one prompt votes: a majority vote of 3 scores" in chosen.note
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    size=st.sampled_from([None, 1, 2, 3, 5]),
+    vote=st.sampled_from(["majority", "weighted"]),
+    select=st.sampled_from(["top", "greedy", "diversity"]),
+)
+def test_an_ensemble_is_never_worse_than_the_best_alone(
+    seed: int, size: int | None, vote: Vote, select: Select
+) -> None:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 2, 20)
+    candidates = pool(labels.tolist(), [erring(rng, labels, rng.random()) for _ in range(6)])
+    chosen = choose(candidates, labels.tolist(), "accuracy", size, vote, select)
+    assert chosen.validation >= candidates[0].score
+    assert 1 <= len(chosen.members) <= (size or LARGEST)
+    assert len({member.digest for member in chosen.members}) == len(chosen.members)
+    assert len(chosen.weights) == len(chosen.members)
+    assert (len(chosen.members) > 1) or size == 1 or chosen.note
+
+
+def test_a_greedy_draw_may_count_a_member_more_than_once() -> None:
+    rng = np.random.default_rng(5)
+    labels = rng.integers(0, 2, 200)
+    rows = [erring(rng, labels, rate) for rate in (0.1, 0.25, 0.25, 0.3)]
+    chosen = choose(pool(labels.tolist(), rows), labels.tolist(), "accuracy", select="greedy")
+    assert sum(chosen.weights) <= DRAWS
+    assert max(chosen.weights) > 1
+    assert chosen.halves is not None
+
+
+def test_a_greedy_draw_that_only_fitted_its_half_is_not_kept() -> None:
+    """Two candidates mend each other on the half that is drawn on, and are noise on the other."""
+    from autoprompt.selection import _halves
+
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 200)
+    drawn_on, confirmed_on = _halves(labels)
+    assert set(drawn_on) | set(confirmed_on) == set(range(200))
+    assert abs(int(labels[drawn_on].sum()) - int(labels[confirmed_on].sum())) <= 1
+    best = labels.copy()
+    best[rng.choice(200, 20, replace=False)] ^= 1
+    rows = [best.tolist()]
+    for _ in range(2):
+        fitted = labels.copy()
+        fitted[confirmed_on] = 1 - best[confirmed_on]
+        rows.append(fitted.tolist())
+    chosen = choose(pool(labels.tolist(), rows), labels.tolist(), "accuracy", select="greedy")
+    assert [member.number for member in chosen.members] == [0]
+
+
+def test_diversity_prefers_those_that_disagree_and_leaves_out_the_clearly_worse() -> None:
+    labels = [0, 1] * 100
+    best = list(labels)
+    twin = list(labels)
+    for place in range(0, 20):
+        best[place] ^= 1
+        twin[place] ^= 1
+    other = list(labels)
+    for place in range(100, 121):
+        other[place] ^= 1
+    bad = [1 - label for label in labels]
+    twin[20] ^= 1
+    chosen = choose(pool(labels, [best, twin, other, bad]), labels, "accuracy", 2, "majority",
+                    "diversity")  # fmt: skip
+    assert [member.number for member in chosen.members] == [0, 2]
+    three = choose(pool(labels, [best, twin, other, bad]), labels, "accuracy", 4, "majority",
+                   "diversity")  # fmt: skip
+    assert 3 not in [member.number for member in three.members]
