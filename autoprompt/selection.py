@@ -104,8 +104,8 @@ def choose(
 ) -> Chosen:
     """The ensemble among the candidates that differ from one another.
 
-    It never scores less on validation than the best candidate alone: where the vote would, that
-    candidate alone is chosen, and a note says so.
+    It never scores less on validation than the best candidate alone: where the vote would, fewer
+    of its members are chosen, or that candidate by itself, and a note says so.
 
     Args:
         candidates: best first.
@@ -121,11 +121,15 @@ def choose(
     validation, alone = pool.judged(draws), pool.judged([0])
     note = None
     if validation < alone:
+        # Fewer of the same, down to the best prompt by itself, which is no worse than itself.
+        fewer = [[0], *(draws[:count] for count in range(1, len(draws)))]
+        asked, missed = len(set(draws)), validation
+        draws = max(fewer, key=lambda each: (pool.judged(each), len(set(each))))
+        validation = pool.judged(draws)
         note = (
-            f"one prompt votes: a {vote} vote of {len(set(draws))} scores {validation:.4f} on "
-            f"validation, the best prompt alone {alone:.4f}"
+            f"{_prompts(len(set(draws)))}: a {vote} vote of {asked} by {select} scores "
+            f"{missed:.4f} on validation, the best prompt alone {alone:.4f}"
         )
-        draws, validation = [0], alone
     elif len(set(draws)) == 1 and len(members) > 1 and size != 1:
         note = "one prompt votes: no vote of several scores as much on validation"
     halves = None
@@ -137,6 +141,10 @@ def choose(
     numbers, weights = pool.weighed(draws)
     chosen = [members[each] for each in numbers]
     return Chosen(chosen, weights, vote, select, validation, note, halves)
+
+
+def _prompts(count: int) -> str:
+    return "one prompt votes" if count == 1 else f"{count} prompts vote"
 
 
 def best_distinct(candidates: Sequence[PromptRecord], size: int) -> list[PromptRecord]:

@@ -30,7 +30,7 @@ def command(
     the best prompts; `greedy` draws, with replacement, whichever helps the vote most on one half of
     validation, as long as the other half confirms it (Caruana et al. 2004); `diversity` takes those
     that disagree most among the ones that are not clearly worse than the best. None of them scores
-    less on validation than the best prompt alone: where a vote would, that prompt is all there is.
+    less on validation than the best prompt alone: where a vote would, fewer vote, down to one.
     """
     from autoprompt.api import load
     from autoprompt.cli.tables import print_ensemble

@@ -87,7 +87,7 @@ def test_one_good_prompt_among_bad_ones_votes_alone_and_it_is_said(select: Selec
     if select == "top":
         assert [member.number for member in chosen.members] == [0]
         assert chosen.note is not None
-        assert "one prompt votes: a majority vote of 3 scores" in chosen.note
+        assert "one prompt votes: a majority vote of 3 by top scores" in chosen.note
 
 
 @settings(max_examples=60, deadline=None)
