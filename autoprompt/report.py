@@ -254,8 +254,7 @@ class Report:
         """[L, L]: how many validation texts of each label (row) were given each label."""
         if self.record.ensemble:
             ensemble = self.result.ensemble
-            scores = [member.score for member in ensemble.members]
-            decided = cast_votes(self._members, ensemble.vote, scores).labels
+            decided = cast_votes(self._members, ensemble.weights).labels
         else:
             decided = predictions(self._members)[0]
         table = np.zeros((len(self.labels), len(self.labels)), dtype=int)
