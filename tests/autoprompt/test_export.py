@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from autoprompt.api import load
 from autoprompt.cli import main
 from autoprompt.config import SearchConfig
 from autoprompt.results import SearchResult
@@ -181,11 +182,9 @@ def test_what_cannot_be_exported_is_refused_and_leaves_nothing(
     assert list((tmp_path / "mine").iterdir()) == []
 
 
-def test_a_model_that_moved_or_changed(
-    finished: SearchResult, tiny_folder: Path, tmp_path: Path
-) -> None:
-    record = finished.record
-    moved = SearchResult(finished._store, record)
+def test_a_model_that_moved_or_changed(finished_db: str, tiny_folder: Path, tmp_path: Path) -> None:
+    moved = load(db=finished_db)
+    record = moved.record
     elsewhere = record.config | {"model": record.config["model"] | {"path": str(tmp_path / "no")}}
     moved.record = type(record)(**vars(record) | {"config": elsewhere})
     with pytest.raises(ValueError, match="no such file or folder"):

@@ -76,9 +76,13 @@ def test_it_opens_quietly_without_a_network_and_fits(
 
 
 def test_it_tells_all_of_the_search(
-    finished: SearchResult, tmp_path: Path, browser: Browser, monkeypatch: pytest.MonkeyPatch
+    finished: SearchResult,
+    finished_db: str,
+    tmp_path: Path,
+    browser: Browser,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    folder = Path(finished._store._engine.url.database or "").parent
+    folder = Path(finished_db.removeprefix("sqlite:///")).parent
     monkeypatch.chdir(folder)
     page = Opened(browser, finished.report(tmp_path / "report.html")).page
     headings = page.locator("h2").all_inner_texts()
@@ -121,10 +125,10 @@ def test_confusion_and_hard_texts_count_what_was_predicted(
     assert all(report.agreement[n][n] == 1 for n in range(3))
 
 
-def hostile_search(finished: SearchResult, folder: Path) -> SearchResult:
+def hostile_search(finished: SearchResult, db: str, folder: Path) -> SearchResult:
     """The finished search, with hostile words wherever a user's words may stand."""
     with (
-        closing(sqlite3.connect(finished._store._engine.url.database or "")) as source,
+        closing(sqlite3.connect(db.removeprefix("sqlite:///"))) as source,
         closing(sqlite3.connect(folder / "store.db")) as copy,
     ):
         source.backup(copy)
@@ -167,9 +171,9 @@ def hostile_search(finished: SearchResult, folder: Path) -> SearchResult:
 
 
 def test_what_the_data_says_is_text_and_nothing_else(
-    finished: SearchResult, tmp_path: Path, browser: Browser
+    finished: SearchResult, finished_db: str, tmp_path: Path, browser: Browser
 ) -> None:
-    file = hostile_search(finished, tmp_path).report(tmp_path / "report.html")
+    file = hostile_search(finished, finished_db, tmp_path).report(tmp_path / "report.html")
     opened = Opened(browser, file)
     page = opened.page
     assert opened.said == []
@@ -197,8 +201,9 @@ def test_texts_that_are_no_longer_there_are_left_out(
 def test_a_search_that_has_not_ended_is_told_so_far(
     finished: SearchResult, tmp_path: Path, browser: Browser
 ) -> None:
-    store = Store.open(f"sqlite:///{tmp_path / 'store.db'}")
-    make(store._engine.url.render_as_string(), trials=5)
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    make(url, trials=5)
+    store = Store.open(url)
     store.update_search(1, state="running", ensemble=None, finished_at=None)
     result = SearchResult(store, store.find("1"))
     page = Opened(browser, result.report(tmp_path / "report.html")).page
