@@ -2,10 +2,11 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from autoprompt.results import SearchResult
 from autoprompt.store import DEFAULT_URL, PATIENCE_SECONDS, Store
+from autoprompt.tasks import Tasks
 from search_spaces.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -18,17 +19,23 @@ def store_url(db: str | None = None, configured: str | None = None) -> str:
     return db or os.environ.get("AUTOPROMPT_DB") or configured or DEFAULT_URL
 
 
-def load(search: str = "latest", *, db: str | None = None) -> SearchResult:
-    """The results of a stored search.
+@overload
+def load(search: list[str], *, db: str | None = None) -> Tasks: ...
+@overload
+def load(search: str = "latest", *, db: str | None = None) -> SearchResult: ...
+def load(search: list[str] | str = "latest", *, db: str | None = None) -> SearchResult | Tasks:
+    """The results of a stored search, or of several that label texts together.
 
     Args:
-        search: its id, its name, or `latest`.
+        search: its id, its name, or `latest`; or a list of them.
 
     Raises:
         SearchNotFoundError: there is none.
         StoreError: the database cannot be opened.
     """
     store = Store.open(store_url(db), create=False)
+    if isinstance(search, list):
+        return Tasks([SearchResult(store, store.find(str(each))) for each in search])
     return SearchResult(store, store.find(str(search)))
 
 

@@ -1,15 +1,23 @@
-"""Text in, label out: the members of an ensemble vote beside the frozen model."""
+"""Text in, label out: ensembles vote beside one frozen model."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from autoprompt.config import SearchConfig
 from autoprompt.ensemble import cast_votes
-from autoprompt.store import PromptRecord, SearchRecord
+from autoprompt.store import SearchRecord
+from search_spaces.errors import BadInputError, ModelError
+from workers.frozen_model import FrozenModel
+from workers.mixture import Mixture, Panel
+from workers.model_files import ModelSpec, fingerprint, resolve
 from workers.prompt import Prompt
-from workers.scoring import Scorer, load_scorer
+from workers.task import build_task
+
+if TYPE_CHECKING:
+    from autoprompt.results import Ensemble
 
 
 @dataclass(frozen=True)
@@ -19,62 +27,111 @@ class Prediction:
     Attributes:
         probability: of that label, the members' mean.
         votes: the part of the votes it got, 0 to 1.
+        probabilities: of every label, the members' mean.
     """
 
     text: str
     label: str
     probability: float
     votes: float
+    probabilities: dict[str, float]
 
 
 class Predictor:
-    """One frozen model, one task, N prompts."""
+    """The ensembles of one or several searches on one frozen model.
 
-    def __init__(self, scorer: Scorer, prompts: Sequence[Prompt], weights: Sequence[float]) -> None:
-        self._scorer = scorer
-        self._prompts = list(prompts)
-        self._weights = list(weights)
+    Every text is read once for all of them, as far as their templates begin alike.
+    """
+
+    def __init__(self, model: FrozenModel, ensembles: "Sequence[Ensemble]") -> None:
+        self._ensembles = list(ensembles)
+        panels = []
+        for ensemble in ensembles:
+            config = SearchConfig.model_validate(ensemble.search.config)
+            panels.append(
+                Panel(
+                    build_task(config.task, model.tokenizer),
+                    [Prompt.from_bytes(member.content) for member in ensemble.members],
+                    config.space.longest_prompt(),
+                )
+            )
+        self._tasks = [panel.task for panel in panels]
+        self._mixture = Mixture(model, panels)
 
     @classmethod
-    def of(
-        cls, search: SearchRecord, members: Sequence[PromptRecord], weights: Sequence[float]
-    ) -> "Predictor":
-        """The predictor of a stored search.
-
-        Args:
-            weights: [N], what each member's vote counts.
+    def load(cls, ensembles: "Sequence[Ensemble]") -> "Predictor":
+        """The predictor of stored searches; the model is loaded once.
 
         Raises:
-            ModelError: the model is no longer where it was.
+            ModelError: the model is no longer where it was, or is another one now.
+            BadInputError: the searches are on several models.
         """
-        config = SearchConfig.model_validate(search.config)
-        return cls(
-            load_scorer(config.model, config.task, config.space.longest_prompt()),
-            [Prompt.from_bytes(member.content) for member in members],
-            weights,
-        )
+        first, *others = [ensemble.search for ensemble in ensembles]
+        for other in others:
+            if other.versions.get("model") != first.versions.get("model"):
+                raise BadInputError(
+                    f"searches {first.name!r} and {other.name!r} are on different models "
+                    f"({first.model}, {other.model}); label with each in a call of its own"
+                )
+        return cls(FrozenModel.load(model_of(first)), ensembles)
+
+    @property
+    def labels(self) -> list[str]:
+        """Every label that a text may get."""
+        return list(dict.fromkeys(label for task in self._tasks for label in task.labels))
 
     def predict(
         self, texts: Sequence[str], advance: Callable[[int], None] = lambda done: None
-    ) -> list[Prediction]:
-        """Label texts, in the order given.
+    ) -> dict[str, list[Prediction]]:
+        """Label texts, in the order given, by every search: its name -> its predictions.
 
         Args:
             advance: called with the number of texts done since the last call.
         """
+        names = [ensemble.search.name for ensemble in self._ensembles]
         if not texts:
-            return []
-        stripped = [text.strip() for text in texts]
-        log_probs = self._scorer.score_texts(self._prompts, stripped, advance).numpy()
-        ballot = cast_votes(log_probs, self._weights)
-        probabilities = np.exp(log_probs).mean(axis=0)
-        labels = self._scorer.task.labels
-        return [
-            Prediction(
-                text=text,
-                label=labels[label],
-                probability=float(probabilities[row, label]),
-                votes=float(ballot.shares[row, label]),
-            )
-            for row, (text, label) in enumerate(zip(texts, ballot.labels, strict=True))
-        ]
+            return {name: [] for name in names}
+        scores = self._mixture.score_texts([text.strip() for text in texts], advance)
+        found = {}
+        for name, ensemble, task, log_probs in zip(
+            names, self._ensembles, self._tasks, scores, strict=True
+        ):
+            ballot = cast_votes(log_probs.numpy(), ensemble.weights)
+            probabilities = np.exp(log_probs.numpy()).mean(axis=0)
+            found[name] = [
+                Prediction(
+                    text=text,
+                    label=task.labels[label],
+                    probability=float(each[label]),
+                    votes=float(shares[label]),
+                    probabilities=dict(zip(task.labels, map(float, each), strict=True)),
+                )
+                for text, label, each, shares in zip(
+                    texts, ballot.labels, probabilities, ballot.shares, strict=True
+                )
+            ]
+        return found
+
+
+def model_of(search: SearchRecord) -> ModelSpec:
+    """The model that a search was on, if it is still there and still the same.
+
+    Raises:
+        ModelError: it is gone, or another one now.
+    """
+    spec = SearchConfig.model_validate(search.config).model
+    known = search.versions.get("model")
+    try:
+        there = fingerprint(resolve(spec))
+    except ModelError as error:
+        raise ModelError(f"{error}; search {search.name!r} was on it: put it back there") from None
+    if there is None and known is not None:
+        # A Hub id, whose newest commit may be another by now.
+        return spec.model_copy(update={"revision": known})
+    if there is not None and there != known:
+        raise ModelError(
+            f"model {spec.path}: not the one that search {search.name!r} was on (its hash was "
+            f"{known} and is {there}), and prompts mean something to their own model only: put "
+            "that one back"
+        )
+    return spec

@@ -10,6 +10,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
+#: Between two lines of a count, in seconds.
+_TALLY_SECONDS = 10
+
 
 def clock(seconds: float) -> str:
     """Seconds as m:ss or h:mm:ss."""
@@ -50,11 +53,25 @@ class SearchProgress:
             self.say(f"{what}: done in {clock(elapsed)}")
 
     @contextmanager
-    def counting(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
-        """A bar on a terminal for `total` things; what it yields takes how many more are done."""
+    def counting(
+        self, what: str, total: int | None, beside_stdout: bool = False
+    ) -> Iterator[Callable[[int], None]]:
+        """How many things are done: a bar on a terminal, else a line now and then.
+
+        What it yields takes how many more are done.
+
+        Args:
+            total: how many there will be, where that is known.
+            beside_stdout: a terminal that shows the things themselves is left to them.
+        """
+        if beside_stdout and sys.stdout.isatty():
+            yield lambda done: None
+            return
+        if not self.console.is_terminal:
+            yield _Tally(self, what, total).add
+            return
         columns = (TextColumn(f"[bold]{what}"), BarColumn(), MofNCompleteColumn())
-        shown = self.console.is_terminal
-        with Progress(*columns, console=self.console, transient=True, disable=not shown) as bar:
+        with Progress(*columns, console=self.console, transient=True) as bar:
             task = bar.add_task(what, total=total)
             yield lambda done: bar.advance(task, done)
 
@@ -105,3 +122,22 @@ class SearchProgress:
         if self._bar is not None and self._task is not None:
             text = self._sum().strip("[]").split(", ", 1)[-1]
             self._bar.update(self._task, completed=self._done, description=text)
+
+
+class _Tally:
+    """A count, said now and then."""
+
+    def __init__(self, progress: SearchProgress, what: str, total: int | None) -> None:
+        self._progress = progress
+        self._what = what
+        self._of = "" if total is None else f" of {total}"
+        self._done = 0
+        self._started = self._said = time.monotonic()
+
+    def add(self, done: int) -> None:
+        self._done += done
+        now = time.monotonic()
+        if now - self._said >= _TALLY_SECONDS:
+            self._said = now
+            pace = self._done / (now - self._started)
+            self._progress.say(f"{self._what}: {self._done}{self._of}, {pace:.0f} a second")

@@ -47,7 +47,7 @@ class Ensemble:
             labels: [B], the right labels of the validation texts.
             test: the test split's table, where this ensemble is the one that was tested.
         """
-        self._search = search
+        self.search = search
         self._chosen = chosen
         self._labels = labels
         self._test = test
@@ -67,11 +67,11 @@ class Ensemble:
         """
         from autoprompt.predictor import Predictor
 
-        return Predictor.of(self._search, self.members, self.weights)
+        return Predictor.load([self])
 
     def predict(self, texts: Sequence[str]) -> "list[Prediction]":
         """Label texts by the members' vote."""
-        return self.predictor.predict(texts)
+        return self.predictor.predict(texts)[self.search.name]
 
     @cached_property
     def agreement(self) -> "Floats":
@@ -87,7 +87,7 @@ class Ensemble:
         from autoprompt.scores import scores_table
 
         return scores_table(
-            self._search.metric, self._labels, self.members, self.weights, self._chosen.log_probs
+            self.search.metric, self._labels, self.members, self.weights, self._chosen.log_probs
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -117,7 +117,7 @@ class Ensemble:
             for name, table in (("validation", self.scores), ("test", self._test))
         }
         return {
-            "search": self._search.name,
+            "search": self.search.name,
             "size": len(members),
             "vote": self.vote,
             "select": self.select,

@@ -1,28 +1,43 @@
+from typing import Any
+
 import click
 
-from autoprompt.cli.options import db_option, json_option, print_json, search_argument
+from autoprompt.cli.options import db_option, json_option, search_argument
 
 
 @click.command()
 @search_argument
 @click.argument("texts", metavar="[TEXT ...]", nargs=-1)
 @click.option(
+    "--search",
+    "others",
+    metavar="SEARCH",
+    multiple=True,
+    help="Label by this search too; again for more. All on one model, which is loaded once.",
+)
+@click.option(
     "--input",
     "source",
     metavar="FILE",
-    help="Texts to label: a line each (.txt, or - for stdin), or CSV, JSON lines, Parquet with the "
-    "search's text column.",
+    help="Texts to label: .txt with one a line, .csv, .tsv, .jsonl, .json, .parquet; - for stdin.",
 )
+@click.option("--input-format", type=click.Choice(["txt", "csv", "tsv", "jsonl"]), help="Of stdin.")
+@click.option("--column", metavar="NAME", help="Of a table, the texts; as in the search otherwise.")
 @click.option(
-    "--output", metavar="FILE", help="Write .csv or .jsonl there instead of a table to stdout."
+    "--output", metavar="FILE", help="Write .csv or .jsonl there; - for stdout, as --input does."
 )
+@click.option("--output-format", type=click.Choice(["csv", "jsonl"]), help="Of stdout.")
 @db_option
 @json_option
 def command(
     search: str,
     texts: tuple[str, ...],
+    others: tuple[str, ...],
     source: str | None,
+    input_format: str | None,
+    column: str | None,
     output: str | None,
+    output_format: str | None,
     db: str | None,
     as_json: bool,
 ) -> None:
@@ -31,32 +46,56 @@ def command(
     \b
     autoprompt predict latest "dull and far too long" "a joy"
     autoprompt predict movies --input new.csv --output labelled.csv
+    tail -f reviews.txt | autoprompt predict movies --input - | jq .label
+
+    A file may be larger than memory, and what comes down a pipe is labelled as it comes.
     """
     from autoprompt.api import load
-    from autoprompt.cli.prediction_files import check_output, read_texts, write_predictions
+    from autoprompt.cli.labels import check_output, writing
     from autoprompt.cli.tables import console, table
+    from autoprompt.cli.texts import given_texts, open_texts
     from autoprompt.progress import SearchProgress
 
     if bool(texts) == bool(source):
         raise click.UsageError("give either texts or --input FILE")
-    if output:
-        check_output(output)
-    result = load(search, db=db)
-    ensemble = result.ensemble
-    given = list(texts) if not source else read_texts(source, result.record.config["data"]["text"])
+    if as_json and (output or output_format):
+        raise click.UsageError("--json prints to stdout; leave out --output or --json")
+    tasks = load([search, *others], db=db)
+    named = len(tasks) > 1
+    tabular = bool(texts) and not (output or output_format or as_json)
+    output = output or "-"
+    form = "json" if as_json else check_output(output, output_format)
+    column = column or next(iter(tasks)).record.config["data"]["text"]
+    found = open_texts(source, input_format, column) if source else given_texts(texts)
     progress = SearchProgress()
     with progress.step("loading the model"):
-        predictor = ensemble.predictor
-    with progress.counting("texts labelled", len(given)) as advance:
-        found = predictor.predict(given, advance)
-    rows = [vars(each) for each in found]
-    if output:
-        write_predictions(output, rows)
-    elif as_json:
-        print_json(rows)
-    else:
+        predictor = tasks.predictor
+
+    def label(batch: list[str]) -> list[dict[str, Any]]:
+        labelled = predictor.predict(batch)
+        return [
+            ({"search": name} if named else {}) | vars(each)
+            for row in zip(*labelled.values(), strict=True)
+            for name, each in zip(labelled, row, strict=True)
+        ]
+
+    if tabular:
         columns = [
             ("label", "left"), ("probability", "right"), ("votes", "right"), ("text", "left"),
+            *([("search", "left")] if named else []),
         ]  # fmt: skip
-        cells = [(e.label, f"{e.probability:.3f}", f"{e.votes:.0%}", e.text) for e in found]
-        console().print(table(f"Labels from {result.name}", columns, cells))
+        cells = [
+            (row["label"], f"{row['probability']:.3f}", f"{row['votes']:.0%}", row["text"])
+            + ((row["search"],) if named else ())
+            for row in label(list(texts))
+        ]
+        title = f"Labels from {', '.join(result.name for result in tasks)}"
+        console().print(table(title, columns, cells))
+        return
+    with (
+        writing(output, form, predictor.labels, named) as writer,
+        progress.counting("texts labelled", found.total, beside_stdout=output == "-") as advance,
+    ):
+        for batch in found.batches():
+            writer.write(label(batch))
+            advance(len(batch))

@@ -1,0 +1,121 @@
+"""Labels out, as they come: to a file, or down a pipe."""
+
+import csv
+import json
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from search_spaces.errors import BadInputError
+
+FORMATS = ("csv", "jsonl")
+
+Row = dict[str, Any]
+
+
+class Writer(ABC):
+    """Writes rows to a text stream and sends them on their way at once."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, rows: Sequence[Row]) -> None:
+        self._write(rows)
+        self._stream.flush()
+
+    @abstractmethod
+    def _write(self, rows: Sequence[Row]) -> None: ...
+
+    def end(self) -> None:
+        """All rows are written."""
+        self._stream.flush()
+
+
+class JsonLines(Writer):
+    """A JSON object a line."""
+
+    def _write(self, rows: Sequence[Row]) -> None:
+        self._stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+class JsonDocument(Writer):
+    """One JSON list of all rows."""
+
+    _before = "[\n"
+
+    def _write(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            self._stream.write(self._before + json.dumps(row, indent=2, ensure_ascii=False))
+            self._before = ",\n"
+
+    def end(self) -> None:
+        self._stream.write("\n]\n" if self._before == ",\n" else "[]\n")
+        super().end()
+
+
+class Table(Writer):
+    """CSV, with a column for the probability of each label."""
+
+    def __init__(self, stream: TextIO, labels: Sequence[str], named: bool) -> None:
+        super().__init__(stream)
+        columns = ["text", "label", "probability", "votes", *(f"p_{label}" for label in labels)]
+        self._rows = csv.DictWriter(
+            stream, ["search", *columns] if named else columns, lineterminator="\n"
+        )
+        self._rows.writeheader()
+
+    def _write(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            flat = {name: value for name, value in row.items() if name != "probabilities"}
+            each = {f"p_{label}": part for label, part in row["probabilities"].items()}
+            self._rows.writerow(flat | each)
+
+
+def check_output(path: str, form: str | None) -> str:
+    """The format of an output, if it can be written: refused before any work otherwise.
+
+    Raises:
+        BadInputError: an unknown kind of file, a folder that is not there, a file that is.
+    """
+    form = form or ("jsonl" if path == "-" else Path(path).suffix.lower().removeprefix("."))
+    if form not in FORMATS:
+        raise BadInputError(f"--output {path}: unknown kind of file; use .csv or .jsonl")
+    if path != "-":
+        if not Path(path).absolute().parent.is_dir():
+            raise BadInputError(f"--output {path}: no folder {Path(path).parent}")
+        if Path(path).exists():
+            raise BadInputError(f"--output {path}: exists; name another file or remove it")
+    return form
+
+
+@contextmanager
+def writing(path: str, form: str, labels: Sequence[str], named: bool) -> Iterator[Writer]:
+    """A writer to a file, which gets its name once all rows are in it, or to stdout for `-`.
+
+    Args:
+        form: one of `FORMATS`, or json for one document.
+        labels: every label there may be.
+        named: whether rows say which search they are from.
+    """
+
+    def writer(stream: TextIO) -> Writer:
+        if form == "csv":
+            return Table(stream, labels, named)
+        if form == "jsonl":
+            return JsonLines(stream)
+        return JsonDocument(stream)
+
+    if path == "-":
+        made = writer(sys.stdout)
+        yield made
+        made.end()
+        return
+    unfinished = Path(f"{path}.unfinished")
+    with unfinished.open("w", encoding="utf-8", newline="") as file:
+        made = writer(file)
+        yield made
+        made.end()
+    unfinished.replace(path)

@@ -1,0 +1,137 @@
+"""Several tasks over one frozen model: their prompts share passes over the same texts.
+
+A prompt and its template's tail stand behind the text as one block, whatever the task: blocks of
+different tasks stand side by side as those of one ensemble do, and each is asked for its own words.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from workers.frozen_model import FrozenModel
+from workers.prompt import Prompt
+from workers.scoring import Scorer
+from workers.task import Task, Word
+from workers.text_cache import TextCache
+
+#: Texts are tokenized, and reported as done, this many at a time.
+_TEXTS_PER_CHUNK = 256
+
+#: Bytes of texts that are kept while one prompt after another goes over them.
+_CACHE_BYTES = 1 << 28
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One task, and the prompts that answer it.
+
+    Attributes:
+        longest_prompt: tokens to leave room for beside every text.
+    """
+
+    task: Task
+    prompts: Sequence[Prompt]
+    longest_prompt: int
+
+
+@dataclass(frozen=True)
+class _Seat:
+    """Where a panel's prompt is scored: as which row and which labels of which scorer."""
+
+    scorer: Scorer
+    prompt: Prompt
+    labels: slice
+    prior: Tensor
+
+
+class Mixture:
+    """Panels on one model."""
+
+    def __init__(self, model: FrozenModel, panels: Sequence[Panel]) -> None:
+        self._model = model
+        self._cache = TextCache(model, _CACHE_BYTES)
+        shared: dict[Task, list[Panel]] = {}
+        for panel in panels:
+            if _may_share(panel.task):
+                shared.setdefault(_read_alike(panel.task), []).append(panel)
+        together = {key: self._together(group) for key, group in shared.items() if len(group) > 1}
+        self._seats = [self._seated(panel, together) for panel in panels]
+
+    def score_texts(
+        self, texts: Sequence[str], advance: Callable[[int], None] = lambda done: None
+    ) -> list[Tensor]:
+        """The labels' log-probabilities for every panel's prompts beside every text.
+
+        Args:
+            advance: called with the number of texts done since the last call.
+
+        Returns:
+            For each panel [N, B, L] float32 on the CPU.
+        """
+        parts = []
+        for start in range(0, len(texts), _TEXTS_PER_CHUNK):
+            chunk = texts[start : start + _TEXTS_PER_CHUNK]
+            parts.append(self._score(chunk))
+            advance(len(chunk))
+        return [torch.cat(chunks, dim=1) for chunks in zip(*parts, strict=True)]
+
+    def _score(self, texts: Sequence[str]) -> list[Tensor]:
+        scores: dict[int, Tensor] = {}
+        for scorer in dict.fromkeys(seat.scorer for seats in self._seats for seat in seats):
+            mine = [seat for seats in self._seats for seat in seats if seat.scorer is scorer]
+            prompts = [seat.prompt for seat in mine]
+            found = scorer.log_probs(prompts, scorer.tokenize(texts), once=True)
+            for seat, rows in zip(mine, found, strict=True):
+                own = rows[:, seat.labels] - seat.prior
+                scores[id(seat)] = torch.log_softmax(own, dim=-1)
+        return [torch.stack([scores[id(seat)] for seat in seats]) for seats in self._seats]
+
+    def _together(self, group: Sequence[Panel]) -> tuple[Scorer, dict[int, slice]]:
+        """One scorer for the words of several tasks, and which of its labels are each panel's."""
+        words: list[Word] = []
+        labels: list[str] = []
+        slices: dict[int, slice] = {}
+        for panel in group:
+            before = len(labels)
+            words += [Word(before + word.label, word.ids) for word in panel.task.words]
+            labels += panel.task.labels
+            slices[id(panel)] = slice(before, len(labels))
+        task = replace(_read_alike(group[0].task), labels=tuple(labels), words=tuple(words))
+        longest = max(panel.longest_prompt + len(panel.task.tail_ids) for panel in group)
+        return Scorer(self._model, task, longest, self._cache), slices
+
+    def _seated(
+        self, panel: Panel, together: dict[Task, tuple[Scorer, dict[int, slice]]]
+    ) -> list[_Seat]:
+        alone = Scorer(self._model, panel.task, panel.longest_prompt, self._cache)
+        shared = together.get(_read_alike(panel.task)) if _may_share(panel.task) else None
+        seats = []
+        for prompt in panel.prompts:
+            prior = torch.tensor(prompt.prior or (0.0,) * len(panel.task.labels))
+            bare = replace(prompt, prior=())
+            if shared is not None and prompt.position == "suffix":
+                scorer, slices = shared
+                bare = self._with_tail(bare, panel.task)
+                seats.append(_Seat(scorer, bare, slices[id(panel)], prior))
+            else:
+                seats.append(_Seat(alone, bare, slice(None), prior))
+        return seats
+
+    def _with_tail(self, prompt: Prompt, task: Task) -> Prompt:
+        """The prompt and the template's tail as one."""
+        if prompt.vectors is None or prompt.kind != "soft":
+            return replace(prompt, token_ids=(*prompt.token_ids, *task.tail_ids))
+        tail = self._model.embed(task.tail_ids).float().cpu()
+        return replace(prompt, token_ids=(), vectors=torch.cat([prompt.vectors, tail]))
+
+
+def _may_share(task: Task) -> bool:
+    """Whether a task's tail may stand in a prompt: not if its words branch off it."""
+    return not task.branches
+
+
+def _read_alike(task: Task) -> Task:
+    """Equal for tasks to which a text is the same tokens: all but what stands behind the text."""
+    return replace(task, tail="", tail_ids=(), labels=(), words=(), mean=False, metric="accuracy")
