@@ -35,6 +35,9 @@ REASONS = {
         "by count of tokens: a snippet has 26, each member adds 8 and the template's 4, so five "
         "put 86 through the model where one puts 38; longer texts or shorter prompts come nearer"
     ),
+    "prediction, 5 members of 8 tokens": (
+        "five blocks of 12 tokens and a text of 26 against one block and the text: 2.26x by count"
+    ),
     "a hard prefix of 16 tokens, 400 texts": (
         "30 tokens a text in the place of 46, so 1.53x at the most; the rest is the cost of "
         "joining the prefix's states to every text's"
@@ -197,9 +200,52 @@ def report() -> list[Row]:
     ]
 
 
+def prediction() -> list[Row]:
+    """From strings to labels: one prompt, five members, three tasks."""
+    loop = measure("prediction", "throughput")
+    ratio = loop["ours"] / loop["loop"]
+    rows = [
+        Row(
+            "prediction, one hard prompt",
+            f"{loop['ours']:.0f} texts a second",
+            f"{loop['loop']:.0f}, a transformers loop in batches of {loop['batch']}",
+            ratio,
+            ">= 1x",
+            ratio >= 1,
+            f"the same label for {loop['same']:.1%} of 1,000 snippets",
+        )
+    ]
+    for setting, found in measure("prediction", "ensembles").items():
+        ratio = found["five"] / found["one"]
+        rows.append(
+            Row(
+                f"prediction, 5 members of {setting}",
+                f"{found['five']:.2f} s",
+                f"{found['one']:.2f} s for one",
+                ratio,
+                "<= 1.5x",
+                ratio <= 1.5,
+                f"{found['tokens']:.0f} tokens a text",
+            )
+        )
+    found = measure("prediction", "tasks")
+    rows.append(
+        Row(
+            "prediction, 3 tasks of 5 members",
+            f"{found['together']:.2f} s together",
+            f"{found['in_turn']:.2f} s one after another",
+            found["in_turn"] / found["together"],
+            "-",
+            True,
+        )
+    )
+    return rows
+
+
 BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "soft_trial": soft_trial,
     "ensemble": ensemble,
+    "prediction": prediction,
     "prefix": prefix,
     "memory": memory,
     "nothing": nothing,
