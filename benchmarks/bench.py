@@ -212,7 +212,7 @@ def prediction() -> list[Row]:
             ratio,
             ">= 1x",
             ratio >= 1,
-            f"the same label for {loop['same']:.1%} of 1,000 snippets",
+            f"the same label for {loop['same']:.1%} of 400 snippets",
         )
     ]
     for setting, found in measure("prediction", "ensembles").items():

@@ -22,7 +22,7 @@ from workers.prompt import Prompt
 from workers.task import TaskSpec, build_task
 
 REPEATS = 3
-TEXTS = 1000
+TEXTS = 400
 PHRASE = " In short, the film was"
 
 #: Other tasks on the same snippets, whose templates begin alike.
