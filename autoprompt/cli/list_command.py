@@ -1,6 +1,11 @@
+from typing import TYPE_CHECKING
+
 import click
 
 from autoprompt.cli.options import db_option, json_option, print_json
+
+if TYPE_CHECKING:
+    from autoprompt.results import SearchResult
 
 
 @click.command()
@@ -9,7 +14,7 @@ from autoprompt.cli.options import db_option, json_option, print_json
 def command(db: str | None, as_json: bool) -> None:
     """List every search in the store, newest first."""
     from autoprompt.api import searches
-    from autoprompt.cli.tables import console, number, table
+    from autoprompt.cli.tables import console, number, table, word
 
     found = searches(db=db)
     if as_json:
@@ -26,8 +31,8 @@ def command(db: str | None, as_json: bool) -> None:
             (
                 summary["id"],
                 summary["name"],
-                summary["state"],
-                sum(summary["trials"].values()),
+                word(summary["state"]),
+                trials_done(result),
                 number(summary["best_score"]),
                 summary["metric"],
                 f"{result.record.started_at:%Y-%m-%d %H:%M}",
@@ -35,3 +40,11 @@ def command(db: str | None, as_json: bool) -> None:
             )
         )
     console().print(table("Searches", columns, rows))
+
+
+def trials_done(result: "SearchResult") -> str:
+    """How many trials there were; while more are to come, out of how many."""
+    counts = result.counts
+    asked = result.record.config["search"]["trials"]
+    ended = sum(counts.values()) - counts["running"]
+    return str(ended) if ended >= asked else f"{ended} of {asked}"

@@ -17,6 +17,25 @@ _PIPED_WIDTH = 120
 #: Trials on the leaderboard.
 LEADERS = 10
 
+#: How a terminal shows words that mean something: a trial's or search's state, a prompt's kind.
+_STYLES = {
+    "running": "cyan",
+    "complete": "green",
+    "finished": "green",
+    "pruned": "dim",
+    "stopped": "yellow",
+    "failed": "red",
+    "soft": "blue",
+    "hard": "yellow",
+    "mixed": "magenta",
+}
+
+#: Characters that a shortened cell keeps at least.
+_BRIEFEST = 16
+
+#: Characters of an interval drawn as text.
+_INTERVAL = 28
+
 
 def console() -> Console:
     """Stdout, as wide as the terminal or as a page."""
@@ -28,15 +47,40 @@ def table(title: str, columns: Sequence[tuple[str, str]], rows: Sequence[Sequenc
     """A table of cells as plain text: nothing in the data is taken for markup.
 
     Args:
-        columns: heading and justification (left or right) of each.
+        columns: heading and justification of each: left, right, or brief, which is left and on a
+            terminal one line that ends in an ellipsis where it is too long.
     """
     made = Table(title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD)
     for heading, justify in columns:
         right = justify == "right"
         made.add_column(heading, justify="right" if right else "left", no_wrap=right)
-    for row in rows:
-        made.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
+    cells = [[cell if isinstance(cell, Text) else Text(str(cell)) for cell in row] for row in rows]
+    out = console()
+    if out.is_terminal:
+        _shorten(columns, cells, out.width)
+    for row in cells:
+        made.add_row(*row)
     return made
+
+
+def _shorten(columns: Sequence[tuple[str, str]], cells: list[list[Text]], width: int) -> None:
+    """Cut the brief columns' cells to what the others leave of the terminal's width."""
+    longest = [
+        max(len(heading), *(row[place].cell_len for row in cells), 0)
+        for place, (heading, _) in enumerate(columns)
+    ]
+    brief = [place for place, (_, justify) in enumerate(columns) if justify == "brief"]
+    room = width - 3 * (len(columns) + 1) - sum(longest) + sum(longest[place] for place in brief)
+    for count, place in enumerate(brief):
+        share = min(longest[place], max(room // (len(brief) - count), _BRIEFEST))
+        room -= share
+        for row in cells:
+            row[place].truncate(share, overflow="ellipsis")
+
+
+def word(name: str) -> Text:
+    """A state or a kind, in its colour."""
+    return Text(name, style=_STYLES.get(name, ""))
 
 
 def number(value: float | None) -> str:
@@ -56,18 +100,19 @@ def settings(trial: TrialRecord) -> str:
 def trials_table(title: str, trials: Sequence[TrialRecord]) -> Table:
     columns = [
         ("trial", "right"), ("kind", "left"), ("state", "left"), ("score", "right"),
-        ("loss", "right"), ("seconds", "right"), ("settings", "left"), ("prompt", "left"),
+        ("loss", "right"), ("seconds", "right"), ("settings", "brief"), ("prompt", "brief"),
     ]  # fmt: skip
+    best = max((trial.score for trial in trials if trial.score is not None), default=None)
     rows = [
         (
             trial.number,
-            trial.kind,
-            trial.state,
-            number(trial.score),
+            word(trial.kind),
+            word(trial.state),
+            Text(number(trial.score), style="bold green" if trial.score == best else ""),
             number(trial.loss),
             f"{trial.seconds:.0f}",
             settings(trial),
-            trial.error if trial.error else trial.prompt or "",
+            Text(trial.error, style="red") if trial.error else (trial.prompt or "").strip(),
         )
         for trial in trials
     ]
@@ -88,14 +133,36 @@ def held_out_table(title: str, scored: dict[str, Any], vote: str) -> Table:
         "best": "best single prompt" + ("" if best is None else f" (trial {best})"),
         "ensemble": f"ensemble of {size}, {vote} vote",
     }
-    rows = [
-        (name, number(scored[key]["score"]), interval(scored[key]), scored[key]["method"])
+    low = min(scored[key]["low"] for key in names)
+    high = max(scored[key]["high"] for key in names)
+    rows: list[Sequence[Any]] = [
+        (
+            name,
+            number(scored[key]["score"]),
+            interval(scored[key]),
+            scored[key]["method"],
+            drawn_interval(scored[key], low, high),
+        )
         for key, name in names.items()
     ]
     columns = [
         ("", "left"), ("score", "right"), ("95% interval", "right"), ("method", "left"),
+        ("", "left"),
     ]  # fmt: skip
+    if not console().is_terminal:
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
     return table(title, columns, rows)
+
+
+def drawn_interval(row: dict[str, Any], low: float, high: float) -> Text:
+    """An interval and its score as a line on a scale from `low` to `high`."""
+
+    def place(value: float) -> int:
+        return round((value - low) / ((high - low) or 1) * (_INTERVAL - 1))
+
+    start, end, score = place(row["low"]), place(row["high"]), place(row["score"])
+    line = " " * start + "─" * (end - start + 1)
+    return Text.assemble((line[:score], "dim"), ("●", "blue"), (line[score + 1 :], "dim"))
 
 
 def print_ensemble(ensemble: Ensemble) -> None:
@@ -109,7 +176,7 @@ def print_ensemble(ensemble: Ensemble) -> None:
     rows = [
         (
             each["number"],
-            each["kind"],
+            word(each["kind"]),
             f"{each['votes']:.3g}",
             number(each["validation"]["score"]),
             number(each["test"]["score"] if each["test"] else None),
@@ -170,12 +237,20 @@ def print_result(result: SearchResult) -> None:
     out = console()
     record = result.record
     counts = ", ".join(f"{count} {state}" for state, count in result.counts.items() if count)
-    out.print(Text(f"Search {record.id}: {record.name} ({record.state}; {counts or 'no trials'})"))
+    out.print(
+        Text.assemble(
+            f"Search {record.id}: ",
+            (record.name, "bold"),
+            " (",
+            word(record.state),
+            f"; {counts or 'no trials'})",
+        )
+    )
     out.print(Text(f"model {record.model}, metric {record.metric}, seed {record.seed}"))
     if record.warm_start:
         out.print(Text(f"warm start from search {record.warm_start['name']}"))
     if record.error:
-        out.print(Text(f"error: {record.error}"))
+        out.print(Text(f"error: {record.error}", style="red"))
     leaders = result.leaders(LEADERS)
     if leaders:
         out.print()
@@ -185,7 +260,7 @@ def print_result(result: SearchResult) -> None:
     if record.ensemble:
         columns = [("trial", "right"), ("kind", "left"), ("score", "right"), ("prompt", "left")]
         rows = [
-            (member.number, member.kind, number(member.score), member.text.strip())
+            (member.number, word(member.kind), number(member.score), member.text.strip())
             for member in result.ensemble.members
         ]
         out.print(table("The prompts that vote", columns, rows))
@@ -195,4 +270,4 @@ def print_result(result: SearchResult) -> None:
         title = f"Test: {record.metric} on {result.test['texts']} texts that no trial saw"
         out.print(held_out_table(title, result.test, result.ensemble.vote))
     for warning in record.warnings or []:
-        out.print(Text(f"Warning: {warning}."))
+        out.print(Text(f"Warning: {warning}.", style="yellow"))
