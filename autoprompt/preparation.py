@@ -10,7 +10,8 @@ from autoprompt.progress import SearchProgress
 from autoprompt.versions import code_versions
 from search_spaces.errors import BadInputError, ConfigError
 from workers.data import Splits, load_splits
-from workers.frozen_model import context_length, read_tokenizer
+from workers.families import FAMILIES
+from workers.model_config import context_length, family_of, read_tokenizer
 from workers.model_files import conversion_is_due, fingerprint, resolve
 from workers.scoring import longest_text
 from workers.task import Task, build_task
@@ -55,13 +56,21 @@ def prepare(config: SearchConfig, progress: SearchProgress) -> Prepared:
     due = conversion_is_due(config.model)
     with progress.step("unpacking the GGUF model, once" if due else "checking the model"):
         tokenizer, model_config = read_tokenizer(config.model)
+    family = family_of(model_config) or "causal"
     try:
-        task = build_task(config.task, tokenizer)
+        task = build_task(config.task, tokenizer, family)
     except ConfigError as error:
         raise ConfigError(f"{source}: {error}") from None
+    possible = FAMILIES[family].positions
+    impossible = config.space.positions - possible
+    if impossible:
+        raise BadInputError(
+            f"{source}: position {', '.join(sorted(impossible))}: {config.model.path} is a "
+            f"{family} model, whose prompts may stand at: {', '.join(sorted(possible))}"
+        )
     longest_prompt = config.space.longest_prompt()
     limit = longest_text(context_length(model_config), task, longest_prompt)
-    if limit <= len(tokenizer(task.head).input_ids):
+    if limit <= len(task.read(tokenizer, [""])[0]):
         raise BadInputError(
             f"{source}: a prompt of {longest_prompt} tokens and the template leave no room for the "
             f"text in the {context_length(model_config)} tokens that {config.model.path} takes; "
@@ -88,7 +97,7 @@ def prepare(config: SearchConfig, progress: SearchProgress) -> Prepared:
                 bytes_on_disk=int(config.search.cache_gib_on_disk * (1 << 30)),
                 folder=os.environ.get("AUTOPROMPT_CACHE"),
             ),
-            lays_after="suffix" in config.space.positions,
+            positions=config.space.positions,
             fractions=config.search.fractions,
             patience=config.search.patience,
         ),
@@ -106,7 +115,5 @@ def prepare(config: SearchConfig, progress: SearchProgress) -> Prepared:
 def _count_longer(splits: Splits, task: Task, tokenizer: Any, limit: int) -> int:
     texts = [*splits.train.texts, *splits.validation.texts, *splits.test.texts]
     # A token is at least one character, so only texts of more characters can be too long.
-    suspects = [task.head + text for text in texts if len(task.head + text) > limit]
-    if not suspects:
-        return 0
-    return sum(len(ids) > limit for ids in tokenizer(suspects).input_ids)
+    suspects = [text for text in texts if len(task.head + text) + len(task.begin_ids) > limit]
+    return sum(len(ids) > limit for ids in task.read(tokenizer, suspects))

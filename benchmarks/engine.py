@@ -21,7 +21,7 @@ from benchmarks.setting import MODEL, TASK, VIRTUAL_TOKENS, movie_splits
 from workers.model_files import resolve
 from workers.prompt import Prompt
 from workers.scoring import Scorer, load_scorer
-from workers.text_cache import TokenIds
+from workers.text_states import TokenIds
 
 REPEATS = 3
 
@@ -39,7 +39,7 @@ def _timed(work: Callable[[], object]) -> float:
 def _plain(scorer: Scorer) -> Scorer:
     """A scorer that runs the whole input every time."""
     plain = Scorer(scorer.model, scorer.task, longest_prompt=16)
-    plain._reuses_text = False
+    plain.family._trusts_cache = False
     return plain
 
 
@@ -68,7 +68,7 @@ def prefix() -> dict[str, float]:
     scorer = load_scorer(MODEL, TASK, 16)
     tokens = scorer.tokenize(movie_splits().validation.texts)
     prompt = [Prompt("", tuple(range(1000, 1016)), position="prefix")]
-    scorer.reuses_text(tokens)
+    scorer.family.trusts_cache(tokens)
     plain = _plain(scorer)
     return {
         "shared_prefix": _timed(lambda: scorer.log_probs(prompt, tokens)),

@@ -43,9 +43,8 @@ def trial(scorer: Scorer, examples: Examples, *, cold: bool) -> Timed:
     """One trial from its plan to its accuracy, as a worker runs it."""
     started = time.perf_counter()
     if cold:
-        scorer.reuses_text(examples.validation)
-        scorer.cache.prefill(examples.validation)
-        scorer.cache.prefill(examples.train)
+        scorer.prefill(examples.validation, {"suffix"})
+        scorer.prefill(examples.train, {"suffix"})
     (report,) = tune(PLAN, scorer, examples, fractions=(1.0,))
     ended = time.perf_counter()
     vectors = report.prompt.vectors

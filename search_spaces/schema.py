@@ -18,7 +18,9 @@ from pydantic import AfterValidator, Discriminator, Tag, model_validator
 from search_spaces.documents import Document, parse, read_yaml
 from search_spaces.errors import ConfigError
 
-Position = Literal["suffix", "prefix"]
+#: suffix right after the text, prefix before everything, both parted over the two, decoder behind
+#: the start token of a model that has a decoder of its own.
+Position = Literal["suffix", "prefix", "both", "decoder"]
 Init = Literal["random", "uniform", "vocabulary", "labels", "text", "prompt"]
 Optimizer = Literal["adamw", "adafactor"]
 Schedule = Literal["linear", "cosine", "constant"]
@@ -168,10 +170,10 @@ class Space(Document):
         return max(value for values in lengths for value in values)
 
     @property
-    def positions(self) -> set[Position]:
+    def positions(self) -> frozenset[Position]:
         """Every place a prompt of this space may stand in."""
         parts = [part for part in (self.soft, self.hard) if part is not None]
-        return {position for part in parts for position in values_of(part.position)}
+        return frozenset(position for part in parts for position in values_of(part.position))
 
 
 def preset_names() -> list[str]:

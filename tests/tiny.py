@@ -1,11 +1,33 @@
-"""A Llama of two layers with random weights, and a tokenizer trained on made-up reviews."""
+"""Models of two layers with random weights, one of each kind, and tokenizers trained on made-up
+reviews."""
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from tokenizers import (
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
+from transformers import (
+    BartConfig,
+    BartForConditionalGeneration,
+    BertConfig,
+    BertForMaskedLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    RobertaConfig,
+    RobertaForMaskedLM,
+    T5Config,
+    T5ForConditionalGeneration,
+)
 
 _THINGS = ("film", "plot", "cast", "score", "ending", "story", "dialogue", "camera work")
 _GOOD = ("a joy", "warm and clever", "bright", "full of life", "moving", "great", "a delight")
@@ -20,24 +42,16 @@ TEXTS = [
 
 CONTEXT_LENGTH = 64
 
+_CORPUS = [f"Review: {row['text']}.\nSentiment: {row['label']} in short" for row in TEXTS] + [
+    " ".join(pair) for pair in itertools.permutations(_GOOD + _BAD, 2)
+]
+_CLOZE_CORPUS = [*_CORPUS, *(f"Review: {row['text']} It was {row['text']}." for row in TEXTS)]
+
 
 def save_tiny_model(folder: Path, **changes: object) -> Path:
-    """Save model and tokenizer to `folder`; `changes` go into the model's config."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    corpus = [f"Review: {row['text']}.\nSentiment: {row['label']} in short" for row in TEXTS]
-    corpus += [" ".join(pair) for pair in itertools.permutations(_GOOD + _BAD, 2)]
-    tokenizer.train_from_iterator(
-        corpus,
-        trainers.BpeTrainer(
-            vocab_size=400,
-            special_tokens=["<end>"],
-            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        ),
-    )
+    """A Llama, saved to `folder` with its tokenizer; `changes` go into the model's config."""
+    tokenizer = _byte_level(["<end>"], _CORPUS, 400)
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>", pad_token="<end>")
-    torch.manual_seed(0)
     config = LlamaConfig(
         **{
             "vocab_size": len(fast),
@@ -54,6 +68,148 @@ def save_tiny_model(folder: Path, **changes: object) -> Path:
         }
         | changes
     )
-    LlamaForCausalLM(config).save_pretrained(folder)
-    fast.save_pretrained(folder)
+    torch.manual_seed(0)
+    return _save(LlamaForCausalLM(config), fast, folder)
+
+
+def save_tiny_bert(folder: Path, corpus: list[str] = _CLOZE_CORPUS, vocabulary: int = 400) -> Path:
+    """A BERT with a WordPiece tokenizer, as BERT's are: lower case, [CLS] and [SEP] around."""
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    trainer = trainers.WordPieceTrainer(vocab_size=vocabulary, special_tokens=special)
+    tokenizer.train_from_iterator(corpus, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+    )
+    config = BertConfig(
+        vocab_size=len(fast),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=CONTEXT_LENGTH,
+        initializer_range=0.2,
+        pad_token_id=0,
+    )
+    torch.manual_seed(0)
+    return _save(BertForMaskedLM(config), fast, folder)
+
+
+def save_tiny_roberta(folder: Path) -> Path:
+    """A RoBERTa, whose positions are counted from behind its padding token's id."""
+    fast = _between("<s>", "</s>", mask_token="<mask>")
+    config = RobertaConfig(
+        vocab_size=len(fast),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=CONTEXT_LENGTH + 2,
+        initializer_range=0.2,
+        pad_token_id=1,
+    )
+    torch.manual_seed(0)
+    return _save(RobertaForMaskedLM(config), fast, folder)
+
+
+def save_tiny_bart(folder: Path) -> Path:
+    """A BART, whose decoder has positions of its own and reads two tokens before it answers."""
+    fast = _between("<s>", "</s>", mask_token="<mask>")
+    config = BartConfig(
+        vocab_size=len(fast),
+        d_model=32,
+        encoder_ffn_dim=64,
+        decoder_ffn_dim=64,
+        encoder_layers=2,
+        decoder_layers=2,
+        encoder_attention_heads=4,
+        decoder_attention_heads=4,
+        max_position_embeddings=CONTEXT_LENGTH,
+        init_std=0.2,
+        scale_embedding=True,
+        bos_token_id=0,
+        pad_token_id=1,
+        eos_token_id=2,
+        decoder_start_token_id=2,
+    )
+    torch.manual_seed(0)
+    return _save(BartForConditionalGeneration(config), fast, folder)
+
+
+def save_tiny_t5(folder: Path, corpus: list[str] = _CLOZE_CORPUS, vocabulary: int = 400) -> Path:
+    """A T5 with a tokenizer as SentencePiece makes them, sentinels and all."""
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    special = ["<pad>", "</s>", "<unk>", "<extra_id_0>"]
+    trainer = trainers.UnigramTrainer(
+        vocab_size=vocabulary, special_tokens=special, unk_token="<unk>"
+    )
+    tokenizer.train_from_iterator(corpus, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A </s>", special_tokens=[("</s>", 1)]
+    )
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        extra_special_tokens=["<extra_id_0>"],
+    )
+    config = T5Config(
+        vocab_size=len(fast),
+        d_model=32,
+        d_kv=8,
+        d_ff=64,
+        num_layers=2,
+        num_heads=4,
+        initializer_factor=1.0,
+        decoder_start_token_id=0,
+        pad_token_id=0,
+        eos_token_id=1,
+    )
+    torch.manual_seed(0)
+    return _save(T5ForConditionalGeneration(config), fast, folder)
+
+
+def _byte_level(special: list[str], corpus: list[str], vocabulary: int) -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.train_from_iterator(
+        corpus,
+        trainers.BpeTrainer(
+            vocab_size=vocabulary,
+            special_tokens=special,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        ),
+    )
+    return tokenizer
+
+
+def _between(begin: str, end: str, **tokens: str) -> PreTrainedTokenizerFast:
+    """A byte-level tokenizer that puts a token before and one after every input."""
+    tokenizer = _byte_level([begin, "<pad>", end, *tokens.values()], _CORPUS, 400)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{begin} $A {end}", special_tokens=[(begin, 0), (end, 2)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token=begin, eos_token=end, pad_token="<pad>", **tokens
+    )
+
+
+def _save(model: Any, tokenizer: PreTrainedTokenizerFast, folder: Path) -> Path:
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
     return folder

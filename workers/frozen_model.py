@@ -7,21 +7,34 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import (
-    AutoConfig,
     AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForSeq2SeqLM,
     AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+from transformers.modeling_outputs import BaseModelOutput
 from transformers.utils import logging as transformers_logging
 
 from search_spaces.errors import ModelError
 from workers.allocator import keep_large_blocks
 from workers.attention import use_grouped_attention
+from workers.model_config import (
+    choose_device,
+    choose_dtype,
+    context_length,
+    family_of,
+    not_a_model,
+    read_tokenizer,
+)
 from workers.model_files import ModelSpec, fingerprint, in_dtype, resolve
 
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_LOADERS: dict[str, Any] = {
+    "causal": AutoModelForCausalLM,
+    "masked": AutoModelForMaskedLM,
+    "seq2seq": AutoModelForSeq2SeqLM,
+}
 
 
 class _Readout(nn.Module):
@@ -37,28 +50,33 @@ class _Readout(nn.Module):
         self._weight: Tensor | None = None
         self._bias: Tensor | None = None
 
+    @property
+    def bias(self) -> Tensor | None:
+        """The whole layer's, which some models ask for when their output layer is set."""
+        return getattr(self.full, "bias", None)
+
     def keep(self, token_ids: Sequence[int] | None) -> None:
         if token_ids is None:
             self._weight = self._bias = None
             return
         rows = list(token_ids)
         self._weight = self.full.weight.detach()[rows].float()
-        bias = getattr(self.full, "bias", None)
-        self._bias = None if bias is None else bias.detach()[rows].float()
+        self._bias = None if self.bias is None else self.bias.detach()[rows].float()
 
     def forward(self, hidden: Tensor) -> Tensor:
         if self._weight is None:
             logits: Tensor = self.full(hidden)
             return logits
-        return nn.functional.linear(hidden.float(), self._weight, self._bias)
+        return nn.functional.linear(hidden.to(self._weight), self._weight, self._bias)
 
 
 class FrozenModel:
-    """A causal language model whose parameters never change.
+    """A language model whose parameters never change.
 
     Attributes:
         model: the transformers model, in eval mode, no parameter requiring grad.
         tokenizer: its tokenizer.
+        family: causal, masked or seq2seq.
         embeddings: [V, H], the input embeddings, in the model's dtype.
         context_length: the most tokens of one input, or None where the model has no bound.
         identity: equal for two models that make the same of every text; None where unknown.
@@ -73,35 +91,43 @@ class FrozenModel:
         self.model: Any = model.eval().requires_grad_(False)
         self.tokenizer: Any = tokenizer
         self.identity = identity
+        self.family = family_of(model.config) or "causal"
         self.embeddings: Tensor = self.model.get_input_embeddings().weight
         self.context_length = context_length(model.config)
         self._readout = _Readout(self.model.get_output_embeddings())
         self.model.set_output_embeddings(self._readout)
         self._accepts = set(inspect.signature(self.model.forward).parameters)
+        self._kept: list[int] | None = None
+        self._cuts = self._can_be_cut()
 
     @classmethod
     def load(cls, spec: ModelSpec) -> "FrozenModel":
         """Load what `spec` names.
 
         Raises:
-            ModelError: it cannot be found or is not a causal language model.
+            ModelError: it cannot be found or is no language model.
         """
         device = choose_device(spec.device)
         dtype = choose_dtype(spec.dtype, device)
+        _, config = read_tokenizer(spec)
         options = {"revision": spec.revision, "trust_remote_code": spec.trust_remote_code}
         folder = resolve(spec)
         transformers_logging.disable_progress_bar()
         try:
             if device.type == "cpu":
                 folder = in_dtype(folder, dtype)
-            model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, **options)
+            loader = _LOADERS[family_of(config) or "causal"]
+            model = loader.from_pretrained(folder, dtype=dtype, **options)
             tokenizer = AutoTokenizer.from_pretrained(folder, **options)
         except (OSError, ValueError, RuntimeError, KeyError) as error:
-            raise _not_a_model(spec, error) from error
+            raise not_a_model(spec, error) from error
+        if model.get_output_embeddings() is None:
+            raise ModelError(f"model {spec.path}: has no output layer over its vocabulary")
         model = model.to(device).eval()
         if device.type == "cpu":
             keep_large_blocks()
-            use_grouped_attention(model)
+            if family_of(config) == "causal":
+                use_grouped_attention(model)
         which = fingerprint(folder) or getattr(model.config, "_commit_hash", None)
         return cls(model, tokenizer, identity=which and f"{which}:{dtype}")
 
@@ -119,10 +145,14 @@ class FrozenModel:
 
     @property
     def may_reuse_text(self) -> bool:
-        """Whether every layer keeps plain keys and values, so that a cache can be cut and rejoined.
+        """Whether what the model makes of a text can be kept and gone on from.
 
-        Sliding windows and recurrent or hybrid states cannot; such a model takes the plain path.
+        An encoder's output always can. Of causal models those whose every layer keeps plain keys
+        and values: sliding windows and recurrent or hybrid states cannot be cut and rejoined. A
+        masked model reads every token in the light of every other, so nothing of it stays.
         """
+        if self.family != "causal":
+            return self.family == "seq2seq"
         config = self.model.config.get_text_config(decoder=True)
         layer_types = getattr(config, "layer_types", None) or []
         if any(each != "full_attention" for each in layer_types):
@@ -134,7 +164,28 @@ class FrozenModel:
 
     def keep_logits_of(self, token_ids: Sequence[int] | None) -> None:
         """From now on `logits` answers for these tokens only, in this order; None for all."""
-        self._readout.keep(token_ids)
+        self._kept = None if token_ids is None else list(token_ids)
+        self._readout.keep(self._kept if self._cuts else None)
+
+    @torch.no_grad()
+    def _can_be_cut(self) -> bool:
+        """Whether the output layer may answer for a few tokens only; not where the model adds
+        something to the whole vocabulary's logits afterwards, as BART does."""
+        here = torch.zeros(1, dtype=torch.long, device=self.device)
+        one = self.embed(here[None])
+        inputs = {"inputs_embeds": one}
+        if self.family == "seq2seq":
+            inputs["decoder_inputs_embeds"] = one
+        tokens = [0, len(self.embeddings) - 1]
+        whole = self.logits(here, **inputs)[..., tokens]
+        try:
+            self._readout.keep(tokens)
+            cut = self.logits(here, **inputs)
+        except RuntimeError:
+            return False
+        finally:
+            self._readout.keep(None)
+        return bool((whole - cut).abs().max() <= 0.05 * whole.abs().max())
 
     def embed(self, token_ids: Tensor | Sequence[int]) -> Tensor:
         """Token ids [...] to input embeddings [..., H]."""
@@ -142,88 +193,51 @@ class FrozenModel:
         embedded: Tensor = self.model.get_input_embeddings()(ids)
         return embedded
 
-    def logits(
-        self,
-        inputs_embeds: Tensor,
-        attention_mask: Tensor,
-        position_ids: Tensor,
-        keep: Tensor,
-        past_key_values: Any = None,
-    ) -> Tensor:
+    def logits(self, keep: Tensor, **arguments: Any) -> Tensor:
         """The logits of the kept tokens at chosen positions.
 
         Args:
-            inputs_embeds: [B, Q, H].
-            attention_mask: [B, past + Q] of 0/1, or [B, 1, Q, past + Q] of bool.
-            position_ids: [B, Q].
-            keep: the positions to answer for, [N] or [B, N].
-            past_key_values: a transformers `Cache` of what came before, or None.
+            keep: the positions to answer for, [N] or [B, N]: of the decoder, where there is one.
+            arguments: the transformers model's own, such as inputs_embeds [B, Q, H], attention_mask
+                [B, past + Q] of 0/1 or [B, 1, Q, past + Q] to be added to the scores, position_ids
+                [B, Q] and past_key_values.
 
         Returns:
             [B, N, kept tokens] in float32.
         """
-        arguments: dict[str, Any] = {
-            "inputs_embeds": inputs_embeds,
-            "attention_mask": attention_mask,
-            "position_ids": position_ids,
-            "past_key_values": past_key_values,
-            "use_cache": past_key_values is not None,
-        }
         if "position_ids" not in self._accepts:
-            del arguments["position_ids"]
+            arguments.pop("position_ids", None)
+        if "use_cache" in self._accepts:
+            arguments["use_cache"] = arguments.get("past_key_values") is not None
         if keep.ndim == 1:
-            keep = keep.expand(len(inputs_embeds), -1)
+            inputs = "decoder_inputs_embeds" if self.family == "seq2seq" else "inputs_embeds"
+            keep = keep.expand(len(arguments[inputs]), -1)
         if "logits_to_keep" in self._accepts:
-            return self.model(**arguments, logits_to_keep=keep).logits.float()
-        logits = self.model(**arguments).logits.float()
-        return torch.take_along_dim(logits, keep[..., None], dim=1)
+            logits = self.model(**arguments, logits_to_keep=keep).logits.float()
+        else:
+            logits = self.model(**arguments).logits.float()
+            logits = torch.take_along_dim(logits, keep[..., None], dim=1)
+        uncut = self._kept is not None and not self._cuts
+        return logits[..., self._kept] if uncut else logits
 
+    def encoder_output(self, inputs_embeds: Tensor, attention_mask: Tensor) -> Tensor:
+        """[B, T, H] from the encoder of a seq2seq model; `attention_mask` is [B, T] of 0/1."""
+        encoder = self.model.get_encoder()
+        found = encoder(inputs_embeds=inputs_embeds, attention_mask=attention_mask)
+        output: Tensor = found.last_hidden_state
+        return output
 
-def context_length(config: Any) -> int | None:
-    """The most tokens of one input, or None where the model's config states no bound."""
-    text_config = config.get_text_config(decoder=True)
-    length = getattr(text_config, "max_position_embeddings", None)
-    return int(length) if length else None
+    def decoder_logits(self, output: Tensor, mask: Tensor, embeds: Tensor, keep: Tensor) -> Tensor:
+        """Like `logits`, of a seq2seq model over its encoder's output.
 
-
-def choose_device(name: str) -> torch.device:
-    """The device that `auto`, `cpu`, `cuda`, ... stands for here."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)
-
-
-def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """The dtype that `auto` stands for: bfloat16 where the device computes in it natively."""
-    if name != "auto":
-        return _DTYPES[name]
-    if device.type == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        native = torch.cpu._is_avx512_bf16_supported()
-    return torch.bfloat16 if native else torch.float32
-
-
-def read_tokenizer(spec: ModelSpec) -> tuple[PreTrainedTokenizerBase, Any]:
-    """A model's tokenizer and config, without its weights.
-
-    Raises:
-        ModelError: it cannot be found or is not a causal language model.
-    """
-    folder = resolve(spec)
-    options = {"revision": spec.revision, "trust_remote_code": spec.trust_remote_code}
-    try:
-        config = AutoConfig.from_pretrained(folder, **options)
-        tokenizer = AutoTokenizer.from_pretrained(folder, **options)
-    except (OSError, ValueError, KeyError) as error:
-        raise _not_a_model(spec, error) from error
-    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING and not spec.trust_remote_code:
-        raise ModelError(
-            f"model {spec.path}: a {config.model_type!r} model is not a causal language model"
+        Args:
+            output: [B, T, H], from `encoder_output`.
+            mask: [B, T] of 0/1.
+            embeds: [B, Q, H], the decoder's input.
+        """
+        return self.logits(
+            keep,
+            encoder_outputs=BaseModelOutput(last_hidden_state=output),
+            attention_mask=mask,
+            decoder_inputs_embeds=embeds,
         )
-    return tokenizer, config
-
-
-def _not_a_model(spec: ModelSpec, error: Exception) -> ModelError:
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-    return ModelError(f"model {spec.path}: cannot be loaded: {reason}")

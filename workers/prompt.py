@@ -1,8 +1,9 @@
-"""The artefact of a trial: a hard prompt's tokens and text, or a soft prompt's vectors."""
+"""The artefact of a trial: a prompt of tokens (hard), of vectors (soft), or of both (mixed)."""
 
 import hashlib
 import json
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError
@@ -13,16 +14,34 @@ from search_spaces.errors import AutopromptError
 from search_spaces.schema import Position
 from workers.frozen_model import FrozenModel
 
+#: Stands in `Prompt.token_ids` where a vector takes the place of a token.
+VIRTUAL = -1
+
+
+class Laid(NamedTuple):
+    """A prompt's input embeddings, each [P, H], where they will stand beside a text.
+
+    Attributes:
+        front: before everything.
+        back: right after the text.
+        decoder: behind the decoder's start, in a model that has a decoder of its own.
+    """
+
+    front: Tensor
+    back: Tensor
+    decoder: Tensor
+
 
 @dataclass(frozen=True, eq=False)
 class Prompt:
     """What is laid beside a text.
 
     Attributes:
-        text: a hard prompt as text; for a soft one, how to speak of it.
-        token_ids: the P tokens of a hard prompt; empty for a soft one.
-        vectors: [P, H] float32 on the CPU for a soft prompt; None for a hard one.
-        position: suffix (after the text) or prefix (before everything).
+        text: a hard prompt as text; for vectors, how to speak of them.
+        token_ids: the P tokens, in reading order; `VIRTUAL` where a vector stands.
+        vectors: [virtual tokens, H] float32 on the CPU; None for a hard prompt.
+        position: suffix (after the text), prefix (before everything), both, or decoder.
+        front: of a prompt at both, how many of its tokens stand before everything.
         prior: [L] log-probabilities that scoring takes off (calibration); empty for none.
     """
 
@@ -30,14 +49,21 @@ class Prompt:
     token_ids: tuple[int, ...] = ()
     vectors: Tensor | None = None
     position: Position = "suffix"
+    front: int = 0
     prior: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.vectors is not None and not self.token_ids:
+            object.__setattr__(self, "token_ids", (VIRTUAL,) * len(self.vectors))
 
     @property
     def kind(self) -> str:
-        return "hard" if self.vectors is None else "soft"
+        if self.vectors is None:
+            return "hard"
+        return "soft" if set(self.token_ids) <= {VIRTUAL} else "mixed"
 
     def __len__(self) -> int:
-        return len(self.token_ids) if self.vectors is None else len(self.vectors)
+        return len(self.token_ids)
 
     def __str__(self) -> str:
         return self.text
@@ -45,16 +71,29 @@ class Prompt:
     @property
     def digest(self) -> str:
         """Equal for prompts that do the same: what "distinct" means for an ensemble."""
-        content = hashlib.sha256(f"{self.position}:{self.token_ids}:{self.prior}".encode())
+        place = f"{self.position}:{self.front}:{self.token_ids}:{self.prior}"
+        content = hashlib.sha256(place.encode())
         if self.vectors is not None:
             content.update(self.vectors.numpy().tobytes())
         return content.hexdigest()[:16]
 
-    def embedded(self, model: FrozenModel) -> Tensor:
-        """The prompt as input embeddings [P, H], in the model's dtype and on its device."""
-        if self.vectors is not None:
-            return self.vectors.to(model.device, model.dtype)
-        return model.embed(self.token_ids)
+    def embedded(self, model: FrozenModel, vectors: Tensor | None = None) -> Laid:
+        """The prompt as input embeddings, in the model's dtype and on its device.
+
+        Args:
+            vectors: [virtual tokens, H] to take the place of the prompt's own; gradients flow to
+                them.
+        """
+        vectors = self.vectors if vectors is None else vectors
+        if vectors is None:
+            slots = model.embed(self.token_ids)
+        elif self.kind == "soft":
+            slots = vectors.to(model.device, model.dtype)
+        else:
+            ids = torch.tensor(self.token_ids, device=model.device)
+            slots = model.embed(ids.clamp(min=0))
+            slots = slots.index_put((ids == VIRTUAL,), vectors.to(slots))
+        return lay(slots, self.position, self.front)
 
     def to_bytes(self) -> bytes:
         """The prompt as one safetensors document: vectors as a tensor, the rest as metadata.
@@ -66,6 +105,7 @@ class Prompt:
             "text": self.text,
             "token_ids": self.token_ids,
             "position": self.position,
+            "front": self.front,
             "prior": self.prior,
         }
         tensors = {} if self.vectors is None else {"vectors": self.vectors.contiguous()}
@@ -88,17 +128,45 @@ class Prompt:
                 token_ids=tuple(fields["token_ids"]),
                 vectors=vectors,
                 position=fields["position"],
+                front=fields.get("front", 0),
                 prior=tuple(fields["prior"]),
             )
         except (SafetensorError, KeyError, TypeError, ValueError) as error:
             raise AutopromptError(f"a stored prompt cannot be read: {error}") from None
 
 
-def soft_prompt(vectors: Tensor, position: Position, model: FrozenModel) -> Prompt:
-    """A soft prompt [P, H], named by its length and the vocabulary's tokens nearest to it.
+def half(length: int) -> int:
+    """How many tokens of a prompt laid at both sides stand before the text: half, rounded up."""
+    return length - length // 2
 
-    The nearest tokens (by cosine) are a name, not a meaning: Khashabi et al. 2022, "Prompt
-    Waywardness", show that they may say anything while the vectors do the task.
+
+def lay(slots: Tensor, position: Position, front: int = 0) -> Laid:
+    """A prompt's embeddings [P, H], parted by where they will stand.
+
+    Args:
+        front: of a prompt at both, how many stand before everything.
+    """
+    none = slots[:0]
+    if position == "decoder":
+        return Laid(none, none, slots)
+    cut = {"suffix": 0, "prefix": len(slots), "both": front}[position]
+    return Laid(slots[:cut], slots[cut:], none)
+
+
+def soft_prompt(vectors: Tensor, position: Position, model: FrozenModel) -> Prompt:
+    """A soft prompt [P, H], named by its length and the vocabulary's tokens nearest to it."""
+    virtual = (VIRTUAL,) * len(vectors)
+    front = half(len(vectors)) if position == "both" else 0
+    return mixed_prompt(virtual, vectors, position, front, model)
+
+
+def mixed_prompt(
+    token_ids: tuple[int, ...], vectors: Tensor, position: Position, front: int, model: FrozenModel
+) -> Prompt:
+    """A prompt of tokens and vectors [virtual tokens, H].
+
+    The tokens nearest to the vectors (by cosine) are a name, not a meaning: Khashabi et al. 2022,
+    "Prompt Waywardness", show that they may say anything while the vectors do the task.
     """
     master = vectors.detach().float().cpu().clone()
     with torch.no_grad():
@@ -106,9 +174,19 @@ def soft_prompt(vectors: Tensor, position: Position, model: FrozenModel) -> Prom
         nearest = torch.nn.functional.normalize(master.to(model.device), dim=-1) @ table.T
     words = [model.tokenizer.decode([token]).strip() for token in nearest.argmax(-1).tolist()]
     name = f"[{len(master)} virtual tokens near: {' '.join(filter(None, words))}]"
-    return Prompt(text=name, vectors=master, position=position)
+    real = [token for token in token_ids if token != VIRTUAL]
+    if real:
+        written = model.tokenizer.decode(real)
+        soft_first = token_ids[0] == VIRTUAL
+        name = f"{name}{written}" if soft_first else f"{written} {name}"
+    return Prompt(name, token_ids, master, position, front)
 
 
 def hard_prompt(token_ids: tuple[int, ...], position: Position, model: FrozenModel) -> Prompt:
     """A hard prompt from its tokens [P]."""
-    return Prompt(model.tokenizer.decode(token_ids), tuple(token_ids), position=position)
+    front = half(len(token_ids)) if position == "both" else 0
+    written = model.tokenizer.decode(token_ids)
+    if front:
+        before = model.tokenizer.decode(token_ids[:front])
+        written = f"{before} {{text}}{model.tokenizer.decode(token_ids[front:])}"
+    return Prompt(written, tuple(token_ids), None, position, front)

@@ -10,6 +10,7 @@ from pydantic import field_validator
 
 from search_spaces.documents import Document
 from search_spaces.errors import ConfigError
+from workers.model_config import Family
 
 Metric = Literal["accuracy", "macro_f1"]
 LabelScoring = Literal["first_token", "sum", "mean"]
@@ -18,7 +19,8 @@ LabelScoring = Literal["first_token", "sum", "mean"]
 class TaskSpec(Document):
     """How a text becomes a question, and how the model's next words become a label."""
 
-    #: Holds {text} once. A suffix prompt is laid right after it, a prefix prompt before all.
+    #: Holds {text} once. A suffix prompt is laid right after it, a prefix prompt before all. For a
+    #: model that fills masks it also holds {mask}, where the label's word is asked for.
     template: str = "{text}"
     #: Label in the data -> the words that stand for it (the verbalizer of PET, LM-BFF).
     label_words: dict[str, tuple[str, ...]]
@@ -32,6 +34,8 @@ class TaskSpec(Document):
     def _one_slot(cls, value: str) -> str:
         if value.count("{text}") != 1:
             raise ValueError("the template must hold {text} exactly once")
+        if value.count("{mask}") > 1:
+            raise ValueError("the template may hold {mask} only once")
         return value
 
     @field_validator("label_words", mode="before")
@@ -71,6 +75,10 @@ class Task:
         labels: the L labels, in the order of every [..., L] array.
         words: the words of all labels; of one token each where only the first is judged.
         mean: whether a word's log-probabilities are averaged over its tokens.
+        begin_ids, end_ids: the tokenizer's own special tokens around an input.
+        mask: for a masked model, where it answers: counted from the input's start without any
+            prompt where it is 0 or more, else from the input's end.
+        answer_ids: what a decoder reads behind its start before it answers.
     """
 
     head: str
@@ -80,6 +88,10 @@ class Task:
     words: tuple[Word, ...]
     mean: bool
     metric: Metric
+    begin_ids: tuple[int, ...] = ()
+    end_ids: tuple[int, ...] = ()
+    mask: int | None = None
+    answer_ids: tuple[int, ...] = ()
 
     @property
     def branches(self) -> tuple[tuple[int, ...], ...]:
@@ -94,31 +106,133 @@ class Task:
             firsts.setdefault(word.label, word.ids[0])
         return tuple(firsts[label] for label in range(len(self.labels)))
 
+    def read(self, tokenizer: Any, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        """Each text behind the template's head, as tokens."""
+        if not len(texts):
+            return []
+        joined = [self.head + text for text in texts]
+        encoded = tokenizer(joined, add_special_tokens=False).input_ids
+        return [(*self.begin_ids, *ids) for ids in encoded]
 
-def build_task(spec: TaskSpec, tokenizer: Any) -> Task:
+
+#: Stands for a text where something is tokenized as it will be behind one.
+_SOME_TEXT = "good"
+
+
+def build_task(spec: TaskSpec, tokenizer: Any, family: Family = "causal") -> Task:
     """Tokenize the template's tail and the label words as they will stand in context.
 
     Raises:
-        ConfigError: words of two labels cannot be told apart, or a word cannot be told from the
-            template's end.
+        ConfigError: words of two labels cannot be told apart, a word cannot be told from what
+            stands before it, or the template does not suit the model's family.
     """
-    head, tail = spec.template.split("{text}")
-    # Whatever stands before the label word: the tail, or the end of some text.
-    context = tail or "."
-    joint = "" if context[-1].isspace() else " "
-    context_ids = tokenizer(context, add_special_tokens=False).input_ids
+    mask = _mask_token(spec.template, tokenizer, family)
+    head, tail = spec.template.replace("{mask}", mask).split("{text}")
+    tail_ids = _behind(_SOME_TEXT, tail, tokenizer) or _ids(tail, tokenizer)
+    begin_ids, end_ids = _special_ids(tokenizer)
+    if family == "causal":
+        end_ids = ()
+    place: int | None = None
+    answer_ids: tuple[int, ...] = ()
+    if family == "masked":
+        head_ids = (*begin_ids, *_ids(head, tokenizer))
+        behind = (*tail_ids, *end_ids)
+        token = tokenizer.mask_token_id
+        place = head_ids.index(token) if mask in head else behind.index(token) - len(behind)
+        before = (head if mask in head else _SOME_TEXT + tail).split(mask)[0]
+        # The space before a mask belongs to the word that will stand there.
+        joint = " " if before.endswith(" ") else ""
+        before = before.removesuffix(" ")
+    elif family == "seq2seq":
+        before, joint = mask, " " if mask else ""
+        answer_ids = (*begin_ids, *_ids(mask, tokenizer))
+    else:
+        before = _SOME_TEXT + tail
+        joint = "" if before[-1].isspace() else " "
+    return Task(
+        head=head,
+        tail=tail,
+        tail_ids=tail_ids,
+        labels=tuple(spec.label_words),
+        words=_words(spec, tokenizer, before, joint, family),
+        mean=spec.label_scoring == "mean",
+        metric=spec.metric,
+        begin_ids=begin_ids,
+        end_ids=end_ids,
+        mask=place,
+        answer_ids=answer_ids,
+    )
+
+
+def _mask_token(template: str, tokenizer: Any, family: Family) -> str:
+    """What {mask} becomes; empty where the template needs none.
+
+    Raises:
+        ConfigError: a mask where the model fills none, or none where it needs one.
+    """
+    asked = "{mask}" in template
+    if family == "masked":
+        if not asked:
+            raise ConfigError(
+                "task.template: this model fills masks: say where the label's word is asked for, "
+                "as in '{text} It was {mask}.'"
+            )
+        return str(tokenizer.mask_token)
+    if not asked:
+        return ""
+    sentinel = "<extra_id_0>"  # T5 was trained to answer behind the same token (Raffel et al. 2020)
+    if family == "seq2seq" and len(_ids(sentinel, tokenizer)) == 1:
+        return sentinel
+    raise ConfigError(
+        "task.template: this model fills no masks: leave {mask} out, and end the template where "
+        "the label's word should follow"
+    )
+
+
+def _ids(text: str, tokenizer: Any) -> tuple[int, ...]:
+    return tuple(tokenizer(text, add_special_tokens=False).input_ids) if text else ()
+
+
+def _behind(before: str, text: str, tokenizer: Any) -> tuple[int, ...] | None:
+    """The tokens of a text where it stands behind another; None where the two merge."""
+    known, joined = _ids(before, tokenizer), _ids(before + text, tokenizer)
+    return joined[len(known) :] if joined[: len(known)] == known else None
+
+
+def _special_ids(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """What the tokenizer puts before and after any input."""
+    bare, whole = _ids(_SOME_TEXT, tokenizer), tuple(tokenizer(_SOME_TEXT).input_ids)
+    starts = range(len(whole) - len(bare) + 1)
+    start = next(each for each in starts if whole[each : each + len(bare)] == bare)
+    return whole[:start], whole[start + len(bare) :]
+
+
+def _words(
+    spec: TaskSpec, tokenizer: Any, before: str, joint: str, family: Family
+) -> tuple[Word, ...]:
+    """The label words' tokens behind what stands before them.
+
+    Raises:
+        ConfigError: as `build_task` says.
+    """
     first_only = spec.label_scoring == "first_token"
     seen: dict[tuple[int, ...], tuple[str, str]] = {}
     words = []
     for label, (name, given) in enumerate(spec.label_words.items()):
         for text in given:
-            ids = tokenizer(context + joint + text.strip(), add_special_tokens=False).input_ids
-            if ids[: len(context_ids)] != context_ids or len(ids) == len(context_ids):
+            ids = _behind(before, joint + text.strip(), tokenizer)
+            if not ids:
                 raise ConfigError(
                     f"task.label_words.{name}: {text!r} merges with the end of the template "
-                    f"{tail!r} when tokenized; end the template with a colon or another word"
+                    f"{before.removeprefix(_SOME_TEXT)!r} when tokenized; end the template with a "
+                    "colon or another word"
                 )
-            own = tuple(ids[len(context_ids) :][: 1 if first_only else None])
+            if family == "masked" and len(ids) > 1:
+                raise ConfigError(
+                    f"task.label_words.{name}: {text!r} is {len(ids)} tokens to this model, which "
+                    "fills a mask with one; choose words of one token"
+                )
+            own = ids[:1] if first_only else ids
             if own not in seen:
                 seen[own] = (name, text)
                 words.append(Word(label, own))
@@ -129,15 +243,7 @@ def build_task(spec: TaskSpec, tokenizer: Any) -> Task:
                     f"task.label_words: {theirs!r} ({other}) and {text!r} ({name}) begin with the "
                     f"same token {tokenizer.decode([own[0]])!r}; choose other words{way_out}"
                 )
-    return Task(
-        head=head,
-        tail=tail,
-        tail_ids=tuple(context_ids) if tail else (),
-        labels=tuple(spec.label_words),
-        words=tuple(words),
-        mean=spec.label_scoring == "mean",
-        metric=spec.metric,
-    )
+    return tuple(words)
 
 
 def score(metric: Metric, expected: Sequence[int], predicted: Sequence[int]) -> float:

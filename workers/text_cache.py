@@ -1,28 +1,24 @@
-"""The text cache: what a frozen causal model makes of a text, computed once.
+"""The text cache: what a frozen model makes of a text, computed once.
 
-A prompt laid after a text cannot change the text's keys and values, so every step of every trial
-reuses them and pays for its own few tokens only.
+A prompt laid after a text cannot change what the model made of the text, so every step of every
+trial reuses it and pays for its own few tokens only.
 """
 
 import os
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
 
 from workers.batches import batches
 from workers.cache_files import CacheFiles
 from workers.frozen_model import FrozenModel
 from workers.model_files import cache_folder
-
-TokenIds = tuple[int, ...]
+from workers.text_states import TokenIds, states_of
 
 #: Tokens in one forward pass while encoding: enough to keep the cores busy, little memory.
 _TOKENS_PER_BATCH = 2048
@@ -36,12 +32,12 @@ class CachedTexts:
     """B cached texts, padded on the right to the longest.
 
     Attributes:
-        past_key_values: the keys and values of all layers, ready for a forward pass.
+        rows: [B, T, F], as `text_states` lays them out.
         mask: [B, T], True where a token is.
         lengths: [B].
     """
 
-    past_key_values: DynamicCache
+    rows: Tensor
     mask: Tensor
     lengths: Tensor
 
@@ -70,7 +66,7 @@ class CacheSpec:
 
 
 class TextCache:
-    """Keys and values by the text's tokens, for one model.
+    """Rows of states by the text's tokens, for one model.
 
     Attributes:
         encoded: how many texts were run through the model so far.
@@ -88,7 +84,8 @@ class TextCache:
             limit: bytes to keep at hand; beyond, the texts not asked for longest go first.
             files: where texts are shared with other processes and later searches.
         """
-        self._model = model
+        self._device = model.device
+        self._states = states_of(model)
         self._limit = limit
         self._files = files
         # In the order of their last use.
@@ -141,11 +138,11 @@ class TextCache:
         unknown = []
         for text in texts:
             row = self._files.get(text) if self._files is not None else None
-            if row is None or row.shape != (len(text), self._width):
+            if row is None or row.shape != (len(text), self._states.width):
                 unknown.append(text)
             else:
                 self.read += 1
-                self._hold(text, row.to(self._model.device))
+                self._hold(text, row.to(self._device))
         if unknown:
             for text, row in zip(unknown, self._encode(unknown), strict=True):
                 stored = self._files.put(text, row.cpu()) if self._files is not None else None
@@ -156,58 +153,16 @@ class TextCache:
         self._rows[text] = row
         self.bytes += row.nbytes
 
-    @cached_property
-    def _sizes(self) -> list[tuple[torch.Size, torch.Size]]:
-        return _layer_sizes(self._model)
-
-    @property
-    def _width(self) -> int:
-        return sum(size.numel() for pair in self._sizes for size in pair)
-
-    @torch.no_grad()
     def _encode(self, texts: list[TokenIds]) -> list[Tensor]:
-        """Each text's keys and values, [T, F]."""
-        device = self._model.device
-        ids = pad_sequence([torch.tensor(text) for text in texts], batch_first=True).to(device)
-        lengths = torch.tensor([len(text) for text in texts], device=device)
-        positions = torch.arange(ids.shape[1], device=device)
-        cache = DynamicCache()
-        self._model.logits(
-            self._model.embed(ids),
-            (positions < lengths[:, None]).long(),
-            positions.expand(len(texts), -1),
-            keep=lengths[:, None] - 1,
-            past_key_values=cache,
-        )
-        # [B, heads, T, size] of each layer's keys and values, to [B, T, F] of them all.
-        states = [state for layer in cache.layers for state in (layer.keys, layer.values)]
-        flat = torch.cat([state.transpose(1, 2).flatten(2) for state in states], dim=-1)
+        """Each text's rows, [T, F]."""
+        block = self._states.encode(texts)
         self.encoded += len(texts)
-        return [row[: len(text)].clone() for text, row in zip(texts, flat, strict=True)]
+        return [row[: len(text)].clone() for text, row in zip(texts, block, strict=True)]
 
     def batch(self, texts: Sequence[TokenIds]) -> CachedTexts:
         """The B texts, all of them at hand, padded to one another."""
         rows = [self._rows[text] for text in texts]
-        lengths = torch.tensor([len(row) for row in rows], device=self._model.device)
+        lengths = torch.tensor([len(row) for row in rows], device=self._device)
         block = pad_sequence(rows, batch_first=True)
-        states = iter(block.split([size.numel() for pair in self._sizes for size in pair], dim=-1))
-        past = DynamicCache()
-        for keys, values in self._sizes:
-            layer = DynamicLayer()
-            # Set rather than passed to `update`, which would copy them once more.
-            layer.keys = next(states).unflatten(-1, keys).transpose(1, 2)
-            layer.values = next(states).unflatten(-1, values).transpose(1, 2)
-            layer.dtype, layer.device = layer.keys.dtype, layer.keys.device
-            layer.is_initialized = True
-            past.layers.append(layer)
         mask = torch.arange(block.shape[1], device=block.device) < lengths[:, None]
-        return CachedTexts(past, mask, lengths)
-
-
-@torch.no_grad()
-def _layer_sizes(model: FrozenModel) -> list[tuple[torch.Size, torch.Size]]:
-    """(heads, size) of every layer's keys and of its values, read off one token's cache."""
-    cache = DynamicCache()
-    one = torch.zeros(1, 1, dtype=torch.long, device=model.device)
-    model.logits(model.embed(one), one + 1, one, keep=one[0], past_key_values=cache)
-    return [(layer.keys.shape[1::2], layer.values.shape[1::2]) for layer in cache.layers]
+        return CachedTexts(block, mask, lengths)

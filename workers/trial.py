@@ -17,6 +17,7 @@ from ray.util.metrics import Counter, Gauge
 from safetensors.torch import save
 
 from search_spaces import plan_from_dict
+from search_spaces.schema import Position
 from workers.data import Split
 from workers.model_files import ModelSpec
 from workers.prompt import Prompt
@@ -53,7 +54,7 @@ class Job:
     Attributes:
         longest_prompt: the most tokens a prompt may take; texts are cut to leave room for it.
         cache: how much of the texts each worker keeps, and where it is shared.
-        lays_after: whether any prompt of the space is laid after the text.
+        positions: where the prompts of the space may stand.
         fractions: the rungs, each as a part of a plan's budget, rising to 1.
         patience: a trial ends after so many rungs without a better score.
         earlier: prompts that a soft trial may start from, as safetensors, by the names that plans
@@ -67,7 +68,7 @@ class Job:
     validation: Split
     longest_prompt: int
     cache: CacheSpec
-    lays_after: bool
+    positions: frozenset[Position]
     fractions: tuple[float, ...]
     patience: int | None = None
     earlier: Mapping[str, bytes] = field(default_factory=dict)
@@ -99,9 +100,8 @@ class Workbench:
                 torch.tensor(job.validation.labels),
                 {name: Prompt.from_bytes(content) for name, content in job.earlier.items()},
             )
-            if job.lays_after and scorer.reuses_text(examples.validation):
-                scorer.cache.prefill(examples.validation)
-                scorer.cache.prefill(examples.train)
+            scorer.prefill(examples.validation, job.positions)
+            scorer.prefill(examples.train, job.positions)
             self._scorer, self._examples = scorer, examples
         return self._scorer, self._examples
 

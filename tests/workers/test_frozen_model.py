@@ -11,7 +11,8 @@ from search_spaces.errors import ModelError
 from tests.conftest import DEMO_MODEL
 from tests.tiny import save_tiny_model
 from workers.attention import use_grouped_attention
-from workers.frozen_model import FrozenModel, choose_dtype, read_tokenizer
+from workers.frozen_model import FrozenModel
+from workers.model_config import choose_dtype, read_tokenizer
 from workers.model_files import ModelSpec, conversion_is_due, fingerprint, in_dtype, resolve
 
 

@@ -53,8 +53,8 @@ def check(model: FrozenModel, folder: str, texts: tuple[str, ...], side: str) ->
     for trained in (False, True):
         # A prefix being trained takes the plain path, one that is not shares its own states.
         with torch.set_grad_enabled(trained):
-            embedded = prompt.embedded(model).requires_grad_(trained)
-            ours = scorer.label_logits([embedded], "prefix", tokens)[0].detach()
+            embedded = prompt.embedded(model, vectors.clone().requires_grad_(trained))
+            ours = scorer.label_logits([embedded], tokens)[0].detach()
         rows = [(*text, *scorer.task.tail_ids) for text in tokens]
         theirs = peft_logits(folder, vectors, rows, side)[:, list(scorer.task.label_token_ids)]
         if side == "left":

@@ -12,9 +12,10 @@ from torch import Tensor
 from tests.conftest import DEMO_TASK
 from tests.tiny import TEXTS, save_tiny_model
 from workers.data import Split
+from workers.families.causal import CausalFamily
 from workers.frozen_model import FrozenModel
 from workers.model_files import ModelSpec
-from workers.prompt import Prompt
+from workers.prompt import Prompt, lay
 from workers.scoring import Scorer
 from workers.task import Task, TaskSpec, build_task
 from workers.text_cache import TextCache
@@ -36,7 +37,7 @@ PROMPTS = [
 def plain(scorer: Scorer) -> Scorer:
     """The same scorer, made to run the whole input every time."""
     other = Scorer(scorer.model, scorer.task, longest_prompt=8)
-    other._reuses_text = False
+    other.family._trusts_cache = False
     return other
 
 
@@ -57,7 +58,7 @@ def test_gradients_of_the_cached_path_equal_the_plain_ones(tiny_scorer: Scorer) 
 
     def gradient(scorer: Scorer) -> Tensor:
         vectors = torch.linspace(-0.5, 0.5, 3 * 32).reshape(3, 32).requires_grad_()
-        scorer.label_logits([vectors], "suffix", texts)[0, :, 0].sum().backward()
+        scorer.label_logits([lay(vectors, "suffix")], texts)[0, :, 0].sum().backward()
         assert vectors.grad is not None
         return vectors.grad
 
@@ -192,7 +193,7 @@ def test_gradients_flow_through_words_of_several_tokens(tiny_model: FrozenModel)
 
     def gradient(chosen: Scorer) -> Tensor:
         vectors = torch.linspace(-0.5, 0.5, 2 * 32).reshape(2, 32).requires_grad_()
-        chosen.label_logits([vectors], "suffix", texts)[0, :, 0].sum().backward()
+        chosen.label_logits([lay(vectors, "suffix")], texts)[0, :, 0].sum().backward()
         assert vectors.grad is not None
         return vectors.grad
 
@@ -249,7 +250,7 @@ def test_a_sliding_window_model_takes_the_plain_path(tmp_path: Path) -> None:
     model = FrozenModel(MistralForCausalLM(config), tokenizer)
     scorer = Scorer(model, build_task(DEMO_TASK, tokenizer), longest_prompt=4)
     texts = scorer.tokenize(["the film is a joy", "dull"])
-    assert not scorer.reuses_text(texts)
+    assert not scorer.family.trusts_cache(texts)
     scorer.log_probs([Prompt("", (5,))], texts)
     assert scorer.cache.encoded == 0
 
@@ -259,12 +260,12 @@ def test_a_cache_that_gives_other_numbers_is_not_used(
 ) -> None:
     """The check is made by measuring, so it also catches a model no rule knows of."""
     scorer = Scorer(tiny_model, tiny_task, longest_prompt=4)
-    honest = Scorer._cached
+    honest = CausalFamily.cached
     monkeypatch.setattr(
-        Scorer, "_cached", lambda self, prompts, texts: honest(self, prompts, texts) + 1.0
+        CausalFamily, "cached", lambda self, prompts, texts: honest(self, prompts, texts) + 1.0
     )
     texts = scorer.tokenize(["the film is a joy", "dull"])
-    assert not scorer.reuses_text(texts)
+    assert not scorer.family.trusts_cache(texts)
 
 
 # On the real model

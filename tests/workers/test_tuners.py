@@ -186,12 +186,10 @@ def test_a_batch_too_large_for_memory_is_learned_from_in_parts(
     (whole,) = tune(plan, tiny_scorer, examples, (1.0,))
     honest = Scorer.label_logits
 
-    def small_memory(
-        self: Scorer, prompts: Any, position: Any, texts: Any, **options: Any
-    ) -> torch.Tensor:
-        if len(texts) > 5 and prompts[0].requires_grad:
+    def small_memory(self: Scorer, prompts: Any, texts: Any, **options: Any) -> torch.Tensor:
+        if len(texts) > 5 and prompts[0].back.requires_grad:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return honest(self, prompts, position, texts, **options)
+        return honest(self, prompts, texts, **options)
 
     monkeypatch.setattr(Scorer, "label_logits", small_memory)
     (parts,) = tune(plan, tiny_scorer, examples, (1.0,))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from workers.prompt import Prompt
-from workers.text_cache import TokenIds
+from workers.text_states import TokenIds
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from search_spaces import HardPlan
-from workers.prompt import Prompt, hard_prompt
+from workers.prompt import half, hard_prompt, lay
 from workers.scoring import Scorer
-from workers.text_cache import TokenIds
+from workers.text_states import TokenIds
 from workers.tuners.calibration import calibrated
 from workers.tuners.examples import Examples
 from workers.tuners.inits import phrase_tokens
@@ -35,7 +35,7 @@ def tune_hard(
     """
     generator = torch.Generator().manual_seed(plan.seed)
     model = scorer.model
-    start = f" {plan.start}" if plan.position == "suffix" else plan.start
+    start = plan.start if plan.position == "prefix" else f" {plan.start}"
     current = tuple(phrase_tokens(start, plan.tokens, model))
     allowed = readable_tokens(model)
     labels = examples.train_labels
@@ -47,7 +47,7 @@ def tune_hard(
         texts, expected = [examples.train[index] for index in batch], labels[batch]
         gain = _swap_gains(current, plan, scorer, texts, expected)
         swapped = _candidates(current, gain, allowed, plan, scorer, generator)
-        prompts = [Prompt("", ids, position=plan.position) for ids in (current, *swapped)]
+        prompts = [hard_prompt(ids, plan.position, model) for ids in (current, *swapped)]
         log_probs = scorer.log_probs(prompts, texts)
         found = -log_probs.gather(2, expected.expand(len(prompts), -1)[..., None]).mean((1, 2))
         best = int(found.argmin())
@@ -67,7 +67,7 @@ def _swap_gains(
     order: [P, V]."""
     model = scorer.model
     vectors = model.embed(tokens).float().requires_grad_()
-    logits = scorer.label_logits([vectors], plan.position, texts)[0]
+    logits = scorer.label_logits([lay(vectors, plan.position, half(len(tokens)))], texts)[0]
     loss = cross_entropy(logits, expected.to(model.device))
     (gradient,) = torch.autograd.grad(loss, vectors)
     return -(gradient.to(model.dtype) @ model.embeddings.T).float()

@@ -7,9 +7,9 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from search_spaces import SoftPlan
-from workers.prompt import soft_prompt
+from workers.prompt import half, lay, soft_prompt
 from workers.scoring import Scorer
-from workers.text_cache import TokenIds
+from workers.text_states import TokenIds
 from workers.tuners.calibration import calibrated
 from workers.tuners.examples import Examples
 from workers.tuners.inits import initial_vectors
@@ -65,7 +65,8 @@ def _backward(
 
     def part(indices: list[int]) -> float:
         chosen = [texts[index] for index in indices]
-        logits = scorer.label_logits([vectors], plan.position, chosen)[0]
+        laid = lay(vectors, plan.position, half(plan.length))
+        logits = scorer.label_logits([laid], chosen)[0]
         loss = cross_entropy(logits, labels[indices], reduction="sum") / len(texts)
         loss.backward()
         return loss.item()

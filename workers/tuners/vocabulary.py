@@ -9,8 +9,9 @@ from torch import Tensor
 
 from search_spaces.schema import Position
 from workers.frozen_model import FrozenModel
+from workers.prompt import half
 from workers.task import Task
-from workers.text_cache import TokenIds
+from workers.text_states import TokenIds
 
 #: What may stand before a suffix prompt: the ends of three different texts.
 _TEXT_ENDS = (".", "good", "1")
@@ -34,21 +35,36 @@ def reads_back(
     prompts: Sequence[TokenIds], position: Position, task: Task, model: FrozenModel
 ) -> list[bool]:
     """Whether each prompt, written as text where it will stand, is tokenized as itself again."""
-
-    def tokenize(texts: list[str]) -> list[list[int]]:
-        if not texts:
-            return []
-        found: list[list[int]] = model.tokenizer(texts, add_special_tokens=False).input_ids
-        return found
-
-    written = model.tokenizer.batch_decode([list(ids) for ids in prompts])
+    if position == "both":
+        fronts = reads_back([ids[: half(len(ids))] for ids in prompts], "prefix", task, model)
+        backs = reads_back([ids[half(len(ids)) :] for ids in prompts], "suffix", task, model)
+        return [front and back for front, back in zip(fronts, backs, strict=True)]
+    around: list[tuple[TokenIds, TokenIds]]
     if position == "prefix":
-        head = tokenize([task.head])[0] if task.head else []
-        found = tokenize([text + task.head for text in written])
-        return [ids == [*prompt, *head] for ids, prompt in zip(found, prompts, strict=True)]
+        around = [((), tuple(_tokens([task.head], model)[0]))]
+    elif position == "decoder":
+        around = [(task.answer_ids, ())]
+    else:
+        around = [(tuple(end), task.tail_ids) for end in _tokens(_TEXT_ENDS, model)]
     kept = [True] * len(prompts)
-    for end in _TEXT_ENDS:
-        before = tokenize([end])[0]
-        for index, ids in enumerate(tokenize([end + text + task.tail for text in written])):
-            kept[index] &= ids == [*before, *prompts[index], *task.tail_ids]
+    for before, after in around:
+        # Surroundings that do not read back by themselves would blame every prompt.
+        before = before if _again([before], model) == [before] else ()
+        after = after if _again([(*before, *after)], model) == [(*before, *after)] else ()
+        whole = [(*before, *prompt, *after) for prompt in prompts]
+        for index, (ids, expected) in enumerate(zip(_again(whole, model), whole, strict=True)):
+            kept[index] &= ids == expected
     return kept
+
+
+def _again(rows: Sequence[TokenIds], model: FrozenModel) -> list[TokenIds]:
+    """Tokens written as text, by the tokenizer that knows how it joins words, and read again."""
+    written = model.tokenizer.batch_decode([list(ids) for ids in rows])
+    return [tuple(ids) for ids in _tokens(written, model)]
+
+
+def _tokens(texts: Sequence[str], model: FrozenModel) -> list[list[int]]:
+    if not texts:
+        return []
+    found: list[list[int]] = model.tokenizer(list(texts), add_special_tokens=False).input_ids
+    return found

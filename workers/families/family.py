@@ -1,0 +1,122 @@
+"""What a family of models must do: answer for prompts beside texts, in one way or in several."""
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from search_spaces.schema import Position
+from workers.frozen_model import FrozenModel
+from workers.prompt import Laid, lay
+from workers.readout import Readout
+from workers.task import Task
+from workers.text_cache import CachedTexts, TextCache
+from workers.text_states import TokenIds
+
+log = logging.getLogger(__name__)
+
+#: How far cached and plain logits may lie apart in the mean before the cache is not trusted.
+#: Logits of label words are around 10 to 30, where bfloat16 rounds to steps of 0.06 to 0.125.
+_TOLERANCE = {torch.float32: 1e-3, torch.float16: 0.03, torch.bfloat16: 0.25}
+
+
+class Family(ABC):
+    """One model and one task, laid out as the model's family reads them.
+
+    Attributes:
+        positions: where a prompt may stand.
+        reusable: the position at which a prompt leaves what the model made of the text untouched.
+        after: query tokens that a prompt brings along in a pass over reused texts.
+    """
+
+    positions: ClassVar[frozenset[Position]] = frozenset({"suffix", "prefix", "both"})
+    reusable: ClassVar[Position | None] = None
+
+    def __init__(self, model: FrozenModel, task: Task, cache: TextCache) -> None:
+        self.model = model
+        self.task = task
+        self.cache = cache
+        self.readout = Readout(task)
+        self.after = sum(map(len, task.branches)) + len(task.tail_ids)
+        self._trusts_cache: bool | None = None if model.may_reuse_text else False
+
+    @abstractmethod
+    def plain(self, prompt: Laid, texts: Sequence[TokenIds]) -> Tensor:
+        """[B, L]: the whole input of each text, run through the model."""
+
+    def cached(self, prompts: Sequence[Laid], texts: CachedTexts) -> Tensor:
+        """[N, B, L]: prompts at the reusable position, over texts from the cache."""
+        raise NotImplementedError
+
+    def at_once(self, prompts: Sequence[Laid], texts: Sequence[TokenIds]) -> Tensor:
+        """[N, B, L]: prompts at the reusable position, over texts that nothing is kept of."""
+        raise NotImplementedError
+
+    def behind_front(self, prompt: Laid, texts: Sequence[TokenIds]) -> Tensor | None:
+        """[B, L] with the front's states shared by all texts; None where that cannot be."""
+        return None
+
+    def key(self, text: TokenIds) -> TokenIds:
+        """The tokens that the cache keeps a text's states under: all that the model reads of it
+        before any prompt at the reusable position."""
+        return text
+
+    def reuses(self, prompts: Sequence[Laid], texts: Sequence[TokenIds]) -> bool:
+        """Whether these prompts may go over cached texts."""
+        return all(map(self._leaves_texts, prompts)) and self.trusts_cache(texts)
+
+    @abstractmethod
+    def _leaves_texts(self, prompt: Laid) -> bool:
+        """Whether a prompt leaves what the model makes of the text as it is."""
+
+    def fill(self, texts: Sequence[TokenIds]) -> CachedTexts:
+        """The texts from the cache, encoded first where they are not in it."""
+        keys = [self.key(text) for text in texts]
+        self.cache.fill(keys)
+        return self.cache.batch(keys)
+
+    @torch.no_grad()
+    def trusts_cache(self, texts: Sequence[TokenIds]) -> bool:
+        """Whether cached texts are used: decided once, by trying them beside the plain path.
+
+        Args:
+            texts: two of them serve for trying.
+        """
+        if self._trusts_cache is None:
+            assert self.reusable is not None
+            sample = [texts[0], texts[-1]]
+            probe = [
+                lay(self.model.embed(part), self.reusable)
+                for part in (sample[0][:3], sample[1][-2:])
+            ]
+            try:
+                cached = self.cached(probe, self.fill(sample))
+            except (RuntimeError, TypeError, ValueError, AttributeError, IndexError) as error:
+                log.warning("this model's text cache cannot be reused: %s", error)
+                self._trusts_cache = False
+                return False
+            plain = torch.stack([self.plain(each, sample) for each in probe])
+            apart = float((cached - plain).abs().mean())
+            self._trusts_cache = apart <= _TOLERANCE[self.model.dtype]
+            if not self._trusts_cache:
+                log.warning("text cache not used: its logits lie %.2g from the plain ones", apart)
+        return self._trusts_cache
+
+    def pad(self, rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Rows of [T, H], T their own, as [B, T, H] padded on the right, and the lengths [B]."""
+        lengths = torch.tensor([len(row) for row in rows], device=self.model.device)
+        return pad_sequence(list(rows), batch_first=True), lengths
+
+    def ask(self, keep: Tensor, **arguments: Tensor) -> Tensor:
+        """The logits that the readout reads, as `FrozenModel.logits` gives them."""
+        self.model.keep_logits_of(self.readout.kept)
+        return self.model.logits(keep, **arguments)
+
+
+def real(lengths: Tensor, width: int) -> Tensor:
+    """[B, width] of 0/1: which places hold a token."""
+    return (torch.arange(width, device=lengths.device) < lengths[:, None]).long()

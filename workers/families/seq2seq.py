@@ -1,0 +1,81 @@
+"""Sequence-to-sequence models: the encoder reads `[front][text][back][tail]`, the decoder answers
+behind its start token.
+
+A soft prompt may stand on the encoder's side, as in Lester et al. 2021, where it changes what the
+encoder makes of the text. Or it stands behind the decoder's start: then the encoder's output for
+the template with its text is computed once, and a step pays for the decoder's few tokens only.
+"""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from search_spaces.schema import Position
+from workers.families.family import Family
+from workers.prompt import Laid
+from workers.text_cache import CachedTexts
+from workers.text_states import EncoderOutputs, TokenIds, padded
+
+
+class Seq2SeqFamily(Family):
+    """Sequence-to-sequence models over cached encoder outputs."""
+
+    positions: ClassVar[frozenset[Position]] = Family.positions | {"decoder"}
+    reusable: ClassVar[Position | None] = "decoder"
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        config = self.model.model.config
+        start = getattr(config, "decoder_start_token_id", None)
+        if start is None:
+            start = config.pad_token_id
+        #: What the decoder reads before it answers.
+        self._start: TokenIds = (start, *self.task.answer_ids)
+        self._states = EncoderOutputs(self.model)
+        self.after = len(self._start) + sum(map(len, self.task.branches))
+
+    def _leaves_texts(self, prompt: Laid) -> bool:
+        return not len(prompt.front) and not len(prompt.back)
+
+    def key(self, text: TokenIds) -> TokenIds:
+        return (*text, *self.task.tail_ids, *self.task.end_ids)
+
+    def cached(self, prompts: Sequence[Laid], texts: CachedTexts) -> Tensor:
+        """[N, B, L]: the decoder over the encoder's kept outputs, prompt by prompt, because its
+        positions may be relative and cannot be laid side by side."""
+        return torch.stack([self._decode(prompt, texts.rows, texts.mask) for prompt in prompts])
+
+    def at_once(self, prompts: Sequence[Laid], texts: Sequence[TokenIds]) -> Tensor:
+        """[N, B, L]: the encoder runs once for all prompts, and nothing is kept."""
+        keys = [self.key(text) for text in texts]
+        mask = padded(keys, self.model.device)[1]
+        output = self._states.encode(keys)
+        return torch.stack([self._decode(prompt, output, mask) for prompt in prompts])
+
+    def plain(self, prompt: Laid, texts: Sequence[TokenIds]) -> Tensor:
+        """[B, L]: encoder and decoder."""
+        model = self.model
+        after = model.embed((*self.task.tail_ids, *self.task.end_ids))
+        front, back = prompt.front.to(after), prompt.back.to(after)
+        rows = [torch.cat([front, model.embed(text), back, after]) for text in texts]
+        embeds, lengths = self.pad(rows)
+        mask = torch.arange(embeds.shape[1], device=model.device) < lengths[:, None]
+        return self._decode(prompt, model.encoder_output(embeds, mask.long()), mask)
+
+    def _decode(self, prompt: Laid, output: Tensor, mask: Tensor) -> Tensor:
+        """[B, L] from the encoder's output [B, T, H] and which of it is real [B, T]."""
+        model = self.model
+        model.keep_logits_of(self.readout.kept)
+        start = model.embed(self._start)
+        found = []
+        for number, branch in enumerate(self.task.branches or ((),)):
+            embeds = torch.cat([start, prompt.decoder.to(start), model.embed(branch)])
+            asked = torch.arange(len(embeds) - 1 - len(branch), len(embeds), device=model.device)
+            read = model.decoder_logits(
+                output, mask.long(), embeds.expand(len(output), -1, -1), asked
+            )
+            # The answer's first place is read in every pass, and wanted once.
+            found.append(read if number == 0 else read[:, 1:])
+        return self.readout(torch.cat(found, dim=1))

@@ -1,0 +1,101 @@
+"""What a model's config and tokenizer say, before any weight is read."""
+
+from typing import Any, Literal
+
+import torch
+from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_MASKED_LM_MAPPING,
+    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
+)
+
+from search_spaces.errors import ModelError
+from workers.model_files import ModelSpec, resolve
+
+#: How a model reads a text and where it answers:
+#: causal    reads once from left to right, answers behind the last token;
+#: masked    reads in both directions, answers at a mask token;
+#: seq2seq   an encoder reads in both directions, a decoder answers behind its start token.
+Family = Literal["causal", "masked", "seq2seq"]
+
+_AUTO_CLASSES: dict[Family, str] = {
+    "seq2seq": "AutoModelForSeq2SeqLM",
+    "masked": "AutoModelForMaskedLM",
+    "causal": "AutoModelForCausalLM",
+}
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def family_of(config: Any) -> Family | None:
+    """The family of a config's model; None where it is a language model of no kind.
+
+    A few encoders (BERT, RoBERTa) can also be used as decoders; only a config that says
+    `is_decoder` is taken at that word.
+    """
+    remote = getattr(config, "auto_map", None) or {}
+    for family, auto_class in _AUTO_CLASSES.items():
+        if auto_class in remote:
+            return family
+    if type(config) in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING:
+        return "seq2seq"
+    if type(config) in MODEL_FOR_MASKED_LM_MAPPING and not getattr(config, "is_decoder", False):
+        return "masked"
+    return "causal" if type(config) in MODEL_FOR_CAUSAL_LM_MAPPING else None
+
+
+def context_length(config: Any) -> int | None:
+    """The most tokens of one input, or None where the model's config states no bound."""
+    text_config = config.get_text_config(decoder=True)
+    length = getattr(text_config, "max_position_embeddings", None)
+    if not length or length < 1:
+        return None
+    # RoBERTa and its kin count positions from behind the padding token's id.
+    counted = getattr(text_config, "position_embedding_type", None) != "rotary"
+    shifted = "roberta" in config.model_type or config.model_type in ("camembert", "xmod")
+    return int(length) - (text_config.pad_token_id + 1 if shifted and counted else 0)
+
+
+def choose_device(name: str) -> torch.device:
+    """The device that `auto`, `cpu`, `cuda`, ... stands for here."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(name)
+
+
+def choose_dtype(name: str, device: torch.device) -> torch.dtype:
+    """The dtype that `auto` stands for: bfloat16 where the device computes in it natively."""
+    if name != "auto":
+        return _DTYPES[name]
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = torch.cpu._is_avx512_bf16_supported()
+    return torch.bfloat16 if native else torch.float32
+
+
+def read_tokenizer(spec: ModelSpec) -> tuple[PreTrainedTokenizerBase, Any]:
+    """A model's tokenizer and config, without its weights.
+
+    Raises:
+        ModelError: it cannot be found or is no language model.
+    """
+    folder = resolve(spec)
+    options = {"revision": spec.revision, "trust_remote_code": spec.trust_remote_code}
+    try:
+        config = AutoConfig.from_pretrained(folder, **options)
+        tokenizer = AutoTokenizer.from_pretrained(folder, **options)
+    except (OSError, ValueError, KeyError) as error:
+        raise not_a_model(spec, error) from error
+    if family_of(config) is None:
+        raise ModelError(
+            f"model {spec.path}: a {config.model_type!r} model is no language model: neither "
+            "causal, nor masked, nor sequence to sequence"
+        )
+    return tokenizer, config
+
+
+def not_a_model(spec: ModelSpec, error: Exception) -> ModelError:
+    """What is said of a model that transformers cannot load."""
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+    return ModelError(f"model {spec.path}: cannot be loaded: {reason}")
