@@ -21,13 +21,19 @@ from autoprompt.new_paths import made_whole
 from autoprompt.results import SearchResult
 from autoprompt.store import PromptRecord
 from search_spaces.errors import BadInputError, ModelError
-from workers.frozen_model import context_length, read_tokenizer
+from workers.model_config import context_length, family_of, read_tokenizer
 from workers.model_files import fingerprint, resolve
 from workers.prompt import Prompt
 from workers.scoring import longest_text
 from workers.task import Task, build_task
 
 Format = Literal["peft", "json"]
+
+_PLACES = {
+    "suffix": "after the text",
+    "both": "before and after the text",
+    "decoder": "behind the decoder's start",
+}
 
 #: Rises when a reader of prompt.json has to change.
 _VERSION = 1
@@ -78,6 +84,7 @@ def export(
                     "score": record.score,
                     "weight": weight,
                     "position": prompt.position,
+                    "front": prompt.front,
                     "text": prompt.text,
                     "token_ids": prompt.token_ids,
                     "prior": prompt.prior,
@@ -140,8 +147,10 @@ def _check_peft(
     [record], [prompt] = records, prompts
     if prompt.kind == "hard":
         problem = f"trial {record.number} is a hard prompt, words that need no adapter"
-    elif prompt.position == "suffix":
-        problem = f"trial {record.number} is laid after the text, PEFT lays a prompt before it"
+    elif prompt.kind == "mixed":
+        problem = f"trial {record.number} holds words among its vectors, PEFT holds vectors alone"
+    elif prompt.position != "prefix":
+        problem = f"trial {record.number} is laid {_PLACES[prompt.position]}, PEFT lays it before"
     else:
         return
     fits = [
@@ -166,7 +175,7 @@ def _task(result: SearchResult, config: SearchConfig) -> tuple[Task, int]:
             f"model {config.model.path}: its files changed since search {result.name!r} ran; its "
             "prompts fit the model as it was"
         )
-    task = build_task(config.task, tokenizer)
+    task = build_task(config.task, tokenizer, family_of(model_config) or "causal")
     longest = longest_text(context_length(model_config), task, config.space.longest_prompt())
     return task, longest
 

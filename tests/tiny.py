@@ -72,7 +72,9 @@ def save_tiny_model(folder: Path, **changes: object) -> Path:
     return _save(LlamaForCausalLM(config), fast, folder)
 
 
-def save_tiny_bert(folder: Path, corpus: list[str] = _CLOZE_CORPUS, vocabulary: int = 400) -> Path:
+def save_tiny_bert(
+    folder: Path, corpus: list[str] = _CLOZE_CORPUS, vocabulary: int = 400, **changes: object
+) -> Path:
     """A BERT with a WordPiece tokenizer, as BERT's are: lower case, [CLS] and [SEP] around."""
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer()
@@ -93,14 +95,17 @@ def save_tiny_bert(folder: Path, corpus: list[str] = _CLOZE_CORPUS, vocabulary: 
         mask_token="[MASK]",
     )
     config = BertConfig(
-        vocab_size=len(fast),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        max_position_embeddings=CONTEXT_LENGTH,
-        initializer_range=0.2,
-        pad_token_id=0,
+        **{
+            "vocab_size": len(fast),
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "max_position_embeddings": CONTEXT_LENGTH,
+            "initializer_range": 0.2,
+            "pad_token_id": 0,
+        }
+        | changes
     )
     torch.manual_seed(0)
     return _save(BertForMaskedLM(config), fast, folder)
@@ -147,7 +152,9 @@ def save_tiny_bart(folder: Path) -> Path:
     return _save(BartForConditionalGeneration(config), fast, folder)
 
 
-def save_tiny_t5(folder: Path, corpus: list[str] = _CLOZE_CORPUS, vocabulary: int = 400) -> Path:
+def save_tiny_t5(
+    folder: Path, corpus: list[str] = _CLOZE_CORPUS, vocabulary: int = 400, **changes: object
+) -> Path:
     """A T5 with a tokenizer as SentencePiece makes them, sentinels and all."""
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
@@ -168,16 +175,19 @@ def save_tiny_t5(folder: Path, corpus: list[str] = _CLOZE_CORPUS, vocabulary: in
         extra_special_tokens=["<extra_id_0>"],
     )
     config = T5Config(
-        vocab_size=len(fast),
-        d_model=32,
-        d_kv=8,
-        d_ff=64,
-        num_layers=2,
-        num_heads=4,
-        initializer_factor=1.0,
-        decoder_start_token_id=0,
-        pad_token_id=0,
-        eos_token_id=1,
+        **{
+            "vocab_size": len(fast),
+            "d_model": 32,
+            "d_kv": 8,
+            "d_ff": 64,
+            "num_layers": 2,
+            "num_heads": 4,
+            "initializer_factor": 1.0,
+            "decoder_start_token_id": 0,
+            "pad_token_id": 0,
+            "eos_token_id": 1,
+        }
+        | changes
     )
     torch.manual_seed(0)
     return _save(T5ForConditionalGeneration(config), fast, folder)

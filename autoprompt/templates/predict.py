@@ -27,14 +27,21 @@ def embed(token_ids):
     return model.get_input_embeddings()(torch.tensor(token_ids, dtype=torch.long))
 
 
+def prompt_vectors(prompt):
+    """Embeddings of its tokens; where a token is -1, a trained vector."""
+    slots = embed([max(token, 0) for token in prompt["token_ids"]])
+    if "vectors" in prompt:
+        vectors = load_file(folder / prompt["vectors"]["file"])[prompt["vectors"]["tensor"]]
+        slots[torch.tensor(prompt["token_ids"]) < 0] = vectors
+    return slots
+
+
 def log_probs(prompt, text):
     """Of each label: the sum or mean over a word's tokens, then all of a label's words."""
     text_ids = tokenizer(task["head"] + text.strip()).input_ids[: task["longest_text"]]
-    parts = [embed(text_ids), embed(prompt["token_ids"])]
-    if "vectors" in prompt:
-        parts[1] = load_file(folder / prompt["vectors"]["file"])[prompt["vectors"]["tensor"]]
-    if prompt["position"] == "prefix":
-        parts.reverse()
+    slots = prompt_vectors(prompt)
+    cut = {"suffix": 0, "prefix": len(slots)}.get(prompt["position"], prompt["front"])
+    parts = [slots[:cut], embed(text_ids), slots[cut:]]
     labels = [[] for _ in task["labels"]]
     for word in task["words"]:
         inputs = torch.cat([*parts, embed([*task["tail_ids"], *word["ids"][:-1]])])

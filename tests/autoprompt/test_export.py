@@ -89,7 +89,7 @@ def test_peft_loads_the_folder_and_gives_the_same_logits(
     first = [word["ids"][0] for word in task["words"]]
     scorer = scorer_of(finished)
     [record] = finished.prompts([number])
-    prompt = Prompt.from_bytes(record.content).embedded(scorer.model)
+    prompt = Prompt.from_bytes(record.content).embedded(scorer.model).front
     for text in ASKED:
         ids = torch.tensor([[*tokenizer(task["head"] + text).input_ids, *task["tail_ids"]]])
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Same embeddings in, same logits out as PEFT's prompt tuning."""
+"""Same embeddings in, same logits out as PEFT's prompt tuning: causal, and on an encoder."""
 
 from pathlib import Path
 from typing import Any
@@ -7,16 +7,16 @@ import pytest
 import torch
 from peft import PromptTuningConfig, TaskType, get_peft_model
 from torch import Tensor
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 from tests.conftest import DEMO_TASK
-from tests.tiny import TEXTS
+from tests.tiny import TEXTS, save_tiny_t5
 from workers.data import Split
 from workers.frozen_model import FrozenModel
 from workers.model_files import ModelSpec, resolve
 from workers.prompt import Prompt
 from workers.scoring import Scorer
-from workers.task import build_task
+from workers.task import TaskSpec, build_task
 
 TOLERANCE = 1e-4
 
@@ -79,3 +79,40 @@ def test_a_causal_prefix_on_the_real_model(
     side: str, real_model: FrozenModel, real_spec: ModelSpec, movies: Split
 ) -> None:
     check(real_model, resolve(real_spec), movies.texts[:6], side)
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_an_encoders_prefix(side: str, tmp_path: Path) -> None:
+    """Lester et al. put the prompt before the encoder's input, and leave the decoder's alone."""
+    folder = str(save_tiny_t5(tmp_path / "model"))
+    model = FrozenModel.load(ModelSpec(path=folder, dtype="float32"))
+    task = build_task(
+        TaskSpec.model_validate(
+            {"template": "Review: {text}", "label_words": {"n": "dull", "p": "great"}}
+        ),
+        model.tokenizer,
+        model.family,
+    )
+    scorer = Scorer(model, task, longest_prompt=8)
+    vectors = torch.randn(5, model.hidden_size, generator=torch.Generator().manual_seed(1))
+    tokens = scorer.tokenize([row["text"] for row in TEXTS[::9]])
+    prompt = Prompt("", vectors=vectors, position="prefix")
+    ours = scorer.label_logits([prompt.embedded(model)], tokens)[0]
+
+    config = PromptTuningConfig(
+        task_type=TaskType.SEQ_2_SEQ_LM, num_virtual_tokens=5, num_transformer_submodules=1
+    )
+    base = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=torch.float32)
+    theirs: Any = get_peft_model(base, config).eval()
+    theirs.prompt_encoder["default"].embedding.weight.data.copy_(vectors)
+    encoded = [[*text, model.tokenizer.eos_token_id] for text in tokens]
+    model.tokenizer.padding_side = side
+    batch = model.tokenizer.pad({"input_ids": encoded}, return_tensors="pt")
+    start = torch.zeros(len(tokens), 1, dtype=torch.long)
+    with torch.no_grad():
+        logits = theirs(**batch, decoder_input_ids=start).logits[:, -1]
+    expected = logits[:, list(task.label_token_ids)]
+    assert expected.std() > 0.1
+    # Its positions are relative, so padding on the left moves the prompt away from the text.
+    whole = batch["attention_mask"].all(-1) if side == "left" else slice(None)
+    torch.testing.assert_close(ours[whole], expected[whole], atol=TOLERANCE, rtol=0)
