@@ -3,17 +3,19 @@
 No torch, no Ray and no SQL here: this package is what the other two agree on.
 """
 
-from search_spaces.plan import HardPlan, Plan, SoftPlan, plan_from_dict
+from search_spaces.plan import AnyPlan, HardPlan, MixedPlan, SoftPlan, TrainedPlan, plan_from_dict
 from search_spaces.sampling import params_within, sample
 from search_spaces.schema import HardSpace, SoftSpace, Space, load_space, preset_names, preset_path
 
 __all__ = [
+    "AnyPlan",
     "HardPlan",
     "HardSpace",
-    "Plan",
+    "MixedPlan",
     "SoftPlan",
     "SoftSpace",
     "Space",
+    "TrainedPlan",
     "load_space",
     "params_within",
     "plan_from_dict",

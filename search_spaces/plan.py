@@ -5,13 +5,20 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter
 
 from search_spaces.documents import Document
-from search_spaces.schema import Calibration, Init, Optimizer, Position, Schedule
+from search_spaces.schema import (
+    Calibration,
+    Init,
+    Layout,
+    Optimizer,
+    Position,
+    Schedule,
+    position_of,
+)
 
 
-class SoftPlan(Document):
+class TrainedPlan(Document):
     """Train `length` vectors for `steps` steps of `batch_size` texts."""
 
-    kind: Literal["soft"] = "soft"
     seed: int
     length: int
     init: Init
@@ -25,13 +32,19 @@ class SoftPlan(Document):
     gradient_clip: float = 0.0
     steps: int
     batch_size: int
-    position: Position
     calibration: Calibration = "none"
 
     @property
     def budget(self) -> int:
         """The number of steps this trial runs to its end."""
         return self.steps
+
+
+class SoftPlan(TrainedPlan):
+    """A prompt of nothing but vectors."""
+
+    kind: Literal["soft"] = "soft"
+    position: Position
 
 
 class HardPlan(Document):
@@ -53,10 +66,26 @@ class HardPlan(Document):
         return self.rounds
 
 
-Plan = Annotated[SoftPlan | HardPlan, Field(discriminator="kind")]
-_plans: TypeAdapter[SoftPlan | HardPlan] = TypeAdapter(Plan)
+class MixedPlan(TrainedPlan):
+    """Vectors among `tokens` tokens, which `candidates` swaps try to better now and then."""
+
+    kind: Literal["mixed"] = "mixed"
+    layout: Layout
+    tokens: int
+    start: str
+    candidates: int
+    swap_every: int
+
+    @property
+    def position(self) -> Position:
+        return position_of(self.layout)
 
 
-def plan_from_dict(content: dict[str, Any]) -> SoftPlan | HardPlan:
+AnyPlan = SoftPlan | HardPlan | MixedPlan
+Plan = Annotated[AnyPlan, Field(discriminator="kind")]
+_plans: TypeAdapter[AnyPlan] = TypeAdapter(Plan)
+
+
+def plan_from_dict(content: dict[str, Any]) -> AnyPlan:
     """The inverse of `plan.model_dump()`."""
     return _plans.validate_python(content)

@@ -4,8 +4,9 @@ hard prompts' parameters and the sampler learns each kind by itself."""
 import random
 from typing import Any, Protocol
 
-from search_spaces.plan import HardPlan, SoftPlan
-from search_spaces.schema import HardSpace, Range, SoftSpace, Space
+from search_spaces.documents import Document
+from search_spaces.plan import AnyPlan, plan_from_dict
+from search_spaces.schema import Range, Space, TrainedSpace
 
 
 class Trial(Protocol):
@@ -32,7 +33,7 @@ def _suggest(trial: Trial, name: str, dimension: Any) -> Any:
     return dimension
 
 
-def _suggest_all(trial: Trial, kind: str, part: SoftSpace | HardSpace) -> dict[str, Any]:
+def _suggest_all(trial: Trial, kind: str, part: Document) -> dict[str, Any]:
     """A value for every dimension of one kind, named `kind.dimension`.
 
     In the order in which the space declares them, so a dimension can depend on an earlier one.
@@ -51,14 +52,14 @@ def params_within(space: Space, plan: dict[str, Any]) -> dict[str, Any]:
     Empty where the space does not hold the plan's kind.
     """
     kind = plan["kind"]
-    part: SoftSpace | HardSpace | None = getattr(space, kind, None)
+    part: Document | None = getattr(space, kind, None)
     if part is None:
         return {}
     params = {"kind": kind} if len(space.kinds) > 1 else {}
     for name in type(part).model_fields:
         value = plan.get(name)
         if name in _INIT_OF and value is not None:
-            init = params.get(f"{kind}.init", part.init if isinstance(part, SoftSpace) else None)
+            init = params.get(f"{kind}.init", part.init if isinstance(part, TrainedSpace) else None)
             value = value if init == _INIT_OF[name] else None
         if value is not None and _may_draw(getattr(part, name), value):
             params[f"{kind}.{name}"] = value
@@ -72,7 +73,7 @@ def _may_draw(dimension: Any, value: Any) -> bool:
     return isinstance(dimension, tuple) and value in dimension
 
 
-def sample(space: Space, trial: Trial, seed: int) -> SoftPlan | HardPlan:
+def sample(space: Space, trial: Trial, seed: int) -> AnyPlan:
     """Draw one plan from `space`.
 
     Args:
@@ -83,8 +84,5 @@ def sample(space: Space, trial: Trial, seed: int) -> SoftPlan | HardPlan:
     kind = space.kinds[0]
     if len(space.kinds) > 1:
         kind = trial.suggest_categorical("kind", space.kinds)
-    if kind == "soft":
-        assert space.soft is not None
-        return SoftPlan(seed=trial_seed, **_suggest_all(trial, kind, space.soft))
-    assert space.hard is not None
-    return HardPlan(seed=trial_seed, **_suggest_all(trial, kind, space.hard))
+    values = _suggest_all(trial, kind, getattr(space, kind))
+    return plan_from_dict({"kind": kind, "seed": trial_seed, **values})

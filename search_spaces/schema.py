@@ -25,6 +25,16 @@ Init = Literal["random", "uniform", "vocabulary", "labels", "text", "prompt"]
 Optimizer = Literal["adamw", "adafactor"]
 Schedule = Literal["linear", "cosine", "constant"]
 Calibration = Literal["none", "content_free", "batch"]
+#: Where the tokens and the vectors of a mixed prompt stand around the text.
+Layout = Literal[
+    "{text}{hard}{soft}",
+    "{text}{soft}{hard}",
+    "{hard}{text}{soft}",
+    "{soft}{text}{hard}",
+    "{hard}{soft}{text}",
+    "{soft}{hard}{text}",
+]
+KINDS = ("soft", "hard", "mixed")
 V = TypeVar("V")
 N = TypeVar("N", int, float)
 
@@ -93,8 +103,8 @@ Rate = Annotated[Numeric[float], _above(0, inclusive=False)]
 Amount = Annotated[Numeric[float], _above(0, inclusive=True)]
 
 
-class SoftSpace(Document):
-    """Soft prompts: trained vectors in the place of tokens (Lester et al. 2021)."""
+class TrainedSpace(Document):
+    """How vectors are trained: what soft and mixed prompts share."""
 
     length: Count
     init: Categorical[Init] = "vocabulary"
@@ -112,12 +122,11 @@ class SoftSpace(Document):
     gradient_clip: Amount = 0.0
     steps: Count
     batch_size: Count = 16
-    position: Categorical[Position] = "suffix"
     #: What is taken off each label's score: what the prompt says of any text.
     calibration: Categorical[Calibration] = "none"
 
     @model_validator(mode="after")
-    def _text_given(self) -> "SoftSpace":
+    def _text_given(self) -> "TrainedSpace":
         if "text" in values_of(self.init) and self.init_text is None:
             raise ValueError("init 'text' needs init_text: a phrase, or a list of phrases")
         if "prompt" in values_of(self.init) and self.init_prompt is None:
@@ -129,6 +138,20 @@ class SoftSpace(Document):
         """The earlier prompts that a trial may start from."""
         asked = self.init_prompt is not None and "prompt" in values_of(self.init)
         return values_of(self.init_prompt) if asked else ()
+
+
+class SoftSpace(TrainedSpace):
+    """Soft prompts: trained vectors in the place of tokens (Lester et al. 2021)."""
+
+    position: Categorical[Position] = "suffix"
+
+    @property
+    def longest(self) -> int:
+        return max(values_of(self.length))
+
+    @property
+    def positions(self) -> set[Position]:
+        return set(values_of(self.position))
 
 
 class HardSpace(Document):
@@ -144,6 +167,41 @@ class HardSpace(Document):
     position: Categorical[Position] = "suffix"
     calibration: Categorical[Calibration] = "none"
 
+    @property
+    def longest(self) -> int:
+        return max(values_of(self.tokens))
+
+    @property
+    def positions(self) -> set[Position]:
+        return set(values_of(self.position))
+
+
+class MixedSpace(TrainedSpace):
+    """Mixed prompts: vectors that are trained, among tokens that are swapped meanwhile."""
+
+    layout: Categorical[Layout] = "{hard}{text}{soft}"
+    tokens: Count
+    #: The phrases the tokens start from, repeated or cut to `tokens`.
+    start: Categorical[str]
+    #: How many swaps are tried at a time, and after how many steps of training each time.
+    candidates: Count = 16
+    swap_every: Count = 8
+
+    @property
+    def longest(self) -> int:
+        return max(values_of(self.length)) + max(values_of(self.tokens))
+
+    @property
+    def positions(self) -> set[Position]:
+        return set(map(position_of, values_of(self.layout)))
+
+
+def position_of(layout: Layout) -> Position:
+    """Where a mixed prompt of this layout stands."""
+    if layout.startswith("{text}"):
+        return "suffix"
+    return "prefix" if layout.endswith("{text}") else "both"
+
 
 class Space(Document):
     """One search space; Optuna chooses between the kinds it holds."""
@@ -151,29 +209,32 @@ class Space(Document):
     description: str = ""
     soft: SoftSpace | None = None
     hard: HardSpace | None = None
+    mixed: MixedSpace | None = None
 
     @model_validator(mode="after")
     def _some_kind(self) -> "Space":
         if not self.kinds:
-            raise ValueError("a space needs at least one of the kinds: soft, hard")
+            raise ValueError(f"a space needs at least one of the kinds: {', '.join(KINDS)}")
         return self
 
     @property
     def kinds(self) -> tuple[str, ...]:
         """The kinds of prompt this space holds, in a fixed order."""
-        return tuple(kind for kind in ("soft", "hard") if getattr(self, kind) is not None)
+        return tuple(kind for kind in KINDS if getattr(self, kind) is not None)
+
+    @property
+    def parts(self) -> tuple[SoftSpace | HardSpace | MixedSpace, ...]:
+        """Each kind's own part, in the same order."""
+        return tuple(getattr(self, kind) for kind in self.kinds)
 
     def longest_prompt(self) -> int:
         """The most tokens a prompt of this space can take."""
-        lengths = [values_of(self.soft.length)] if self.soft else []
-        lengths += [values_of(self.hard.tokens)] if self.hard else []
-        return max(value for values in lengths for value in values)
+        return max(part.longest for part in self.parts)
 
     @property
     def positions(self) -> frozenset[Position]:
         """Every place a prompt of this space may stand in."""
-        parts = [part for part in (self.soft, self.hard) if part is not None]
-        return frozenset(position for part in parts for position in values_of(part.position))
+        return frozenset(position for part in self.parts for position in part.positions)
 
 
 def preset_names() -> list[str]:

@@ -29,7 +29,8 @@ HARD = {"tokens": 4, "start": "x", "rounds": 4}
     [
         ({"soft": SOFT | {"length": {"low": 9, "high": 2}}}, ["soft.length", "reversed", "swap"]),
         ({"soft": SOFT | {"lenght": 3}}, ["'soft.lenght'", "did you mean 'length'"]),
-        ({"mixd": {}}, ["unknown key 'mixd'", "soft, hard"]),
+        ({"sof": {}}, ["unknown key 'sof'", "did you mean 'soft'"]),
+        ({"other": {}}, ["unknown key 'other'", "soft, hard, mixed"]),
         ({"soft": SOFT | {"length": 0}}, ["soft.length", "at least 1"]),
         ({"soft": SOFT | {"learning_rate": [0.1, 0.0]}}, ["soft.learning_rate", "above 0"]),
         ({"soft": SOFT | {"learning_rate": float("inf")}}, ["soft.learning_rate", "finite"]),
@@ -78,7 +79,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_every_preset_loads_and_says_what_it_is_for() -> None:
-    assert {"soft", "hard", "full", "quick"} <= set(preset_names())
+    assert {"soft", "hard", "mixed", "full", "quick"} <= set(preset_names())
     for name in preset_names():
         space = load_space(name, Path(), "test")
         assert space.description

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from search_spaces import HardPlan, SoftPlan
+from search_spaces import AnyPlan, HardPlan, MixedPlan, SoftPlan
 from search_spaces.errors import ConfigError
-from search_spaces.schema import Position
+from search_spaces.schema import Layout, Position
 from tests import tiny
 from tests.tiny import TEXTS
 from tests.workers.test_frozen_model import parameters_digest
@@ -66,6 +66,11 @@ KINDS = [
         "decoder",
     ),
 ]
+LAYOUTS: dict[Position, Layout] = {
+    "suffix": "{text}{soft}{hard}",
+    "prefix": "{soft}{hard}{text}",
+    "both": "{hard}{text}{soft}",
+}
 PLACES = [(kind, position) for kind in KINDS for position in kind.positions]
 
 
@@ -216,7 +221,7 @@ def test_a_text_is_cut_so_that_prompt_and_template_fit(
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-def test_both_tuners_learn_at_every_position_and_leave_the_model_alone(
+def test_every_tuner_learns_at_every_position_and_leave_the_model_alone(
     kind: Kind, scorers: Callable[[Kind], Scorer]
 ) -> None:
     scorer = scorers(kind)
@@ -250,9 +255,21 @@ def test_both_tuners_learn_at_every_position_and_leave_the_model_alone(
         )
         phrase = hard.start if position == "prefix" else f" {hard.start}"
         start = hard_prompt(tuple(phrase_tokens(phrase, 4, scorer.model)), position, scorer.model)
-        for plan, before in ((soft, loss(Prompt(""))), (hard, loss(start))):
+        plans: list[tuple[AnyPlan, float]] = [(soft, loss(Prompt(""))), (hard, loss(start))]
+        if position in LAYOUTS:
+            mixed = MixedPlan(
+                **soft.model_dump(exclude={"kind", "position"}),
+                layout=LAYOUTS[position],
+                tokens=3,
+                start=hard.start,
+                candidates=8,
+                swap_every=4,
+            )
+            plans.append((mixed, loss(Prompt(""))))
+        for plan, before in plans:
             (progress,) = tune(plan, scorer, examples, (1.0,))
             assert progress.loss < before, f"{plan.kind} at {position} learned nothing"
+            assert (progress.prompt.kind, progress.prompt.position) == (plan.kind, position)
             assert Prompt.from_bytes(progress.prompt.to_bytes()).digest == progress.prompt.digest
     assert parameters_digest(scorer.model) == frozen
 

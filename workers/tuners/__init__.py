@@ -3,18 +3,25 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from search_spaces import HardPlan, SoftPlan
+from search_spaces import AnyPlan
 from workers.scoring import Scorer
 from workers.tuners.examples import Examples
 from workers.tuners.hard import tune_hard
+from workers.tuners.mixed import tune_mixed
 from workers.tuners.progress import Progress, TrialDivergedError
 from workers.tuners.soft import tune_soft
 
 __all__ = ["Examples", "Progress", "TrialDivergedError", "tune"]
 
+_TUNERS: dict[str, Callable[..., Iterator[Progress]]] = {
+    "soft": tune_soft,
+    "hard": tune_hard,
+    "mixed": tune_mixed,
+}
+
 
 def tune(
-    plan: SoftPlan | HardPlan,
+    plan: AnyPlan,
     scorer: Scorer,
     examples: Examples,
     fractions: Sequence[float],
@@ -29,11 +36,8 @@ def tune(
     Raises:
         TrialDivergedError: the loss stopped being a number.
     """
-    tuner: Callable[..., Iterator[Progress]] = (
-        tune_soft if isinstance(plan, SoftPlan) else tune_hard
-    )
     best, waited = -1.0, 0
-    for progress in tuner(plan, scorer, examples, fractions):
+    for progress in _TUNERS[plan.kind](plan, scorer, examples, fractions):
         waited = 0 if progress.score > best else waited + 1
         best = max(best, progress.score)
         out_of_patience = patience is not None and waited >= patience

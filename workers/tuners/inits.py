@@ -6,13 +6,14 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from search_spaces import SoftPlan
+from search_spaces import TrainedPlan
 from search_spaces.errors import AutopromptError
 from workers.frozen_model import FrozenModel
 from workers.prompt import Prompt
 from workers.task import Task
+from workers.tuners.vocabulary import readable_tokens
 
-#: Byte-pair vocabularies list tokens in the order they were merged, frequent ones first.
+#: Vocabularies list tokens by frequency, behind what is no text.
 _FREQUENT_TOKENS = 5000
 
 #: Lester et al. draw random vectors from [-0.5, 0.5].
@@ -32,7 +33,7 @@ def phrase_tokens(phrase: str, length: int, model: FrozenModel) -> list[int]:
 
 
 def initial_vectors(
-    plan: SoftPlan,
+    plan: TrainedPlan,
     model: FrozenModel,
     task: Task,
     generator: torch.Generator,
@@ -44,7 +45,7 @@ def initial_vectors(
         earlier: the prompts that the plan may start from, by the names it knows them by.
     """
     if plan.init == "prompt":
-        vectors = _vectors_of(earlier[str(plan.init_prompt)], model)
+        vectors = torch.cat(earlier[str(plan.init_prompt)].embedded(model)).float()
         return vectors[torch.arange(plan.length) % len(vectors)]
     if plan.init in ("random", "uniform"):
         # Both are uniform: with the spread of the model's own embeddings, whatever their scale,
@@ -54,18 +55,12 @@ def initial_vectors(
         drawn = torch.rand(plan.length, model.hidden_size, generator=generator)
         return ((2 * drawn - 1) * bound).to(model.device)
     if plan.init == "vocabulary":
-        known = min(_FREQUENT_TOKENS, len(model.embeddings))
-        tokens = torch.randint(known, (plan.length,), generator=generator).tolist()
+        known = readable_tokens(model).nonzero()[:_FREQUENT_TOKENS, 0]
+        drawn = torch.randint(len(known), (plan.length,), generator=generator)
+        tokens = known[drawn].tolist()
     elif plan.init == "labels":
         words = task.label_token_ids
         tokens = [words[index % len(words)] for index in range(plan.length)]
     else:
         tokens = phrase_tokens(f" {plan.init_text}", plan.length, model)
     return model.embed(tokens).float()
-
-
-def _vectors_of(prompt: Prompt, model: FrozenModel) -> Tensor:
-    """[P, H] float32: a soft prompt's vectors, or the embeddings of a hard one's tokens."""
-    if prompt.vectors is None:
-        return model.embed(prompt.token_ids).float()
-    return prompt.vectors.float().to(model.device)

@@ -6,11 +6,11 @@ import torch
 from torch.optim.lr_scheduler import LambdaLR
 from transformers.optimization import Adafactor
 
-from search_spaces import SoftPlan
+from search_spaces import TrainedPlan
 
 
 def build_optimizer(
-    plan: SoftPlan, vectors: torch.nn.Parameter
+    plan: TrainedPlan, vectors: torch.nn.Parameter
 ) -> tuple[torch.optim.Optimizer, LambdaLR]:
     """The plan's optimizer and schedule over one prompt [P, H].
 
@@ -33,7 +33,7 @@ def build_optimizer(
     return optimizer, LambdaLR(optimizer, lambda step: _factor(plan, step))
 
 
-def _factor(plan: SoftPlan, step: int) -> float:
+def _factor(plan: TrainedPlan, step: int) -> float:
     """The part of the learning rate at a step counted from 0; no step is made at a rate of 0."""
     warmup = max(1, round(plan.warmup * plan.steps))
     rise = min(1.0, (step + 1) / warmup)

@@ -1,0 +1,96 @@
+"""Mixed prompts: vectors trained step by step, among tokens that are swapped now and then.
+
+One backward pass gives both gradients: the vectors' moves them, the tokens' proposes swaps.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from search_spaces import MixedPlan
+from search_spaces.schema import Position
+from workers.prompt import VIRTUAL, Laid, Prompt, lay, mixed_prompt
+from workers.scoring import Scorer
+from workers.text_states import TokenIds
+from workers.tuners.calibration import calibrated
+from workers.tuners.examples import Examples
+from workers.tuners.inits import phrase_tokens
+from workers.tuners.progress import Progress, checked, judge, rungs_by_step
+from workers.tuners.swaps import best_of, swapped
+from workers.tuners.training import Training, backward
+
+
+class _Arrangement:
+    """How a plan's layout puts tokens and vectors into one prompt.
+
+    Attributes:
+        position: the prompt's.
+        front: how many of its tokens and vectors stand before everything.
+        beside: where the tokens by themselves stand.
+    """
+
+    def __init__(self, plan: MixedPlan) -> None:
+        before, after = plan.layout.split("{text}")
+        lengths = {"{hard}": plan.tokens, "{soft}": plan.length}
+        self.position = plan.position
+        self.front = sum(length for name, length in lengths.items() if name in before)
+        self.beside: Position = "prefix" if "{hard}" in before else "suffix"
+        self._hard_first = (before + after).startswith("{hard}")
+        self._virtual = (VIRTUAL,) * plan.length
+        # What a prompt wholly on one side is cut at follows from its position.
+        self.front = self.front if self.position == "both" else 0
+
+    def tokens(self, hard: TokenIds) -> TokenIds:
+        return (*hard, *self._virtual) if self._hard_first else (*self._virtual, *hard)
+
+    def laid(self, hard: Tensor, vectors: Tensor) -> Laid:
+        """The prompt's embeddings from those of its tokens [P, H] and its vectors [P, H]."""
+        parts = [hard, vectors] if self._hard_first else [vectors, hard]
+        return lay(torch.cat(parts), self.position, self.front)
+
+
+def tune_mixed(
+    plan: MixedPlan, scorer: Scorer, examples: Examples, fractions: Sequence[float]
+) -> Iterator[Progress]:
+    """Train `plan.length` vectors, and try swaps of `plan.tokens` tokens meanwhile.
+
+    Raises:
+        TrialDivergedError: the loss stopped being a number.
+    """
+    generator = torch.Generator().manual_seed(plan.seed)
+    model = scorer.model
+    arranged = _Arrangement(plan)
+    start = plan.start if arranged.beside == "prefix" else f" {plan.start}"
+    hard = tuple(phrase_tokens(start, plan.tokens, model))
+    training = Training(plan, scorer, examples, generator)
+    batches = examples.train_batches(plan.batch_size, generator)
+    rungs = rungs_by_step(plan.steps, fractions)
+    losses: list[float] = []
+    for step in range(1, plan.steps + 1):
+        batch = next(batches)
+        texts, labels = [examples.train[index] for index in batch], examples.train_labels[batch]
+        swaps = step % plan.swap_every == 0
+        slots = model.embed(hard).float().requires_grad_(swaps)
+        training.begin()
+        laid = arranged.laid(slots, training.vectors)
+        [loss] = backward([laid], scorer, texts, labels)
+        losses.append(checked(loss, step, "try a lower learning_rate"))
+        training.finish()
+        if swaps and slots.grad is not None:
+            others = swapped(hard, slots.grad, plan.candidates, arranged.beside, scorer, generator)
+            vectors = training.vectors.detach().cpu()
+            prompts = [
+                Prompt("", arranged.tokens(ids), vectors, arranged.position, arranged.front)
+                for ids in (hard, *others)
+            ]
+            best, _ = best_of(scorer.log_probs(prompts, texts), labels)
+            hard = (hard, *others)[best]
+        if step in rungs:
+            tokens = arranged.tokens(hard)
+            prompt = mixed_prompt(
+                tokens, training.vectors, arranged.position, arranged.front, model
+            )
+            prompt = calibrated(prompt, plan.calibration, scorer, examples)
+            yield judge(prompt, scorer, examples, rungs[step], step, losses)
+            losses = []

@@ -1,0 +1,60 @@
+"""Swaps of single tokens, guided by the gradient at their embeddings.
+
+After AutoPrompt (Shin et al. 2020), where the gradient says which other tokens might lower the
+loss, and GCG (Zou et al. 2023), which draws the swaps to try from all positions at once.
+"""
+
+import torch
+from torch import Tensor
+
+from search_spaces.schema import Position
+from workers.scoring import Scorer
+from workers.text_states import TokenIds
+from workers.tuners.vocabulary import readable_tokens, reads_back
+
+#: How many tokens per position the gradient proposes; the swaps are drawn among them.
+_PROPOSED = 64
+
+
+def swapped(
+    tokens: TokenIds,
+    gradient: Tensor,
+    count: int,
+    position: Position,
+    scorer: Scorer,
+    generator: torch.Generator,
+) -> list[TokenIds]:
+    """Up to `count` prompts, each one swap away and each reading back as itself.
+
+    Args:
+        gradient: [P, H], of the loss by the tokens' embeddings.
+    """
+    model = scorer.model
+    allowed = readable_tokens(model)
+    # How much each token at each position promises to lower the loss, to first order: [P, V].
+    gains = -(gradient.to(model.dtype) @ model.embeddings.T).float()
+    gains = gains.masked_fill(~allowed.to(gains.device), -torch.inf)
+    proposed = gains.topk(min(_PROPOSED, int(allowed.sum())), dim=-1).indices.cpu()
+    # Twice as many as asked for: some will not survive being written as text and read again.
+    draws = torch.randperm(proposed.numel(), generator=generator)[: 2 * count]
+    found = []
+    for draw in draws.tolist():
+        place, rank = divmod(draw, proposed.shape[1])
+        token = int(proposed[place, rank])
+        if token != tokens[place]:
+            found.append((*tokens[:place], token, *tokens[place + 1 :]))
+    kept = reads_back(found, position, scorer.task, model)
+    return [ids for ids, same in zip(found, kept, strict=True) if same][:count]
+
+
+def best_of(log_probs: Tensor, expected: Tensor) -> tuple[int, float]:
+    """Which of N prompts has the lowest mean loss on B texts, and that loss.
+
+    Args:
+        log_probs: [N, B, L].
+        expected: [B].
+    """
+    chosen = expected.expand(len(log_probs), -1)[..., None]
+    losses = -log_probs.gather(2, chosen).mean((1, 2))
+    best = int(losses.argmin())
+    return best, float(losses[best])
