@@ -4,6 +4,8 @@ The soft prompt of another task is often a better start than words are (SPoT, Vu
 settings that did well once are worth a trial each.
 """
 
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from autoprompt.progress import SearchProgress
 from autoprompt.store import SearchRecord, Store
 from search_spaces import Space, params_within
 from search_spaces.errors import AutopromptError, BadInputError, SearchNotFoundError
-from search_spaces.schema import values_of
+from search_spaces.schema import TrainedSpace, values_of
 from workers.prompt import Prompt
 
 #: Settings of the earlier search that are tried first; never more than half of all trials.
@@ -35,38 +37,41 @@ def with_earlier(prepared: Prepared, db: str, progress: SearchProgress) -> Prepa
         BadInputError: no such search, prompt or file; one of another model; or one that has
             learned from this search's test texts.
     """
-    config = prepared.config
-    asked = config.space.soft.earlier_prompts if config.space.soft else ()
-    if config.warm_start is None and not asked:
+    asked = [name for part in _trained(prepared.config.space) for name in part.earlier_prompts]
+    if prepared.config.warm_start is None and not asked:
         return prepared
-    lender = _Lender(prepared, _open(db), progress)
-    prompts = [lender.prompt(reference) for reference in asked]
-    space = config.space
-    if asked:
-        space = _starting_from(space, [name for name, _ in prompts], inits=())
+    with _opened(db) as store:
+        return _lent(prepared, asked, _Lender(prepared, store, progress), progress)
+
+
+def _lent(
+    prepared: Prepared, asked: Sequence[str], lender: "_Lender", progress: SearchProgress
+) -> Prepared:
+    config = prepared.config
+    pinned = {reference: lender.prompt(reference) for reference in asked}
+    prompts = dict(pinned.values())
+    names = {reference: name for reference, (name, _) in pinned.items()}
+    space = _starting_from(config.space, names)
     warm_start = None
-    if config.warm_start is not None:
-        found = lender.search(config.warm_start)
-        if found is not None:
-            search, nearness = found
-            best = lender.best_soft(search) if space.soft else None
-            if best is not None:
-                prompts.append(best)
-                assert space.soft is not None
-                names = dict.fromkeys((*space.soft.earlier_prompts, best[0]))
-                space = _starting_from(space, list(names), inits=("prompt",))
-            warm_start = {
-                "search": search.id,
-                "name": search.name,
-                "nearness": nearness,
-                "prompt": best[0] if best else None,
-                "params": lender.params(search, space, best[0] if best else None),
-            }
-            progress.say(_account(warm_start))
+    found = None if config.warm_start is None else lender.search(config.warm_start)
+    if found is not None:
+        search, nearness = found
+        best = lender.best_soft(search) if _trained(space) else None
+        if best is not None:
+            prompts |= [best]
+            space = _starting_from(space, {}, also=best[0])
+        warm_start = {
+            "search": search.id,
+            "name": search.name,
+            "nearness": nearness,
+            "prompt": best[0] if best else None,
+            "params": lender.params(search, space, best[0] if best else None),
+        }
+        progress.say(_account(warm_start))
     return replace(
         prepared,
         config=config.with_space(space),
-        job=replace(prepared.job, earlier=dict(prompts)),
+        job=replace(prepared.job, earlier=prompts),
         footprint=prepared.footprint.after(lender.footprints),
         warm_start=warm_start,
     )
@@ -81,22 +86,48 @@ def _account(warm_start: dict[str, Any]) -> str:
     return f"warm start: search {warm_start['name']}{shown}: {count} settings come first{also}"
 
 
-def _open(db: str) -> Store | None:
+@contextmanager
+def _opened(db: str) -> Iterator[Store | None]:
+    """The store as it is; None where there is none yet."""
     try:
-        return Store.open(db, create=False)
+        store = Store.open(db, create=False)
     except SearchNotFoundError:
-        return None
+        yield None
+        return
+    try:
+        yield store
+    finally:
+        store.close()
 
 
-def _starting_from(space: Space, prompts: list[str], inits: tuple[str, ...]) -> Space:
-    """The space, whose soft prompts may start from earlier ones of these names."""
-    assert space.soft is not None
-    known = tuple(dict.fromkeys((*values_of(space.soft.init), *inits)))
-    changes = {
-        "init": known if len(known) > 1 else known[0],
-        "init_prompt": tuple(prompts) if len(prompts) > 1 else prompts[0],
-    }
-    return space.model_copy(update={"soft": space.soft.model_copy(update=changes)})
+def _trained(space: Space) -> list[TrainedSpace]:
+    return [part for part in space.parts if isinstance(part, TrainedSpace)]
+
+
+def _starting_from(space: Space, names: Mapping[str, str], also: str | None = None) -> Space:
+    """The space with its references to earlier prompts replaced by their names.
+
+    Args:
+        also: one more that every trained prompt may start from.
+    """
+    changed = {}
+    for kind, part in zip(space.kinds, space.parts, strict=True):
+        if not isinstance(part, TrainedSpace):
+            continue
+        prompts = [names.get(reference, reference) for reference in part.earlier_prompts]
+        inits = values_of(part.init)
+        if also is not None:
+            prompts, inits = [*prompts, also], (*inits, "prompt")
+        if prompts:
+            changes = {"init": _dimension(inits), "init_prompt": _dimension(prompts)}
+            changed[kind] = part.model_copy(update=changes)
+    return space.model_copy(update=changed)
+
+
+def _dimension(values: Sequence[str]) -> str | tuple[str, ...]:
+    """One value is fixed, several are a choice."""
+    distinct = tuple(dict.fromkeys(values))
+    return distinct if len(distinct) > 1 else distinct[0]
 
 
 class _Lender:
@@ -213,21 +244,25 @@ class _Lender:
             if found is None:
                 raise BadInputError(f"{key}: search {search.name!r} has no soft prompt")
             return found
-        search = self._named(name, key)
-        assert self._store is not None
-        prompts = self._store.prompts(search.id, [int(trial)])
-        if not prompts:
-            raise BadInputError(f"{key}: trial {trial} of search {search.name!r} has no prompt")
-        return f"{search.name}/{trial}", self._fitting(prompts[0].content, reference)
+        return self._of_trial(self._named(name, key), int(trial))
 
     def best_soft(self, search: SearchRecord) -> tuple[str, bytes] | None:
         """A search's best soft prompt, or None."""
         assert self._store is not None
-        for record in self._store.prompts(search.id):
-            if record.kind == "soft":
-                name = f"{search.name}/{record.number}"
-                return name, self._fitting(record.content, name)
+        for trial in self._store.leaderboard(search.id):
+            if trial.kind == "soft":
+                return self._of_trial(search, trial.number)
         return None
+
+    def _of_trial(self, search: SearchRecord, number: int) -> tuple[str, bytes]:
+        assert self._store is not None
+        prompts = self._store.prompts(search.id, [number])
+        if not prompts:
+            raise BadInputError(
+                f"soft.init_prompt: trial {number} of search {search.name!r} has no prompt"
+            )
+        name = f"{search.name}/{number}"
+        return name, self._fitting(prompts[0].content, name)
 
     def _fitting(self, content: bytes, source: str) -> bytes:
         """A prompt's bytes, if its vectors are as wide as the model's."""
@@ -252,11 +287,10 @@ class _Lender:
             prompt: what the best soft one of them starts from.
         """
         assert self._store is not None
-        plans = {trial.number: trial.plan for trial in self._store.trials(search.id)}
         most = min(_TRIED_FIRST, max(1, self._prepared.config.search.trials // 2))
         found: list[dict[str, Any]] = []
-        for record in self._store.prompts(search.id):
-            plan = plans[record.number]
+        for trial in self._store.leaderboard(search.id):
+            plan = trial.plan
             if prompt is not None and plan["kind"] == "soft":
                 plan = plan | {"init": "prompt", "init_prompt": prompt}
             params = params_within(space, plan)

@@ -50,7 +50,7 @@ class Predictor:
             config = SearchConfig.model_validate(ensemble.search.config)
             panels.append(
                 Panel(
-                    build_task(config.task, model.tokenizer),
+                    build_task(config.task, model.tokenizer, model.family),
                     [Prompt.from_bytes(member.content) for member in ensemble.members],
                     config.space.longest_prompt(),
                 )

@@ -54,7 +54,7 @@ class Mixture:
         self._cache = TextCache(model, _CACHE_BYTES)
         shared: dict[Task, list[Panel]] = {}
         for panel in panels:
-            if _may_share(panel.task):
+            if self._may_share(panel.task):
                 shared.setdefault(_read_alike(panel.task), []).append(panel)
         together = {key: self._together(group) for key, group in shared.items() if len(group) > 1}
         self._seats = [self._seated(panel, together) for panel in panels]
@@ -76,6 +76,10 @@ class Mixture:
             parts.append(self._score(chunk))
             advance(len(chunk))
         return [torch.cat(chunks, dim=1) for chunks in zip(*parts, strict=True)]
+
+    def _may_share(self, task: Task) -> bool:
+        """Whether a task's tail may stand in a prompt: not if its words branch off it."""
+        return self._model.family == "causal" and not task.branches
 
     def _score(self, texts: Sequence[str]) -> list[Tensor]:
         scores: dict[int, Tensor] = {}
@@ -106,30 +110,23 @@ class Mixture:
         self, panel: Panel, together: dict[Task, tuple[Scorer, dict[int, slice]]]
     ) -> list[_Seat]:
         alone = Scorer(self._model, panel.task, panel.longest_prompt, self._cache)
-        shared = together.get(_read_alike(panel.task)) if _may_share(panel.task) else None
+        shared = together.get(_read_alike(panel.task)) if self._may_share(panel.task) else None
         seats = []
         for prompt in panel.prompts:
             prior = torch.tensor(prompt.prior or (0.0,) * len(panel.task.labels))
             bare = replace(prompt, prior=())
             if shared is not None and prompt.position == "suffix":
                 scorer, slices = shared
-                bare = self._with_tail(bare, panel.task)
+                bare = _with_tail(bare, panel.task)
                 seats.append(_Seat(scorer, bare, slices[id(panel)], prior))
             else:
                 seats.append(_Seat(alone, bare, slice(None), prior))
         return seats
 
-    def _with_tail(self, prompt: Prompt, task: Task) -> Prompt:
-        """The prompt and the template's tail as one."""
-        if prompt.vectors is None or prompt.kind != "soft":
-            return replace(prompt, token_ids=(*prompt.token_ids, *task.tail_ids))
-        tail = self._model.embed(task.tail_ids).float().cpu()
-        return replace(prompt, token_ids=(), vectors=torch.cat([prompt.vectors, tail]))
 
-
-def _may_share(task: Task) -> bool:
-    """Whether a task's tail may stand in a prompt: not if its words branch off it."""
-    return not task.branches
+def _with_tail(prompt: Prompt, task: Task) -> Prompt:
+    """A prompt and its template's tail as one prompt."""
+    return replace(prompt, token_ids=(*prompt.token_ids, *task.tail_ids))
 
 
 def _read_alike(task: Task) -> Task:

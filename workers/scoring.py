@@ -110,7 +110,10 @@ class Scorer:
         if not len(texts):
             return result
         lengths = [len(text) for text in texts]
-        for pack, reuses in self._packs(prompts, texts):
+        packs = list(self._packs(prompts, texts))
+        # What the first pack read, the next ones find.
+        once = once and sum(reuses for _, reuses in packs) <= 1
+        for pack, reuses in packs:
             embedded = [prompts[n].embedded(self.model) for n in pack]
             cost = sum(len(prompts[n]) + self.family.after for n in pack)
             costs = [cost + (0 if reuses and not once else length) for length in lengths]
