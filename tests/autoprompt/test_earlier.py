@@ -124,6 +124,16 @@ def test_the_same_seed_starts_the_same_way(desk: Desk) -> None:
     assert {plan["kind"] for plan in found[:3]} == {"soft", "hard"}
 
 
+def test_mixed_prompts_may_start_from_it_too(desk: Desk) -> None:
+    desk.past("movies", HALVES[0], SCORES)
+    mixed = {"length": 2, "learning_rate": 0.1, "steps": 4, "tokens": 2, "start": "in short"}
+    lent = desk.lent(HALVES[1], warm_start="movies", space={"mixed": mixed})
+    assert lent.config.space.mixed is not None
+    assert lent.config.space.mixed.init == ("vocabulary", "prompt")
+    assert lent.config.space.mixed.init_prompt == "movies/2"
+    assert tuple(lent.job.earlier) == ("movies/2",)
+
+
 def test_half_of_the_trials_are_the_searchs_own(desk: Desk) -> None:
     desk.past("movies", HALVES[0], SCORES)
     lent = desk.lent(HALVES[1], warm_start="movies", search={"trials": 4})

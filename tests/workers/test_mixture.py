@@ -1,0 +1,90 @@
+"""Several tasks in one pass: each hears what it would hear alone."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from tests.tiny import TEXTS
+from workers.frozen_model import FrozenModel
+from workers.mixture import Mixture, Panel
+from workers.prompt import Prompt, soft_prompt
+from workers.scoring import Scorer
+from workers.task import Task, TaskSpec, build_task
+
+GIVEN = [row["text"] for row in TEXTS[:9]]
+
+
+def task(model: FrozenModel, **spec: Any) -> Task:
+    return build_task(TaskSpec.model_validate(spec), model.tokenizer)
+
+
+@pytest.fixture
+def panels(tiny_model: FrozenModel) -> list[Panel]:
+    """Heads that are alike and not, words of one token and several, prompts of every kind."""
+    words = {"a": ["dull", "flat"], "b": "bright", "c": "moving"}
+    tasks = [
+        task(
+            tiny_model, template="Review: {text}\nSentiment:", label_words={"n": "dull", "p": "a"}
+        ),
+        task(tiny_model, template="Review: {text} It was", label_words=words),
+        task(tiny_model, template="{text}, all in all", label_words={"n": "dull", "p": "warm"}),
+        task(
+            tiny_model,
+            template="Review: {text} in short",
+            label_words={"n": "without a pulse", "p": "full of life"},
+            label_scoring="mean",
+        ),
+    ]
+    generator = torch.Generator().manual_seed(0)
+    vectors = torch.randn(3, tiny_model.hidden_size, generator=generator)
+    prompts = [
+        Prompt("", (5, 6, 7)),
+        soft_prompt(vectors, "suffix", tiny_model),
+        soft_prompt(vectors[:2], "prefix", tiny_model),
+        Prompt("", (9, -1, 8), vectors[:1]),
+        Prompt(""),
+    ]
+    made = []
+    for each in tasks:
+        prior = tuple(torch.randn(len(each.labels), generator=generator).tolist())
+        made.append(Panel(each, [*prompts, replace(prompts[0], prior=prior)], 8))
+    return made
+
+
+def test_together_as_alone(panels: list[Panel], tiny_model: FrozenModel) -> None:
+    together = Mixture(tiny_model, panels).score_texts(GIVEN)
+    for panel, found in zip(panels, together, strict=True):
+        alone = Scorer(tiny_model, panel.task, panel.longest_prompt)
+        expected = alone.log_probs(panel.prompts, alone.tokenize(GIVEN))
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_tasks_that_begin_alike_share_one_pass(
+    panels: list[Panel], tiny_model: FrozenModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mixture = Mixture(tiny_model, [replace(each, prompts=each.prompts[:2]) for each in panels[:2]])
+    mixture.score_texts(GIVEN[:1])
+    passes = []
+    honest = tiny_model.logits
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        passes.append(arguments)
+        return honest(*arguments, **options)
+
+    monkeypatch.setattr(tiny_model, "logits", counted)
+    mixture.score_texts(GIVEN)
+    assert len(passes) == 1
+
+
+def test_prompts_that_fill_several_passes_read_a_text_once(
+    tiny_model: FrozenModel, tiny_task: Task
+) -> None:
+    scorer = Scorer(tiny_model, tiny_task, longest_prompt=16)
+    prompts = [Prompt("", (5 + number,) * 16) for number in range(20)]
+    texts = scorer.tokenize(GIVEN)
+    expected = scorer.log_probs(prompts[:2], texts, once=True)
+    found = scorer.log_probs(prompts, texts, once=True)
+    assert scorer.cache.encoded == len(set(texts))
+    torch.testing.assert_close(found[:2], expected, atol=1e-4, rtol=1e-4)
