@@ -18,11 +18,11 @@ from torch import Tensor
 from autoprompt.config import SearchConfig
 from autoprompt.model_card import model_card
 from autoprompt.new_paths import made_whole
+from autoprompt.predictor import model_of
 from autoprompt.results import SearchResult
 from autoprompt.store import PromptRecord
-from search_spaces.errors import BadInputError, ModelError
+from search_spaces.errors import BadInputError
 from workers.model_config import context_length, family_of, read_tokenizer
-from workers.model_files import fingerprint, resolve
 from workers.prompt import Prompt
 from workers.scoring import longest_text
 from workers.task import Task, build_task
@@ -64,7 +64,8 @@ def export(
         if form == "peft":
             _check_peft(result, records, prompts)
         config = SearchConfig.model_validate(result.record.config)
-        task, longest = _task(result, config)
+        config = config.model_copy(update={"model": model_of(result.record)})
+        task, longest = _task(config)
         unfinished.mkdir()
         stored = _save_vectors(unfinished, form, config, records, prompts)
         weights = result.ensemble.weights if ensemble else [1.0]
@@ -162,19 +163,9 @@ def _check_peft(
     raise BadInputError(f"--format peft: {problem}; use --format json{other}")
 
 
-def _task(result: SearchResult, config: SearchConfig) -> tuple[Task, int]:
-    """The task as the model's tokenizer reads it, and the most tokens that a text may take.
-
-    Raises:
-        ModelError: the model is no longer where it was, or no longer the same.
-    """
+def _task(config: SearchConfig) -> tuple[Task, int]:
+    """The task as the model's tokenizer reads it, and the most tokens that a text may take."""
     tokenizer, model_config = read_tokenizer(config.model)
-    known, now = result.record.versions["model"], fingerprint(resolve(config.model))
-    if now and known and now != known:
-        raise ModelError(
-            f"model {config.model.path}: its files changed since search {result.name!r} ran; its "
-            "prompts fit the model as it was"
-        )
     task = build_task(config.task, tokenizer, family_of(model_config) or "causal")
     longest = longest_text(context_length(model_config), task, config.space.longest_prompt())
     return task, longest

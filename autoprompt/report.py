@@ -262,12 +262,6 @@ class Report:
         return [[int(count) for count in row] for row in table]
 
     @cached_property
-    def agreement(self) -> list[list[float]]:
-        """[N, N]: the part of the validation texts on which two members say the same."""
-        said = predictions(self._members)
-        return [[float(value) for value in row] for row in (said[:, None] == said).mean(axis=-1)]
-
-    @cached_property
     def unanimous(self) -> float:
         """The part of the validation texts on which all members say the same."""
         said = predictions(self._members)

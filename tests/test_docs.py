@@ -1,16 +1,23 @@
 """The documentation says what the code does."""
 
+import csv
+import os
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from autoprompt.cli import main
 from autoprompt.config import SearchConfig
 from docs.generate import PAGES
 from search_spaces.documents import Document
-from tests.conftest import write_yaml
+from tests.conftest import write_texts, write_yaml
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -49,3 +56,89 @@ def test_the_documented_yaml_is_valid(tmp_path: Path) -> None:
 def test_what_is_generated_is_up_to_date(page: str) -> None:
     written = (DOCS / page).read_text(encoding="utf-8")
     assert written == PAGES[page](), f"docs/{page} is out of date: run `make docs` and commit it"
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """What stands in a page's fenced blocks of a language."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+
+
+def test_the_tutorials_commands_run(
+    tiny_folder: Path, tmp_path: Path, shared_ray: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every command of the page in order, as written, on a model and texts that take seconds."""
+    monkeypatch.chdir(tmp_path)
+    data = tmp_path / "examples" / "demo" / "data"
+    data.mkdir(parents=True)
+    write_texts(data / "amazon.csv")
+    write_texts(data / "tweets.csv")
+    [written] = blocks("tutorial.md", "yaml")
+    config = yaml.safe_load(written)
+    config["model"] = {"path": str(tiny_folder), "dtype": "float32"}
+    config["data"]["sizes"] = {"train": 24, "validation": 16, "test": 20}
+    config["space"] = {"soft": {"length": [1, 2], "learning_rate": 0.05, "steps": 4}}
+    config["search"] |= {"trials": 6, "workers": 1, "cache_gib_on_disk": 0}
+    write_yaml(tmp_path / "reviews.yaml", config)
+    lines = [line for block in blocks("tutorial.md", "sh") for line in block.splitlines()]
+    assert sum(line.startswith("autoprompt ") for line in lines) >= 8
+    for line in lines:
+        words = shlex.split(line)
+        if words[0] == "export":
+            name, value = words[1].split("=", 1)
+            monkeypatch.setenv(name, value)
+        elif words[0] == "autoprompt":
+            result = CliRunner().invoke(main, words[1:])
+            assert result.exit_code == 0, f"{line}: {result.output}"
+        elif words[0] == "python":
+            subprocess.run([sys.executable, *words[1:]], check=True, capture_output=True)
+        else:
+            assert line == "source .venv/bin/activate"
+    with open("labelled.csv", encoding="utf-8", newline="") as file:
+        assert len(list(csv.DictReader(file))) == 112
+    assert Path("reviews.html").is_file()
+
+
+def test_the_tutorials_yaml_is_valid(tmp_path: Path) -> None:
+    [written] = blocks("tutorial.md", "yaml")
+    (tmp_path / "reviews.yaml").write_text(written, encoding="utf-8")
+    config = SearchConfig.read(tmp_path / "reviews.yaml")
+    assert config.ensemble.size == 3
+
+
+def test_the_python_pages_code_runs(
+    tiny_config: dict[str, Any],
+    tmp_path: Path,
+    shared_ray: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AUTOPROMPT_DB", tiny_config["store"])
+    write_yaml(tmp_path / "search.yaml", tiny_config)
+    names: dict[str, Any] = {}
+    for block in blocks("python-api.md", "python"):
+        exec(compile(block, "docs/python-api.md", "exec"), names)  # noqa: S102 - our own page
+    assert "no search" in capsys.readouterr().out.splitlines()[-1]
+    assert {"prompts", "report.html"} <= set(os.listdir())
+
+
+def test_figures_repeated_from_the_readme_are_still_its() -> None:
+    readme = (DOCS.parent / "README.md").read_text(encoding="utf-8")
+    known = re.findall(r"\d+\.\d+", readme)
+    page = (DOCS / "when-not.md").read_text(encoding="utf-8")
+    repeated = re.findall(r"\d+\.\d+(?! points)", page.replace("\n", " "))
+    assert len(repeated) > 10
+    for figure in repeated:
+        digits = len(figure.split(".")[1])
+        assert figure in {f"{float(each):.{digits}f}" for each in known}, figure
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", *(f"docs/{each.name}" for each in DOCS.glob("*.md"))]
+)
+def test_links_lead_somewhere(page: str) -> None:
+    file = DOCS.parent / page
+    for link in re.findall(r"\]\(([^)#]+)[^)]*\)", file.read_text(encoding="utf-8")):
+        if "://" not in link:
+            assert (file.parent / link).exists(), link

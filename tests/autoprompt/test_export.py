@@ -194,6 +194,6 @@ def test_a_model_that_moved_or_changed(finished_db: str, tiny_folder: Path, tmp_
     config.write_text(config.read_text().replace('"rms_norm_eps": 1e-06', '"rms_norm_eps": 1e-05'))
     changed = record.config | {"model": record.config["model"] | {"path": str(tmp_path / "model")}}
     moved.record = type(record)(**vars(record) | {"config": changed})
-    with pytest.raises(ValueError, match="changed since search"):
+    with pytest.raises(ValueError, match="not the one that search"):
         moved.export(tmp_path / "out")
     assert not (tmp_path / "out").exists()

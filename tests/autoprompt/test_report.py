@@ -122,7 +122,6 @@ def test_confusion_and_hard_texts_count_what_was_predicted(
     assert all(row.expected != row.instead for row in report.hard_texts)
     mean = sum(prompt.score for prompt in finished.prompts()) / len(finished.prompts())
     assert sum(wrong) / 16 == pytest.approx(1 - mean)
-    assert all(report.agreement[n][n] == 1 for n in range(3))
 
 
 def hostile_search(finished: SearchResult, db: str, folder: Path) -> SearchResult:
