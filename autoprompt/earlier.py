@@ -10,6 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+from safetensors.torch import load
+
 from autoprompt.footprint import Footprint
 from autoprompt.preparation import Prepared
 from autoprompt.progress import SearchProgress
@@ -236,7 +239,7 @@ class _Lender:
             path = (self._prepared.config.base / Path(reference).expanduser()).absolute()
             if not path.is_file():
                 raise BadInputError(f"{key}: {path}: no such file")
-            return str(path), self._fitting(path.read_bytes(), str(path))
+            return str(path), self._fitting(_prompt_in(path), str(path))
         name, _, trial = reference.rpartition("/")
         if not (name and trial.isdigit()):
             search = self._named(reference, key)
@@ -266,10 +269,7 @@ class _Lender:
 
     def _fitting(self, content: bytes, source: str) -> bytes:
         """A prompt's bytes, if its vectors are as wide as the model's."""
-        try:
-            vectors = Prompt.from_bytes(content).vectors
-        except AutopromptError as error:
-            raise BadInputError(f"soft.init_prompt: {source}: {error}") from None
+        vectors = Prompt.from_bytes(content).vectors
         width = self._prepared.hidden_size
         if vectors is not None and vectors.shape[1] != width:
             raise BadInputError(
@@ -301,6 +301,22 @@ class _Lender:
             if len(found) == most:
                 break
         return found
+
+
+def _prompt_in(path: Path) -> bytes:
+    """The prompt in a file of ours, or the only vectors in one of `autoprompt export` or PEFT."""
+    content = path.read_bytes()
+    try:
+        return Prompt.from_bytes(content).to_bytes()
+    except AutopromptError as error:
+        try:
+            found = {name: each for name, each in load(content).items() if each.ndim == 2}
+        except SafetensorError:
+            raise BadInputError(f"soft.init_prompt: {path}: {error}") from None
+    if len(found) != 1:
+        holds = f"holds {', '.join(sorted(found))}" if found else "holds no prompt's vectors"
+        raise BadInputError(f"soft.init_prompt: {path}: {holds}; one prompt is wanted")
+    return Prompt(path.name, vectors=next(iter(found.values())).float()).to_bytes()
 
 
 def _label_words(given: Any) -> set[str]:

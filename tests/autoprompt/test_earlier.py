@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import autoprompt
 from autoprompt.config import SearchConfig
@@ -201,6 +202,7 @@ def test_what_an_earlier_search_took_over_counts_as_learned(desk: Desk) -> None:
         ({"warm_start": "empty"}, "'empty' has no trial with a score"),
         ({"init_prompt": "none.safetensors"}, "none.safetensors: no such file"),
         ({"init_prompt": "broken.safetensors"}, "broken.safetensors: a stored prompt cannot be"),
+        ({"init_prompt": "two.safetensors"}, "two.safetensors: holds a, b; one prompt is wanted"),
         ({"init_prompt": "wide.safetensors"}, "vectors are 48 wide"),
         ({"init_prompt": "movies/7"}, "trial 7 of search 'movies' has no prompt"),
         ({"init_prompt": "words"}, "'words' has no soft prompt"),
@@ -211,6 +213,7 @@ def test_what_is_not_there(changes: dict[str, Any], words: str, desk: Desk) -> N
     desk.past("empty", HALVES[0], {})
     desk.past("words", HALVES[0], {1: 0.8})
     (desk.folder / "broken.safetensors").write_bytes(b"no prompt")
+    save_file({"a": torch.zeros(1, 32), "b": torch.zeros(1, 32)}, desk.folder / "two.safetensors")
     wide = Prompt("", vectors=torch.zeros(2, 48))
     (desk.folder / "wide.safetensors").write_bytes(wide.to_bytes())
     if reference := changes.pop("init_prompt", None):
@@ -218,6 +221,18 @@ def test_what_is_not_there(changes: dict[str, Any], words: str, desk: Desk) -> N
         changes["space"] = {"soft": soft}
     with pytest.raises(BadInputError, match=words):
         desk.lent(HALVES[1], **changes)
+
+
+def test_a_file_of_another_tool_will_do(desk: Desk) -> None:
+    """As PEFT and `autoprompt export` write one."""
+    vectors = torch.arange(64.0).reshape(2, 32)
+    save_file({"prompt_embeddings": vectors}, desk.folder / "adapter_model.safetensors")
+    start = {"init": "prompt", "init_prompt": "adapter_model.safetensors"}
+    lent = desk.lent(HALVES[1], space={"soft": desk.config["space"]["soft"] | start})
+    (content,) = lent.job.earlier.values()
+    found = Prompt.from_bytes(content).vectors
+    assert found is not None
+    assert torch.equal(found, vectors)
 
 
 def test_no_store_yet(desk: Desk) -> None:
