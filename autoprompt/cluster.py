@@ -19,9 +19,15 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 import ray
 import torch
 from ray.job_config import JobConfig
+from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE
 
 from autoprompt.config import SearchSpec
 from search_spaces.errors import BadInputError
+
+# Tune would copy these into its workers' runtime environment, which the dashboard shows to all.
+ENV_VARS_TO_PROPAGATE.difference_update(
+    {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN"}
+)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from tests.conftest import write_yaml
 from tests.deploy.schema import Dashboard
 
 TOKEN = "5" * 64
+SECRET = "a-secret-of-the-controllers"
 
 GRAFANA = Path(__file__).parent.parent.parent / "deploy" / "grafana"
 
@@ -58,6 +59,7 @@ def search(tiny_config: dict[str, Any], tmp_path: Path) -> Iterator[tuple[str, s
         env=os.environ
         | {
             "AUTOPROMPT_CACHE": str(tmp_path / "cache"),
+            "AWS_SECRET_ACCESS_KEY": SECRET,
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN_PATH": str(tmp_path / "token"),
             "RAY_metrics_report_interval_ms": "500",
@@ -138,14 +140,18 @@ def test_a_running_search_is_seen_on_rays_endpoints(search: tuple[str, str]) -> 
     (size,) = {s.value for s in samples if s.name == "ray_autoprompt_cache_bytes"}
     assert size > 0
 
-    def workers_named() -> list[str]:
-        actors = ask(f"{dashboard}/logical/actors")["data"]["actors"].values()
-        return [each["reprName"] for each in actors if each["reprName"]]
+    def actors() -> Any:
+        found = ask(f"{dashboard}/api/v0/actors?detail=1&limit=100")["data"]["result"]["result"]
+        return [each for each in found if each["repr_name"]]
 
-    (name,) = wait_for(workers_named, "the worker's actor")
-    assert re.fullmatch(r"tiny: trial \d+, (soft|hard), and those after it", name)
+    (worker,) = wait_for(actors, "the worker's actor")
+    assert re.fullmatch(r"tiny: trial \d+, (soft|hard), and those after it", worker["repr_name"])
     (job,) = ask(f"{dashboard}/api/jobs/")
     assert job["metadata"]["search"] == "tiny"
+    shown = f"{job} {worker}"
+    assert "PL_DISABLE_FORK" in shown, "no runtime environment was looked at"
+    assert SECRET not in shown
+    assert TOKEN not in shown
     assert requests.get(f"{dashboard}/api/jobs/", timeout=10).status_code == 401
 
 
