@@ -126,6 +126,18 @@ def test_a_second_search_encodes_nothing(
     assert torch.equal(first, second)
 
 
+def test_where_texts_were_found_is_counted(tiny_model: FrozenModel, tmp_path: Path) -> None:
+    spec = CacheSpec(bytes_on_disk=1 << 30, folder=str(tmp_path))
+    texts = [(1, 2), (3, 4, 5), (6,)]
+    first = spec.open(tiny_model)
+    first.fill(texts[:2])
+    first.fill([*texts, *texts])
+    assert (first.hits, first.read, first.encoded) == (2, 0, 3)
+    second = spec.open(tiny_model)
+    second.fill(texts)
+    assert (second.hits, second.read, second.encoded) == (0, 3, 0)
+
+
 def test_another_models_files_are_not_used(
     tiny_model: FrozenModel, tiny_task: Task, tmp_path: Path
 ) -> None:
