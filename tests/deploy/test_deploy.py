@@ -25,6 +25,7 @@ import ray
 import yaml
 from ray.scripts.scripts import cli as ray_command
 
+import autoprompt.api
 from autoprompt.cli.main import main as autoprompt_command
 from autoprompt.config import SearchConfig
 from tests.deploy import schema
@@ -181,11 +182,11 @@ def commands() -> Iterator[list[str]]:
         yield from map(shlex.split, ray_up()[key])
     yield documents("kuberay/job.yaml")[1]["spec"]["entrypoint"].split()
     yield json.loads(re.findall(r"^CMD (.+)$", text("Dockerfile"), flags=re.MULTILINE)[0])
+    before = r"(?:\S+=\S+ +)*(?:docker compose exec \w+ )?"
     for line in prose_commands():
-        if found := re.search(
-            r"^(?:\S+=\S+ )*(?:docker compose exec \w+ )?((autoprompt|ray) .+)", line
-        ):
-            yield shlex.split(found[1], comments=True)
+        for part in line.split(" -- "):  # what `ray job submit` is to run
+            if found := re.search(rf"^{before}((?:autoprompt|ray) .+)", part):
+                yield shlex.split(found[1], comments=True)
 
 
 def prose_commands() -> Iterator[str]:
@@ -268,7 +269,9 @@ def test_no_secret_is_written_down() -> None:
 # Paths
 
 
-def test_the_secrets_are_made_where_compose_reads_them(tmp_path: Path) -> None:
+def test_the_secrets_are_made_where_compose_reads_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shutil.copy(DEPLOY / "make_secrets.sh", tmp_path)
     for again in (False, True):
         made = subprocess.run([tmp_path / "make_secrets.sh"], check=False, capture_output=True)
@@ -280,6 +283,9 @@ def test_the_secrets_are_made_where_compose_reads_them(tmp_path: Path) -> None:
     assert len(set(content.values())) == 4
     assert all(re.fullmatch("[0-9a-f]{64}", content[name]) for name in files if name != "db_url")
 
+    monkeypatch.setenv("AUTOPROMPT_DB_FILE", str(files["db_url"]))
+    monkeypatch.delenv("AUTOPROMPT_DB", raising=False)
+    assert autoprompt.api.store_url() == content["db_url"]
     url = urlsplit(content["db_url"])
     assert url.password == content["db_password"]
     service = compose().services[url.hostname or ""]
