@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from autoprompt.export import Format
     from autoprompt.predictor import Prediction, Predictor
     from autoprompt.selection import Chosen
+    from workers.task import Metric
 
 
 class Ensemble:
@@ -308,6 +309,47 @@ class SearchResult:
     def validation_labels(self) -> list[int]:
         """[B], the right labels of the validation texts that stored predictions are judged by."""
         return self._store.validation_labels(self.id)
+
+    def evaluate(
+        self,
+        data: str,
+        *,
+        text: str | None = None,
+        label: str | None = None,
+        metric: "Metric | None" = None,
+        quiet: bool = False,
+    ) -> dict[str, Any]:
+        """Score the best prompt, the ensemble and the template alone on other labelled texts; the
+        scores are stored. See `autoprompt.evaluation.evaluate`.
+
+        Raises:
+            SearchUnfinishedError: the search has not finished.
+            DataError: the texts cannot be read, or have other labels than the search.
+            ModelError: the model is no longer where it was.
+        """
+        from autoprompt.evaluation import evaluate
+        from autoprompt.progress import SearchProgress
+
+        if self.state != "finished":
+            raise SearchUnfinishedError(
+                f"search {self.name!r} is {self.state}; only a finished one can be evaluated"
+            )
+        ensemble = self.ensemble
+        [best] = self.prompts([self.best.number])
+        found = evaluate(
+            self._store,
+            self.record,
+            best,
+            ensemble.members,
+            ensemble.weights,
+            data,
+            text=text,
+            label=label,
+            metric=metric,
+            progress=SearchProgress(quiet=quiet),
+        )
+        self.__dict__.pop("evaluations", None)
+        return found
 
     def export(
         self,

@@ -137,6 +137,33 @@ def _under(base: Path, path: str) -> Path:
     return base / Path(path).expanduser()
 
 
+def read_labelled(source: str, spec: DataSpec, labels: Sequence[str]) -> Split:
+    """All labelled texts of one source, in its order; of equal texts the first.
+
+    Args:
+        source: a CSV, TSV, JSON lines or Parquet file, or a Hub id, of which the test split is
+            taken, else validation, else train.
+        spec: names the columns.
+        labels: a row's label is its index here.
+
+    Raises:
+        DataError: a missing file or column, an empty text, a label that is none of these.
+    """
+    path = Path(source).expanduser()
+    if path.suffix.lower() in _FORMATS:
+        rows = _rows(_read_table(path), source, spec, labels)
+    else:
+        tables = _load_hub(source, spec)
+        name = next((name for name in reversed(_SPLITS) if name in tables), None)
+        if name is None:
+            raise DataError(
+                f"data set {source}: has none of {', '.join(_SPLITS)}, only {', '.join(tables)}"
+            )
+        rows = _rows(tables[name], f"{source} ({name})", spec, labels)
+    texts, numbers = zip(*_distinct(rows, set()), strict=True)
+    return Split(texts, numbers)
+
+
 def read_column(path: Path, column: str) -> list[str]:
     """One column of a CSV, TSV, JSON lines or Parquet file, as text.
 
@@ -171,15 +198,19 @@ def _read_table(path: Path) -> Any:
         raise DataError(f"{path}: cannot be read as {kind}: {_first_line(cause)}") from error
 
 
-def _read_hub(name: str, spec: DataSpec, labels: Sequence[str]) -> dict[str, list[Row]]:
+def _load_hub(name: str, spec: DataSpec) -> Any:
     datasets.disable_progress_bars()
     try:
-        tables = datasets.load_dataset(name, spec.subset)
+        return datasets.load_dataset(name, spec.subset)
     except Exception as error:
         raise DataError(
             f"data set {name}: neither a file that is here ({', '.join(_FORMATS)}) nor a Hub data "
             f"set that can be read: {_first_line(error)}"
         ) from error
+
+
+def _read_hub(name: str, spec: DataSpec, labels: Sequence[str]) -> dict[str, list[Row]]:
+    tables = _load_hub(name, spec)
     if "train" not in tables:
         raise DataError(f"data set {name}: has no train split, only {', '.join(tables)}")
     return {

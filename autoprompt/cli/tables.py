@@ -165,6 +165,20 @@ def drawn_interval(row: dict[str, Any], low: float, high: float) -> Text:
     return Text.assemble((line[:score], "dim"), ("●", "blue"), (line[score + 1 :], "dim"))
 
 
+def print_evaluation(result: SearchResult, found: dict[str, Any]) -> None:
+    """All that `autoprompt evaluate` tells a person."""
+    out = console()
+    title = f"{found['data']}: {found['metric']} on {found['texts']} texts"
+    out.print(held_out_table(title, found, result.ensemble.vote))
+    test = result.test
+    if test and found["metric"] == result.record.metric:
+        names = {"no_prompt": "no prompt", "best": "best prompt", "ensemble": "ensemble"}
+        scores = ", ".join(f"{name} {number(test[key]['score'])}" for key, name in names.items())
+        out.print(Text(f"On the search's own test split: {scores}."))
+    if found["seen"]:
+        out.print(Text(f"{found['seen']} of these texts are the search's own, and it saw them."))
+
+
 def print_ensemble(ensemble: Ensemble) -> None:
     """All that `autoprompt ensemble` tells a person."""
     out = console()

@@ -1,0 +1,54 @@
+from typing import TYPE_CHECKING
+
+import click
+
+from autoprompt.cli.options import db_option, json_option, print_json, search_argument
+
+if TYPE_CHECKING:
+    from workers.task import Metric
+
+
+@click.command()
+@search_argument
+@click.option(
+    "--data",
+    metavar="FILE",
+    required=True,
+    help="Labelled texts: CSV, TSV, JSON lines, Parquet, or a Hub id.",
+)
+@click.option(
+    "--text", metavar="COLUMN", help="Its column of texts, if not called as in the search."
+)
+@click.option("--label", metavar="COLUMN", help="Likewise, of labels.")
+@click.option(
+    "--metric", type=click.Choice(["accuracy", "macro_f1"]), help="In the place of the search's."
+)
+@db_option
+@json_option
+def command(
+    search: str,
+    data: str,
+    text: str | None,
+    label: str | None,
+    metric: "Metric | None",
+    db: str | None,
+    as_json: bool,
+) -> None:
+    """Score a search's prompts on other labelled texts, as of another domain.
+
+    The best prompt, the ensemble and its members, beside the template alone, each with its 95%
+    interval. The labels must be the search's. Scores are kept in the store and shown in the report;
+    opening the same texts again is recorded, and said.
+
+    \b
+    autoprompt evaluate movies --data amazon.csv
+    """
+    from autoprompt.api import load
+    from autoprompt.cli.tables import print_evaluation
+
+    result = load(search, db=db)
+    found = result.evaluate(data, text=text, label=label, metric=metric)
+    if as_json:
+        print_json(found)
+    else:
+        print_evaluation(result, found)
