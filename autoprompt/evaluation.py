@@ -7,6 +7,7 @@ from typing import Any
 
 from autoprompt.config import SearchConfig
 from autoprompt.openings import open_texts
+from autoprompt.predictor import model_of
 from autoprompt.progress import SearchProgress
 from autoprompt.scores import held_out_table
 from autoprompt.store import PromptRecord, SearchRecord, Store
@@ -44,7 +45,7 @@ def evaluate(
     Raises:
         DataError: a missing file or column, another label than the search's, or a metric that
             these texts cannot be judged by.
-        ModelError: the model is no longer where it was.
+        ModelError: the model is no longer where it was, or is another one now.
     """
     config = SearchConfig.model_validate(search.config)
     columns = {"text": text or config.data.text, "label": label or config.data.label}
@@ -60,7 +61,7 @@ def evaluate(
             "split; its prompts were made or chosen by them"
         )
     with progress.step("loading the model"):
-        scorer = load_scorer(config.model, config.task, config.space.longest_prompt())
+        scorer = load_scorer(model_of(search), config.task, config.space.longest_prompt())
     earlier = len([each for each in store.evaluations(search.id) if each.source == source])
     opening = open_texts(store, search, source, split, "evaluate", progress)
     # The best one usually votes too; it is scored once.

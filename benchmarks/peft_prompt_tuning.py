@@ -1,10 +1,11 @@
-"""Prompt tuning with PEFT, as a careful user would write it.
+"""Prompt tuning and LoRA with PEFT, as a careful user would write them.
 
 PEFT's defaults: the model in the dtype of its checkpoint, virtual tokens before the text, started
 from random vectors. Texts are tokenized once; batches are padded to their longest text; evaluation
 looks only at the last position and the label words' logits.
 
     python -m benchmarks.peft_prompt_tuning [--dtype bfloat16]
+    python -m benchmarks.peft_prompt_tuning --adapter lora --learning-rate 0.001 --test 1000
 """
 
 import argparse
@@ -13,7 +14,7 @@ import time
 from dataclasses import asdict
 
 import torch
-from peft import PromptTuningConfig, TaskType, get_peft_model
+from peft import LoraConfig, PeftConfig, PromptTuningConfig, TaskType, get_peft_model
 from torch.utils.data import DataLoader
 from transformers import AutoModelForCausalLM, AutoTokenizer, get_linear_schedule_with_warmup
 
@@ -37,15 +38,27 @@ def run(
     steps: int = STEPS,
     learning_rate: float = LEARNING_RATE,
     virtual_tokens: int = VIRTUAL_TOKENS,
+    adapter: str = "prompt",
+    seed: int = SEED,
+    test: int | None = None,
 ) -> Timed:
-    """Train and evaluate one soft prompt; loading the model is not timed."""
-    torch.manual_seed(SEED)
+    """Train and evaluate one soft prompt, or LoRA of rank 8; loading the model is not timed.
+
+    Args:
+        test: evaluate on so many test snippets, those of a search of ours with the same seed,
+            and not on the 400 for validation.
+    """
+    torch.manual_seed(seed)
     folder = resolve(MODEL)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     base = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype))
-    config = PromptTuningConfig(task_type=TaskType.CAUSAL_LM, num_virtual_tokens=virtual_tokens)
+    config: PeftConfig = PromptTuningConfig(
+        task_type=TaskType.CAUSAL_LM, num_virtual_tokens=virtual_tokens
+    )
+    if adapter == "lora":
+        config, virtual_tokens = LoraConfig(task_type=TaskType.CAUSAL_LM, r=8, lora_alpha=16), 0
     model = get_peft_model(base, config)
-    splits = movie_splits()
+    splits = movie_splits() if test is None else movie_splits(seed, 256, test)
     words = [tokenizer(f" {word}").input_ids[0] for (word,) in TASK.label_words.values()]
 
     def examples(split: Split) -> list[dict[str, list[int]]]:
@@ -73,7 +86,7 @@ def run(
         batch_size=BATCH_SIZE,
         shuffle=True,
         collate_fn=collate,
-        generator=torch.Generator().manual_seed(SEED),
+        generator=torch.Generator().manual_seed(seed),
     )
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=learning_rate)
@@ -95,7 +108,7 @@ def run(
 
     model.eval()
     right = 0
-    held_out = examples(splits.validation)
+    held_out = examples(splits.validation if test is None else splits.test)
     with torch.no_grad():
         for start in range(0, len(held_out), BATCH_SIZE):
             batch = collate(held_out[start : start + BATCH_SIZE])
@@ -115,4 +128,10 @@ def run(
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dtype", default="float32")
-    print(json.dumps(asdict(run(parser.parse_args().dtype))))
+    parser.add_argument("--adapter", choices=["prompt", "lora"], default="prompt")
+    parser.add_argument("--learning-rate", type=float, default=LEARNING_RATE)
+    parser.add_argument("--virtual-tokens", type=int, default=VIRTUAL_TOKENS)
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--test", type=int)
+    print(json.dumps(asdict(run(**vars(parser.parse_args())))))

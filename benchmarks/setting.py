@@ -35,14 +35,14 @@ class Timed:
         return self.train_seconds + self.evaluate_seconds
 
 
-def movie_splits() -> Splits:
-    """512 snippets to train on and 400 to evaluate, balanced, the same for everybody."""
+def movie_splits(seed: int = SEED, validation: int = 400, test: int = 1000) -> Splits:
+    """512 snippets to train on and others to evaluate, balanced, the same for everybody."""
     return load_splits(
         DataSpec(
             path=str(DEMO / "data" / "movies.csv"),
-            sizes=Sizes(train=512, validation=400, test=1000),
+            sizes=Sizes(train=512, validation=validation, test=test),
         ),
         tuple(TASK.label_words),
         Path(),
-        SEED,
+        seed,
     )
