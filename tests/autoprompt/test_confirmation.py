@@ -53,7 +53,10 @@ def test_the_finalists_are_trained_again_and_the_best_is_named_by_their_means(
     )
     progress = SearchProgress(quiet=True)
     prepared = prepare(SearchConfig.read(path), progress)
-    with cluster(prepared.config.search, "tiny") as here, pytest.raises(KeyboardInterrupt, match="1 rep"):
+    with (
+        cluster(prepared.config.search, "tiny") as here,
+        pytest.raises(KeyboardInterrupt, match="1 rep"),
+    ):
         # Nothing is stored here, so it still misses the one.
         confirm(prepared, store, result.record, here, progress)
     (again,) = kept
