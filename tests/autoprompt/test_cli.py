@@ -217,7 +217,7 @@ BAD_INPUT: dict[str, tuple[Change, list[str]]] = {
         set_key("space.soft.length", {"low": 4, "high": 1}),
         ["search.yaml", "space", "soft.length", "reversed"],
     ),
-    "an unknown kind": (set_key("space.mixde", {}), ["space", "mixde", "soft, hard"]),
+    "an unknown kind": (set_key("space.mixde", {}), ["space", "mixde", "'mixed'"]),
     "a folder that is no model": (set_key("model.path", "."), ["not a model folder"]),
     "a missing model": (set_key("model.path", "./none"), ["none", "no such file or folder"]),
     "a prompt that leaves no room": (
