@@ -5,7 +5,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from autoprompt.results import SearchResult
-from autoprompt.store import DEFAULT_URL, PATIENCE_SECONDS, Store
+from autoprompt.store import (
+    DEFAULT_URL,
+    PATIENCE_SECONDS,
+    Database,
+    Schema,
+    Store,
+    read_schema,
+    upgrade,
+)
 from autoprompt.tasks import Tasks
 from search_spaces.errors import BadInputError, StoreError
 
@@ -65,6 +73,29 @@ def searches(*, db: str | None = None) -> list[SearchResult]:
     """
     store = Store.open(store_url(db), create=False)
     return [SearchResult(store, each.search, each) for each in store.summaries()]
+
+
+def database_schema(db: str | None = None) -> Schema:
+    """Which version a database's tables are; nothing is changed.
+
+    Raises:
+        StoreError: it cannot be opened, or is another program's.
+    """
+    database = Database.at(store_url(db))
+    return read_schema(database)
+
+
+def upgrade_database(db: str | None = None) -> Schema:
+    """Bring a database's tables to this version, whole or not at all; make them where there are
+    none.
+
+    Returns:
+        What they were before.
+
+    Raises:
+        StoreError: it cannot be opened, is newer, or is another program's.
+    """
+    return upgrade(Database.at(store_url(db)))
 
 
 def search(

@@ -1,6 +1,6 @@
 """A search's results, read from the store: trials, the best one, the ensemble, the test scores."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -171,6 +171,14 @@ class SearchResult:
     def trials(self) -> list[TrialRecord]:
         """Every trial, in the order of their numbers."""
         return self._store.trials(self.id)
+
+    def each_trial(self) -> Iterator[TrialRecord]:
+        """The same, a page at a time: for searches of more trials than memory should hold."""
+        return self._store.each_trial(self.id)
+
+    def newest(self, limit: int) -> list[TrialRecord]:
+        """The trials that began last, at most `limit`, in the order of their numbers."""
+        return self._store.newest_trials(self.id, limit)
 
     @cached_property
     def leaderboard(self) -> list[TrialRecord]:

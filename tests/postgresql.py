@@ -1,9 +1,12 @@
 """A real PostgreSQL, from a Python package: started, stopped and crashed by tests."""
 
 import itertools
+import select
 import shutil
 import socket
 import tempfile
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -81,3 +84,47 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+class CuttingProxy:
+    """Stands between a client and PostgreSQL, and now and then cuts the line after a COMMIT was
+    carried out and before the client hears of it."""
+
+    def __init__(self, port: int, every: int) -> None:
+        self._server_port, self._every = port, every
+        self._commits = 0
+        self.cut = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self) -> "CuttingProxy":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, socket.create_connection(("127.0.0.1", self._server_port)) as server:
+            while True:
+                readable, _, _ = select.select([client, server], [], [])
+                for source in readable:
+                    data = source.recv(1 << 16)
+                    if not data:
+                        return
+                    if source is server:
+                        client.sendall(data)
+                        continue
+                    server.sendall(data)
+                    if b"COMMIT" in data:
+                        self._commits += 1
+                        if self._commits % self._every == 0:
+                            server.recv(1 << 16)  # it is done
+                            self.cut += 1
+                            return

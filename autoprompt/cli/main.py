@@ -19,6 +19,7 @@ COMMANDS = {
     "evaluate": "Score a search's prompts on other labelled texts, as of another domain.",
     "export": "Write the best prompt, or others, to a folder that other tools read.",
     "report": "Write a search's report: one HTML file, readable without a network.",
+    "db": "The database's tables: which version they are, and bringing them to this one's.",
     "spaces": "List the preset search spaces, or print one to copy.",
 }
 

@@ -14,7 +14,7 @@ from search_spaces.errors import DatabaseLostError, SearchNotFoundError, StoreEr
 
 DEFAULT_URL = "sqlite:///autoprompt.db"
 
-#: How long a writer waits for another one to finish, in seconds.
+#: How long SQLite lets a writer wait for another one, in seconds; `?timeout=` comes before it.
 _BUSY_SECONDS = 30
 
 #: So long a search waits for a database that went away, and so long between two tries, in seconds.
@@ -216,7 +216,8 @@ def _engine(url: sa.URL) -> sa.Engine:
     if url.get_backend_name() != "sqlite":
         given = {name: value for name, value in _POSTGRESQL.items() if name not in url.query}
         return sa.create_engine(url, pool_pre_ping=True, connect_args=given)
-    engine = sa.create_engine(url, connect_args={"timeout": _BUSY_SECONDS})
+    waiting = {} if "timeout" in url.query else {"timeout": _BUSY_SECONDS}
+    engine = sa.create_engine(url, connect_args=waiting)
 
     @sa.event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:

@@ -67,8 +67,10 @@ def read_schema(database: Database) -> Schema:
     """A database's version; nothing is changed.
 
     Raises:
+        SearchNotFoundError: it is a file that is not there.
         StoreError: it cannot be opened, or is another program's.
     """
+    check_folder(database, create=False)
     try:
         with database.engine.connect() as connection:
             return _schema(connection, database.shown)

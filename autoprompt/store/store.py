@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from autoprompt.store.database import Database, check_folder
+from autoprompt.store.database import Database
 from autoprompt.store.evaluations import Evaluations
 from autoprompt.store.schema import read_schema, upgrade
 from autoprompt.store.searches import Searches
@@ -41,9 +41,10 @@ class Store(Searches, Trials, Evaluations):
                 message never holds the password.
         """
         database = Database.at(url, patience=patience, say=say)
-        check_folder(database, create)
+        if create and database.missing_file:
+            upgrade(database)
         schema = read_schema(database)
-        if schema.state == "empty" and create:
+        if create and schema.state == "empty":
             upgrade(database)
         else:
             schema.demand_current()

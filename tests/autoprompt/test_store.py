@@ -46,13 +46,14 @@ def report(
     score: float,
     digest: str = "d",
     text: str | None = None,
+    content: bytes = b"p",
 ) -> None:
     store.record_rung(
         search_id,
         number,
         {"rung": rung, "step": rung, "score": score, "loss": 1 - score, "train_loss": 0.5}
         | {"seconds": 2.0},
-        {"digest": digest, "text": text or f"at {rung}", "content": b"p", "log_probs": b"l"},
+        {"digest": digest, "text": text or f"at {rung}", "content": content, "log_probs": b"l"},
         {"worker": "host:1", "models_loaded": 1, "texts_encoded": 5},
     )
 
