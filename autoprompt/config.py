@@ -13,13 +13,18 @@ from workers.data import DataSpec
 from workers.model_files import ModelSpec
 from workers.task import TaskSpec
 
+#: The store has room for 200, a number behind a taken name included.
+_LONGEST_NAME = 180
+
 
 def checked_name(name: str) -> str:
     """A search's name, if it cannot be taken for something else.
 
     Raises:
-        ValueError: it is empty, a number (an id), or the word latest.
+        ValueError: it is empty, too long for the store, a number (an id), or the word latest.
     """
+    if len(name) > _LONGEST_NAME:
+        raise ValueError(f"a search's name has at most {_LONGEST_NAME} characters")
     if not name.strip() or name.isdigit() or name == "latest":
         raise ValueError(f"a search cannot be named {name!r}: numbers are ids, latest is a word")
     return name
@@ -31,7 +36,7 @@ class SearchSpec(Document):
     trials: int = Field(default=32, ge=1)
     #: Trials at the same time, each in a process that holds the model.
     workers: int = Field(default=1, ge=1)
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**32)
     #: How often a trial reports and may be stopped: at its end, at 1/reduction_factor of its
     #: budget, at 1/reduction_factor^2, ... (ASHA). 1 lets every trial run to its end.
     rungs: int = Field(default=3, ge=1)
@@ -110,7 +115,7 @@ class SearchConfig(Document):
     @property
     def title(self) -> str:
         """The name, or the file's where none is given."""
-        return self.name or Path(self._source).stem
+        return self.name or Path(self._source).stem[:_LONGEST_NAME]
 
     @field_validator("name")
     @classmethod

@@ -60,6 +60,8 @@ def test_overrides_come_before_the_file(tiny_config: dict[str, Any], tmp_path: P
         ({"space": {"sfot": {}}}, ["space", "unknown key 'sfot'", "did you mean 'soft'"]),
         ({"ensemble": {"vote": "loudest"}}, ["ensemble.vote", "'majority'", "'loudest'"]),
         ({"name": "latest"}, ["name", "'latest'"]),
+        ({"name": "n" * 181}, ["name", "at most 180 characters"]),
+        ({"search": {"seed": 2**32}}, ["search.seed", "less than 4294967296"]),
     ],
 )
 def test_what_is_wrong_is_named(
