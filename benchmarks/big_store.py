@@ -80,7 +80,8 @@ def _add_trials(connection: sa.Connection, search_id: int, count: int) -> None:
         "seconds": sa.literal(1.0),
         "reported_at": Trial.started_at,
     }
-    chosen = sa.select(*columns.values()).where(scored)
+    each = sa.select(*columns.values()).select_from(sa.join(Trial, rung.table, sa.true()))
+    chosen = each.where(scored)
     connection.execute(sa.insert(Rung).from_select(list(columns), chosen))
     columns = {
         "trial_id": Trial.id,

@@ -236,7 +236,7 @@ def test_a_search_rides_out_an_outage(
             postgresql.crash()
 
     monkeypatch.setattr(SearchProgress, "trial_ended", trial_ended)
-    monkeypatch.setattr(SearchProgress, "say", lambda self, line: "again" in line and said(line))
+    monkeypatch.setattr(SearchProgress, "say", lambda self, line: "database" in line and said(line))
     repairing = while_out(said, postgresql.start)
     path = write_yaml(tmp_path / "search.yaml", tiny_config)
     result = autoprompt.search(path, db=url, quiet=True)
