@@ -22,10 +22,10 @@ from autoprompt.predictor import model_of
 from autoprompt.results import SearchResult
 from autoprompt.store import PromptRecord
 from search_spaces.errors import BadInputError
-from workers.model_config import context_length, family_of, read_tokenizer
+from workers.model_config import Family, context_length, family_of, read_tokenizer
 from workers.prompt import Prompt
 from workers.scoring import longest_text
-from workers.task import Task, build_task
+from workers.task import build_task
 
 Format = Literal["peft", "json"]
 
@@ -65,19 +65,25 @@ def export(
             _check_peft(result, records, prompts)
         config = SearchConfig.model_validate(result.record.config)
         config = config.model_copy(update={"model": model_of(result.record)})
-        task, longest = _task(config)
+        family, task = _task(config)
+        if form == "peft" and family == "masked":
+            raise BadInputError(
+                "--format peft: PEFT's prompt tuning is for models that write, this one fills "
+                "masks; use --format json"
+            )
         unfinished.mkdir()
-        stored = _save_vectors(unfinished, form, config, records, prompts)
+        stored = _save_vectors(unfinished, form, config, family, records, prompts)
         weights = result.ensemble.weights if ensemble else [1.0]
         document = {
             "version": _VERSION,
             "search": result.name,
             "model": {
                 "path": config.model.path,
+                "family": family,
                 "revision": config.model.revision or "main",
                 "fingerprint": result.record.versions["model"],
             },
-            "task": task_as_dict(task, longest),
+            "task": task,
             "prompts": [
                 {
                     "trial": record.number,
@@ -99,23 +105,6 @@ def export(
         _write(unfinished / "predict.py", loader.read_text(encoding="utf-8"))
         _write(unfinished / "README.md", model_card(result, config, document, form, ensemble))
     return Path(folder)
-
-
-def task_as_dict(task: Task, longest: int) -> dict[str, Any]:
-    """A task as plain values: what a reader without the tokenizer's rules needs.
-
-    Args:
-        longest: the most tokens of a text with the template's head.
-    """
-    return {
-        "head": task.head,
-        "tail": task.tail,
-        "tail_ids": task.tail_ids,
-        "labels": task.labels,
-        "words": [{"label": word.label, "ids": word.ids} for word in task.words],
-        "mean": task.mean,
-        "longest_text": longest,
-    }
 
 
 def _chosen(result: SearchResult, trial: int | None, ensemble: bool) -> list[PromptRecord]:
@@ -163,18 +152,37 @@ def _check_peft(
     raise BadInputError(f"--format peft: {problem}; use --format json{other}")
 
 
-def _task(config: SearchConfig) -> tuple[Task, int]:
-    """The task as the model's tokenizer reads it, and the most tokens that a text may take."""
+def _task(config: SearchConfig) -> tuple[Family, dict[str, Any]]:
+    """The model's family, and the task as plain values: all that a reader needs who does not know
+    how a tokenizer joins words. `longest_text` is in tokens, the template's head included."""
     tokenizer, model_config = read_tokenizer(config.model)
-    task = build_task(config.task, tokenizer, family_of(model_config) or "causal")
-    longest = longest_text(context_length(model_config), task, config.space.longest_prompt())
-    return task, longest
+    family = family_of(model_config) or "causal"
+    task = build_task(config.task, tokenizer, family)
+    start = getattr(model_config, "decoder_start_token_id", None)
+    return family, {
+        "head": task.head,
+        "tail": task.tail,
+        "begin_ids": task.begin_ids,
+        "tail_ids": task.tail_ids,
+        "end_ids": task.end_ids,
+        "mask": task.mask,
+        "decoder_ids": (model_config.pad_token_id if start is None else start, *task.answer_ids)
+        if family == "seq2seq"
+        else (),
+        "labels": task.labels,
+        "words": [{"label": word.label, "ids": word.ids} for word in task.words],
+        "mean": task.mean,
+        "longest_text": longest_text(
+            context_length(model_config), task, config.space.longest_prompt()
+        ),
+    }
 
 
 def _save_vectors(
     folder: Path,
     form: Format,
     config: SearchConfig,
+    family: Family,
     records: Sequence[PromptRecord],
     prompts: Sequence[Prompt],
 ) -> dict[int, dict[str, str]]:
@@ -186,7 +194,7 @@ def _save_vectors(
     }
     if form == "peft":
         [(number, vectors)] = soft.items()
-        _save_adapter(folder, config, vectors)
+        _save_adapter(folder, config, family, vectors)
         return {number: {"file": "adapter_model.safetensors", "tensor": "prompt_embeddings"}}
     if soft:
         tensors = {f"trial-{number}": each.contiguous() for number, each in soft.items()}
@@ -194,12 +202,12 @@ def _save_vectors(
     return {number: {"file": "prompts.safetensors", "tensor": f"trial-{number}"} for number in soft}
 
 
-def _save_adapter(folder: Path, config: SearchConfig, vectors: Tensor) -> None:
+def _save_adapter(folder: Path, config: SearchConfig, family: Family, vectors: Tensor) -> None:
     """PEFT's two files. Written without PEFT, which need not be installed; the rest of its
     configuration is what PEFT takes when it is not given."""
     adapter = {
         "peft_type": "PROMPT_TUNING",
-        "task_type": "CAUSAL_LM",
+        "task_type": "SEQ_2_SEQ_LM" if family == "seq2seq" else "CAUSAL_LM",
         "base_model_name_or_path": config.model.path,
         "revision": config.model.revision,
         "inference_mode": True,

@@ -37,6 +37,8 @@ def model_card(
         document=document,
         form=form,
         ensemble=ensemble,
+        auto_class="AutoModelFor"
+        + ("Seq2SeqLM" if document["model"]["family"] == "seq2seq" else "CausalLM"),
         base_model=_hub_id(config.model),
         licence=licence(config.model),
         validation=result.ensemble.validation if ensemble else document["prompts"][0]["score"],

@@ -8,19 +8,21 @@ import sys
 from pathlib import Path
 
 import torch
+import transformers
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
 folder = Path(__file__).parent
 export = json.loads((folder / "prompt.json").read_text(encoding="utf-8"))
-task, path, options = export["task"], export["model"]["path"], {}
+task, path, family = export["task"], export["model"]["path"], export["model"]["family"]
+options = {"revision": export["model"]["revision"]}
 if path.endswith(".gguf"):
     path, options["gguf_file"] = str(Path(path).parent), Path(path).name
-tokenizer = AutoTokenizer.from_pretrained(path, revision=export["model"]["revision"], **options)
-if options:
-    options["quantization_config"] = GgufConfig(dequantize=True)
-options |= {"revision": export["model"]["revision"], "dtype": torch.float32}
-model = AutoModelForCausalLM.from_pretrained(path, **options).eval()
+tokenizer = transformers.AutoTokenizer.from_pretrained(path, **options)
+if "gguf_file" in options:
+    options["quantization_config"] = transformers.GgufConfig(dequantize=True)
+kinds = {"causal": "CausalLM", "masked": "MaskedLM", "seq2seq": "Seq2SeqLM"}
+loader = getattr(transformers, f"AutoModelFor{kinds[family]}")
+model = loader.from_pretrained(path, **options, dtype=torch.float32).eval()
 
 
 def embed(token_ids):
@@ -36,16 +38,35 @@ def prompt_vectors(prompt):
     return slots
 
 
+def read(prompt, text, word_ids):
+    """Logits [1 + word_ids, V]: where the answer stands, and at the word's tokens behind it."""
+    ids = tokenizer(task["head"] + text.strip(), add_special_tokens=False).input_ids
+    ids = [*task["begin_ids"], *ids][: task["longest_text"]]
+    slots, place = prompt_vectors(prompt), prompt["position"]
+    cut = {"suffix": 0, "decoder": 0, "prefix": len(slots)}.get(place, prompt["front"])
+    front, back, none = slots[:cut], slots[cut:], slots[:0]
+    behind = none if place == "decoder" else back
+    tail = embed([*task["tail_ids"], *task["end_ids"]])
+    if family == "masked":
+        begin = len(task["begin_ids"])
+        parts = [embed(ids[:begin]), front, embed(ids[begin:]), behind, tail]
+        at = task["mask"] + (len(front) if task["mask"] >= 0 else 0)
+        return model(inputs_embeds=torch.cat(parts)[None]).logits[0, [at]]
+    inputs = {"inputs_embeds": torch.cat([front, embed(ids), behind, tail])}
+    last = "inputs_embeds"
+    if family == "seq2seq":
+        last = "decoder_inputs_embeds"
+        inputs[last] = torch.cat([embed(task["decoder_ids"]), back if place == "decoder" else none])
+    inputs[last] = torch.cat([inputs[last], embed(word_ids)])
+    logits = model(**{name: each[None] for name, each in inputs.items()}).logits
+    return logits[0, -1 - len(word_ids) :]
+
+
 def log_probs(prompt, text):
     """Of each label: the sum or mean over a word's tokens, then all of a label's words."""
-    text_ids = tokenizer(task["head"] + text.strip()).input_ids[: task["longest_text"]]
-    slots = prompt_vectors(prompt)
-    cut = {"suffix": 0, "prefix": len(slots)}.get(prompt["position"], prompt["front"])
-    parts = [slots[:cut], embed(text_ids), slots[cut:]]
     labels = [[] for _ in task["labels"]]
     for word in task["words"]:
-        inputs = torch.cat([*parts, embed([*task["tail_ids"], *word["ids"][:-1]])])
-        logits = model(inputs_embeds=inputs[None]).logits[0, -len(word["ids"]) :]
+        logits = read(prompt, text, word["ids"][:-1])
         own = logits.log_softmax(-1)[range(len(word["ids"])), word["ids"]]
         labels[word["label"]].append(own.mean() if task["mean"] else own.sum())
     scores = torch.stack([torch.stack(words).logsumexp(0) for words in labels])

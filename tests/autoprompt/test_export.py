@@ -1,10 +1,14 @@
 """An export holds all that its readers need: PEFT, the plain loader, and a person."""
 
+import io
 import json
 import re
+import runpy
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +17,19 @@ import torch
 import yaml
 from click.testing import CliRunner, Result
 from peft import PeftModel
+from safetensors.torch import save
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from autoprompt.api import load
 from autoprompt.cli import main
 from autoprompt.config import SearchConfig
 from autoprompt.results import SearchResult
-from tests.tiny import TEXTS
-from workers.prompt import Prompt
+from autoprompt.store import Store
+from benchmarks.many_trials import VERSIONS
+from tests.tiny import TEXTS, save_tiny_bart, save_tiny_bert, save_tiny_t5
+from workers.frozen_model import FrozenModel
+from workers.model_files import ModelSpec, fingerprint
+from workers.prompt import Prompt, soft_prompt
 from workers.scoring import Scorer, load_scorer
 
 ASKED = [row["text"] for row in TEXTS[::17]]
@@ -31,6 +40,15 @@ def run(code: Path, *arguments: str) -> str:
     """What a script prints, run by itself: none of our packages is on its path."""
     command = [sys.executable, "-I", str(code), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def run_here(code: Path, *arguments: str) -> str:
+    """What a script prints, run in this process, which has its libraries loaded."""
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
+        patch.setattr(sys, "argv", [str(code), *arguments])
+        runpy.run_path(str(code))
+    return printed.getvalue()
 
 
 def scorer_of(result: SearchResult) -> Scorer:
@@ -98,6 +116,79 @@ def test_peft_loads_the_folder_and_gives_the_same_logits(
             plain = base(inputs_embeds=torch.cat([prompt, rows])[None]).logits[0, -1]
         torch.testing.assert_close(theirs, plain, atol=TOLERANCE, rtol=0)
         assert not torch.allclose(theirs[first], base(input_ids=ids).logits[0, -1, first])
+
+
+def made_search(model: Path, template: str, prompt: Prompt, db: Path) -> SearchResult:
+    """A search of one trial, whose prompt is made up."""
+    store = Store.open(f"sqlite:///{db}")
+    position = prompt.position
+    store.create_search(
+        name="made",
+        model=str(model),
+        metric="accuracy",
+        seed=0,
+        config={
+            "model": {"path": str(model), "dtype": "float32"},
+            "data": {"path": "none.csv"},
+            "task": {"template": template, "label_words": {"no": "dull", "yes": "great"}},
+            "space": {
+                "soft": {"length": 3, "learning_rate": 0.1, "steps": 1, "position": position}
+            },
+        },
+        versions=dict.fromkeys(VERSIONS, "-") | {"model": fingerprint(str(model))},
+        data={"train": 1, "validation": 1, "test": 1, "truncated": 0},
+        validation_labels=[0],
+        ensemble=None,
+    )
+    plan = {"kind": "soft", "position": position}
+    store.start_trial(1, 0, kind="soft", plan=plan, params={}, distributions={})
+    store.record_rung(
+        1,
+        0,
+        {"rung": 0, "step": 1, "score": 1.0, "loss": 0.0, "train_loss": 0.0, "seconds": 1.0},
+        {"digest": "0", "text": "made", "content": prompt.to_bytes()}
+        | {"log_probs": save({"log_probs": torch.zeros(1, 2)})},
+        {},
+    )
+    return load("made", db=f"sqlite:///{db}")
+
+
+@pytest.mark.parametrize(
+    ("make", "template", "position"),
+    [
+        (save_tiny_t5, "Review: {text}", "decoder"),
+        (save_tiny_t5, "Review: {text}", "prefix"),
+        (save_tiny_bart, "Review: {text}", "suffix"),
+        (save_tiny_bert, "{text} It was {mask}.", "both"),
+        (save_tiny_bert, "{mask}: {text}", "prefix"),
+    ],
+)
+def test_every_family_of_models_is_loaded_as_it_was_searched(
+    make: Callable[[Path], Path], template: str, position: Any, tmp_path: Path
+) -> None:
+    model = FrozenModel.load(ModelSpec(path=str(make(tmp_path / "model")), dtype="float32"))
+    generator = torch.Generator().manual_seed(1)
+    vectors = torch.randn(3, model.hidden_size, generator=generator)
+    prompt = soft_prompt(vectors, position, model)
+    result = made_search(tmp_path / "model", template, prompt, tmp_path / "store.db")
+    folder = result.export(tmp_path / "out")
+    printed = [json.loads(line) for line in run_here(folder / "predict.py", *ASKED).splitlines()]
+    expected = scorer_of(result).score_texts([prompt], ASKED)[0]
+    for row, each in zip(printed, expected, strict=True):
+        assert row["probability"] == pytest.approx(float(each.max().exp()), abs=TOLERANCE)
+    if (model.family, position) != ("seq2seq", "prefix"):
+        with pytest.raises(ValueError, match="--format json"):
+            result.export(tmp_path / "peft", "peft")
+        return
+    adapter = result.export(tmp_path / "peft", "peft")
+    [code] = re.findall(r"```python\n(.*?)```", (adapter / "README.md").read_text(), re.S)
+    (tmp_path / "card.py").write_text(code, encoding="utf-8")
+    for text, each in zip(ASKED, expected, strict=True):
+        lines = run_here(
+            tmp_path / "card.py", str(tmp_path / "model"), str(adapter), text
+        ).splitlines()
+        logits = torch.tensor([float(line.split()[1]) for line in lines])
+        torch.testing.assert_close(logits.log_softmax(-1), each, atol=TOLERANCE, rtol=0)
 
 
 def test_the_cards_own_peft_code_runs(
