@@ -23,7 +23,7 @@ from search_spaces.errors import (
 )
 
 if TYPE_CHECKING:
-    from autoprompt.api import load, search
+    from autoprompt.api import load, resume, search
     from autoprompt.config import SearchConfig
     from autoprompt.results import SearchResult
 
@@ -42,6 +42,7 @@ __all__ = [
     "SearchUnfinishedError",
     "StoreError",
     "load",
+    "resume",
     "search",
 ]
 
@@ -49,6 +50,7 @@ _HOMES = {
     "SearchConfig": "autoprompt.config",
     "SearchResult": "autoprompt.results",
     "load": "autoprompt.api",
+    "resume": "autoprompt.api",
     "search": "autoprompt.api",
 }
 

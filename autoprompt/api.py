@@ -142,3 +142,40 @@ def search(
     if name is not None and store.name_is_taken(name):
         raise BadInputError(f"--name: a search named {name!r} exists; choose another name")
     return SearchResult(store, run_search(prepared, store, progress))
+
+
+def resume(
+    search: str = "latest",
+    *,
+    workers: int | None = None,
+    db: str | None = None,
+    quiet: bool = False,
+) -> SearchResult:
+    """Go on with a search that was stopped, failed, or lost its controller, to its end.
+
+    What its trials reported is kept, those that had not ended begin again under their numbers, and
+    the rest of its budget is spent; all of that is read from the store.
+
+    Args:
+        search: its id, its name, or `latest`.
+        workers: in the place of what its configuration says.
+
+    Raises:
+        BadInputError: it is finished or runs elsewhere, or its data or model is gone or changed.
+        SearchFailedError, DatabaseLostError: as `search`.
+    """
+    from autoprompt.controller import resume_search
+    from autoprompt.progress import SearchProgress
+    from autoprompt.resumption import prepare_again
+
+    progress = SearchProgress(quiet=quiet)
+    url = store_url(db)
+    store = Store.open(url, create=False, patience=PATIENCE_SECONDS, say=progress.say)
+    record = store.find(str(search))
+    if record.state == "finished":
+        raise BadInputError(
+            f"search {record.name!r} is finished: there is nothing to resume; "
+            f"`autoprompt show {record.name}` shows what it found"
+        )
+    prepared = prepare_again(record, url, workers, progress)
+    return SearchResult(store, resume_search(prepared, store, record, progress))

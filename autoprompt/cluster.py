@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 # Read by Ray when it is imported or first used, so they stand before its import. A user's own
 # setting wins.
@@ -13,6 +14,7 @@ os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # SQL keeps th
 os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")  # a failed trial has no score
 os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
 os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "inf")  # and nobody reads what Tune would keep
+os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # the supervisor has its own
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
@@ -36,12 +38,20 @@ class Cluster:
 
     Attributes:
         dashboard: URL of the Ray dashboard, or None where there is none.
-        cpus, gpus: what each worker takes.
+        workers: how many trials run at a time; with `workers: auto`, as many as fit now.
+        needs: what each worker takes, by Ray's names.
     """
 
     dashboard: str | None
-    cpus: int
-    gpus: float
+    workers: int
+    needs: dict[str, float]
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The same as `ray.remote` has it."""
+        named = {name: amount for name, amount in self.needs.items() if name not in ("CPU", "GPU")}
+        cpus, gpus = self.needs.get("CPU", 0.0), self.needs.get("GPU", 0.0)
+        return {"num_cpus": cpus, "num_gpus": gpus, "resources": named}
 
 
 @contextmanager
@@ -57,21 +67,44 @@ def cluster(spec: SearchSpec, name: str) -> Iterator[Cluster]:
     joined = ray.is_initialized()
     dashboard = _connect(spec, name, joined)
     try:
-        total = ray.cluster_resources()
-        gpus = _gpus_per_worker(spec, total.get("GPU", 0.0))
-        if total.get("CPU", 0) < spec.cpus_per_worker or total.get("GPU", 0) < gpus:
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        needs = _needs(spec, sum(node.get("GPU", 0.0) for node in nodes))
+        room = sum(_fits(needs, node) for node in nodes)
+        if room == 0:
             raise BadInputError(
-                f"search: a worker needs {spec.cpus_per_worker} CPUs and {gpus:g} GPUs; the Ray "
-                f"cluster has {total.get('CPU', 0):g} and {total.get('GPU', 0):g} in all"
+                f"search: a worker needs {_listed(needs)}; no node of the Ray cluster has that, "
+                f"they have {'; '.join(_listed(node) for node in nodes)}"
             )
-        yield Cluster(dashboard, spec.cpus_per_worker, gpus)
+        yield Cluster(dashboard, room if spec.workers == "auto" else spec.workers, needs)
     finally:
         if not joined:
             ray.shutdown()
 
 
+def _needs(spec: SearchSpec, gpus_there: float) -> dict[str, float]:
+    if spec.gpus_per_worker == "auto":
+        shares = 1 if spec.workers == "auto" else spec.workers
+        gpus = min(1.0, gpus_there / shares)
+    else:
+        gpus = spec.gpus_per_worker
+    needs = {"CPU": float(spec.cpus_per_worker), "GPU": gpus, **spec.resources_per_worker}
+    return {name: amount for name, amount in needs.items() if amount}
+
+
+def _fits(needs: dict[str, float], node: dict[str, float]) -> int:
+    """How many workers a node has room for."""
+    return int(min(node.get(name, 0.0) / amount for name, amount in needs.items()))
+
+
+def _listed(resources: dict[str, float]) -> str:
+    hidden = ("memory", "object_store_memory")
+    shown = {key: each for key, each in resources.items() if key not in hidden and ":" not in key}
+    return ", ".join(f"{amount:g} {name}" for name, amount in shown.items()) or "nothing"
+
+
 def _connect(spec: SearchSpec, name: str, joined: bool) -> str | None:
     """Join or start Ray; the dashboard's URL."""
+    wanted = 1 if spec.workers == "auto" else spec.workers
     quiet = {
         "job_config": JobConfig(metadata={"search": name}),
         "logging_level": logging.ERROR,
@@ -86,7 +119,7 @@ def _connect(spec: SearchSpec, name: str, joined: bool) -> str | None:
             context = ray.init(
                 address="local",
                 # More workers than cores is the user's choice: slower, but not refused.
-                num_cpus=max(os.cpu_count() or 1, spec.workers * spec.cpus_per_worker),
+                num_cpus=max(os.cpu_count() or 1, wanted * spec.cpus_per_worker),
                 num_gpus=torch.cuda.device_count(),
                 include_dashboard=True,
                 dashboard_host="127.0.0.1",
@@ -97,9 +130,3 @@ def _connect(spec: SearchSpec, name: str, joined: bool) -> str | None:
         reason = str(error).strip().splitlines()[0]
         raise BadInputError(f"search.ray_address: no Ray cluster {where}: {reason}") from error
     return f"http://{context.dashboard_url}" if context.dashboard_url else None
-
-
-def _gpus_per_worker(spec: SearchSpec, there: float) -> float:
-    if spec.gpus_per_worker != "auto":
-        return spec.gpus_per_worker
-    return min(1.0, there / spec.workers) if there else 0.0

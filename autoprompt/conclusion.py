@@ -34,17 +34,14 @@ def conclude(
 
     Raises:
         SearchFailedError: no trial succeeded.
-        KeyboardInterrupt: stopped before all trials or all finalists were done.
+        KeyboardInterrupt: stopped before all finalists were done.
     """
     counts = store.counts(search.id)
-    ended = sum(counts.values()) - counts["running"]
     if counts["complete"] + counts["pruned"] == 0:
         failures = [trial for trial in store.trials(search.id) if trial.error]
         why = f"; trial {failures[0].number}: {failures[0].error}" if failures else ""
         raise SearchFailedError(f"every trial of search {search.name!r} failed{why}")
     config = prepared.config
-    if ended < config.search.trials:
-        raise KeyboardInterrupt(f"stopped after {ended} trials")
     if config.confirm is not None:
         confirm(prepared, store, search, here, progress)
     confirmed = finalists(store, search.id)
@@ -69,6 +66,16 @@ def conclude(
         progress.say(f"warning: {warning}")
 
 
+def choose_for_now(prepared: Prepared, store: Store, search: SearchRecord) -> None:
+    """An ensemble of what a stopped search has found, for predictions until it is resumed."""
+    candidates = store.prompts(search.id, limit=CANDIDATES)
+    if candidates:
+        spec, labels = prepared.config.ensemble, prepared.splits.validation.labels
+        metric = prepared.config.task.metric
+        chosen = choose(candidates, labels, metric, spec.size, spec.vote, spec.select)
+        store.update_search(search.id, best=candidates[0].number, ensemble=chosen.as_row())
+
+
 def _score_test(prepared: Prepared, prompts: Sequence[PromptRecord], here: Cluster) -> Floats:
     """Log-probabilities [1 + N, B, L] of the test texts: without a prompt first, then each prompt.
 
@@ -78,8 +85,8 @@ def _score_test(prepared: Prepared, prompts: Sequence[PromptRecord], here: Clust
     contents = [Prompt("").to_bytes(), *(prompt.content for prompt in prompts)]
     # The best one usually votes too; it is scored once.
     distinct = list(dict.fromkeys(contents))
-    remote = ray.remote(num_cpus=here.cpus, num_gpus=here.gpus)(score_texts)
-    parts = np.array_split(np.arange(len(texts)), prepared.config.search.workers)
+    remote = ray.remote(**here.options)(score_texts)
+    parts = np.array_split(np.arange(len(texts)), here.workers)
     shared = ray.put(distinct)
     waiting = [
         remote.remote(

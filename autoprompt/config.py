@@ -1,7 +1,7 @@
 """The YAML a user writes, validated: everything a search needs to know before it starts."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
@@ -34,8 +34,9 @@ class SearchSpec(Document):
     """How the search is run."""
 
     trials: int = Field(default=32, ge=1)
-    #: Trials at the same time, each in a process that holds the model.
-    workers: int = Field(default=1, ge=1)
+    #: Trials at the same time, each in a process that holds the model; auto takes as many as the
+    #: Ray cluster has room for, more when it grows and fewer when it shrinks.
+    workers: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
     seed: int = Field(default=0, ge=0, lt=2**32)
     #: How often a trial reports and may be stopped: at its end, at 1/reduction_factor of its
     #: budget, at 1/reduction_factor^2, ... (ASHA). 1 lets every trial run to its end.
@@ -45,7 +46,13 @@ class SearchSpec(Document):
     patience: int | None = Field(default=None, ge=1)
     #: For each worker: cores, and GPUs or a part of one (auto shares out those that are there).
     cpus_per_worker: int = Field(default=1, ge=1)
-    gpus_per_worker: float | Literal["auto"] = "auto"
+    gpus_per_worker: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
+    #: And of the resources that Ray's nodes were given names for.
+    resources_per_worker: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    #: A trial whose worker dies is begun so often before it is given up.
+    attempts: int = Field(default=3, ge=1)
+    #: A trial that reports nothing for so long is taken for hung, and given up.
+    hung_after_seconds: float = Field(default=3600.0, gt=0)
     #: Memory for what the model has made of the texts; what does not fit is read or made again.
     cache_gib_per_worker: float = Field(default=4.0, gt=0)
     #: Files for the same, shared by the workers of a machine and by later searches; 0 for none.
@@ -160,6 +167,23 @@ class SearchConfig(Document):
         config._source = str(path)
         return config._with_absolute_model()
 
+    def to_store(self) -> dict[str, Any]:
+        """What the store keeps: paths that mean the same from any folder, and no database URL."""
+        config = self._with_absolute_model()
+        config = config._replace(data=config.data.under(config.base))
+        return config.model_dump(mode="json", exclude={"store"})
+
+    @classmethod
+    def from_store(cls, content: dict[str, Any], name: str) -> "SearchConfig":
+        """The inverse of `to_store`.
+
+        Raises:
+            ConfigError: it was stored by a version whose configuration was another.
+        """
+        config = parse(cls, content, f"search {name!r}")
+        config._source = f"search {name!r}"
+        return config
+
     def _with_absolute_model(self) -> "SearchConfig":
         """A model path that is here, relative to the base, made absolute; a Hub id as it is."""
         local = self.base / Path(self.model.path).expanduser()
@@ -176,6 +200,10 @@ class SearchConfig(Document):
     def with_space(self, space: Space) -> "SearchConfig":
         """The same search over another space."""
         return self._replace(space=space)
+
+    def without_warm_start(self) -> "SearchConfig":
+        """The same search, looking for no earlier one to start from."""
+        return self._replace(warm_start=None)
 
     def with_overrides(
         self,

@@ -10,7 +10,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ray import tune
-from ray.tune import Callback, FailureConfig, RunConfig, TuneConfig, Tuner
+from ray.tune import (
+    Callback,
+    FailureConfig,
+    PlacementGroupFactory,
+    RunConfig,
+    TuneConfig,
+    Tuner,
+)
 from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
@@ -19,6 +26,7 @@ from autoprompt.preparation import Prepared
 from autoprompt.progress import SearchProgress
 from autoprompt.selection import CANDIDATES, best_distinct
 from autoprompt.store import SearchRecord, Store
+from autoprompt.supervisor import Supervisor
 from workers.trial import TrialRunner
 
 
@@ -52,7 +60,9 @@ def confirm(
         f"{len(waiting)} runs to go"
     )
     with progress.counting("repeats", len(waiting)) as advance:
-        _carry_out(waiting, prepared, here, _Keeper(store, search.id, progress, advance))
+        keeper = _Keeper(store, search.id, progress, advance)
+        supervisor = Supervisor(prepared.config.search.hung_after_seconds, progress)
+        _carry_out(waiting, prepared, here, keeper, supervisor)
     missing = len(waiting) + len(done) - len(store.confirmations(search.id))
     if missing:
         raise KeyboardInterrupt(f"stopped with {missing} repeats of finalists to go")
@@ -64,10 +74,15 @@ def _seed(seed: int, repeat: int) -> int:
 
 
 def _carry_out(
-    waiting: Sequence[dict[str, Any]], prepared: Prepared, here: Cluster, keeper: "_Keeper"
+    waiting: Sequence[dict[str, Any]],
+    prepared: Prepared,
+    here: Cluster,
+    keeper: "_Keeper",
+    supervisor: Supervisor,
 ) -> None:
+    spec = prepared.config.search
     trainable = tune.with_resources(
-        tune.with_parameters(TrialRunner, job=prepared.job), {"cpu": here.cpus, "gpu": here.gpus}
+        tune.with_parameters(TrialRunner, job=prepared.job), PlacementGroupFactory([here.needs])
     )
     # Tune wants a folder for its own state; nothing in it is read again.
     scratch = tempfile.mkdtemp(prefix="autoprompt-")
@@ -76,7 +91,7 @@ def _carry_out(
         tune_config=TuneConfig(
             search_alg=_Listed(waiting),
             num_samples=len(waiting),
-            max_concurrent_trials=prepared.config.search.workers,
+            max_concurrent_trials=None if spec.workers == "auto" else spec.workers,
             reuse_actors=True,
             trial_dirname_creator=lambda trial: (
                 f"trial-{trial.config['number']}-repeat-{trial.config['repeat']}"
@@ -86,12 +101,14 @@ def _carry_out(
             name="confirmation",
             storage_path=scratch,
             verbose=0,
-            callbacks=[keeper],
-            failure_config=FailureConfig(max_failures=0),
+            callbacks=[keeper, supervisor],
+            stop=supervisor,
+            failure_config=FailureConfig(max_failures=spec.attempts - 1),
         ),
     )
     try:
-        tuner.fit()
+        with supervisor.listening():
+            tuner.fit()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

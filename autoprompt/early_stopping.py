@@ -4,13 +4,25 @@ A hard prompt starts near the template's own score and gains slowly; a soft one 
 gains fast. On one ladder the first would stop the second before it had begun.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
+from autoprompt.store import TrialRecord
+
 if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController
+
+
+@dataclass(frozen=True)
+class _Past:
+    """As much of a Tune trial as a ladder looks at."""
+
+    trial_id: str
+    config: dict[str, Any]
 
 
 class AshaByKind(FIFOScheduler):
@@ -19,9 +31,17 @@ class AshaByKind(FIFOScheduler):
     Args:
         rungs: how many rungs a whole trial has; with 1, none is stopped.
         reduction_factor: one in so many goes on.
+        past: trials of a search that is resumed. Those that ended stand on the ladders again, the
+            others will climb them anew.
     """
 
-    def __init__(self, kinds: tuple[str, ...], rungs: int, reduction_factor: int) -> None:
+    def __init__(
+        self,
+        kinds: tuple[str, ...],
+        rungs: int,
+        reduction_factor: int,
+        past: Sequence[TrialRecord] = (),
+    ) -> None:
         super().__init__()
         self._metric = "score"
         # Rungs 1, 2, 3, ... are reported as times 1, f, f^2, ..., where ASHA expects them.
@@ -38,8 +58,19 @@ class AshaByKind(FIFOScheduler):
             )
             for kind in kinds
         }
+        for trial in past:
+            if trial.ended:
+                self._replay(trial)
 
-    def _ladder(self, trial: Trial) -> ASHAScheduler:
+    def _replay(self, record: TrialRecord) -> None:
+        trial = _Past(f"past-{record.number}", {"plan": record.plan})
+        self._ladder(trial).on_trial_add(None, trial)
+        for rung in record.rungs:
+            result = self._timed({"rung": rung.rung, "score": rung.score})
+            self._ladder(trial).on_trial_result(None, trial, result)
+        self._ladder(trial).on_trial_remove(None, trial)
+
+    def _ladder(self, trial: Trial | _Past) -> ASHAScheduler:
         return self._ladders[trial.config["plan"]["kind"]]
 
     def _timed(self, result: dict[str, Any]) -> dict[str, Any]:

@@ -3,12 +3,14 @@
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.text import Text
+
+from autoprompt.store import TrialRecord
 
 #: Between two lines of a count, in seconds.
 _TALLY_SECONDS = 10
@@ -76,9 +78,14 @@ class SearchProgress:
             yield lambda done: bar.advance(task, done)
 
     @contextmanager
-    def trials(self, total: int, workers: int) -> Iterator[None]:
-        """While trials run, `workers` at a time: the bar."""
+    def trials(self, total: int, workers: int, ended: Sequence[TrialRecord] = ()) -> Iterator[None]:
+        """While trials run, `workers` at a time: the bar. `ended` did so before a resume."""
         self._total, self._workers = total, workers
+        self._done = len(ended)
+        self._seconds = sum(trial.seconds for trial in ended)
+        for trial in ended:
+            if trial.score is not None and trial.state != "failed":
+                self.trial_reported(trial.number, trial.score)
         if not self.console.is_terminal:
             yield
             return

@@ -6,6 +6,7 @@ finished one. Here each trial is told as what it was: complete, pruned or failed
 """
 
 import json
+import random
 import time
 import warnings
 from collections.abc import Sequence
@@ -13,9 +14,11 @@ from typing import Any
 
 import optuna
 from optuna.distributions import distribution_to_json
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 from ray.tune.search import Searcher
 
+from autoprompt.store import TrialRecord
+from autoprompt.study import frozen_trial
 from search_spaces import Space, sample
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -26,16 +29,25 @@ class OptunaSearcher(Searcher):
 
     Args:
         first: parameters to try before any others, whole or in part, each within the space.
+        past: the trials of a search that is resumed. The study is rebuilt from those that ended;
+            the others are asked for again first, under their numbers and with their parameters.
     """
 
-    def __init__(self, space: Space, seed: int, *, first: Sequence[dict[str, Any]] = ()) -> None:
+    def __init__(
+        self,
+        space: Space,
+        seed: int,
+        *,
+        first: Sequence[dict[str, Any]] = (),
+        past: Sequence[TrialRecord] = (),
+    ) -> None:
         super().__init__(metric="score", mode="max")
         self._space = space
         self._seed = seed
         with warnings.catch_warnings():
             # `group` is how TPE learns conditional parameters; Optuna calls it experimental.
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True)
+            sampler = _SeededTPE(seed)
         self._study = optuna.create_study(direction="maximize", sampler=sampler)
         self._asked: dict[str, optuna.Trial] = {}
         #: Trial id -> rung -> the best score up to it.
@@ -43,8 +55,14 @@ class OptunaSearcher(Searcher):
         # One trial of each kind early on, so that none is judged without being tried.
         tried = {params.get("kind") for params in first}
         untried = [kind for kind in space.kinds if len(space.kinds) > 1 and kind not in tried]
-        for params in [*first, *({"kind": kind} for kind in untried)]:
-            self._study.enqueue_trial(params)
+        params = dict(enumerate([*first, *({"kind": kind} for kind in untried)]))
+        known = {trial.number: trial for trial in past}
+        for number in range(max([*params, *known], default=-1) + 1):
+            trial = known.get(number)
+            if trial is not None and trial.ended:
+                self._study.add_trial(frozen_trial(trial))
+            else:
+                self._study.enqueue_trial(trial.params if trial else params.get(number, {}))
 
     def suggest(self, trial_id: str) -> dict[str, Any]:
         """The next plan, with what it was drawn from."""
@@ -97,3 +115,44 @@ class OptunaSearcher(Searcher):
 
     def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
         """Nothing, likewise."""
+
+
+#: TPE learns from so many trials, the last ones: a draw takes no longer as a search grows.
+_REMEMBERED = 1000
+
+
+class _Recent:
+    """A study of which only the last trials are seen."""
+
+    def __init__(self, study: optuna.Study) -> None:
+        self._study = study
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._study, name)
+
+    def _get_trials(self, **options: Any) -> list[FrozenTrial]:
+        return self._study._get_trials(**options)[-_REMEMBERED:]
+
+
+class _SeededTPE(optuna.samplers.TPESampler):
+    """TPE whose draws for a trial follow from the seed, the trial's number and the trials before
+    it, so that a search that is resumed draws what it would have drawn."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed=seed, multivariate=True, group=True)
+        self._search_seed = seed
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        super().before_trial(study, trial)
+        draws = random.Random(f"sampler/{self._search_seed}/{trial.number}")
+        self._rng.rng.seed(draws.getrandbits(32))
+        self._random_sampler._rng.rng.seed(draws.getrandbits(32))
+
+    def infer_relative_search_space(self, study: Any, trial: FrozenTrial) -> Any:
+        return super().infer_relative_search_space(_Recent(study), trial)
+
+    def sample_relative(self, study: Any, trial: FrozenTrial, search_space: Any) -> Any:
+        return super().sample_relative(_Recent(study), trial, search_space)
+
+    def sample_independent(self, study: Any, trial: FrozenTrial, name: str, among: Any) -> Any:
+        return super().sample_independent(_Recent(study), trial, name, among)

@@ -5,10 +5,13 @@ python -m benchmarks.our_search --nothing --trials 200
 """
 
 import argparse
+import itertools
 import json
 import os
 import tempfile
 import time
+from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +21,8 @@ from ray.tune import RunConfig, TuneConfig, Tuner
 from safetensors.torch import save
 
 import autoprompt
-import autoprompt.controller
 from autoprompt.config import SearchConfig
+from autoprompt.store import TrialRecord
 from benchmarks.setting import DEMO, MODEL, SEED, STEPS, TASK
 from workers.prompt import Prompt
 
@@ -68,8 +71,26 @@ def run(trials: int, workers: int) -> dict[str, Any]:
                 "trials": trials,
                 "accuracy": result.best.score,
                 "texts_encoded": sum(trial.texts_encoded for trial in result.trials),
+                "warm_starts": warm_starts(result.trials),
             }
     return found
+
+
+def warm_starts(trials: Sequence[TrialRecord]) -> list[float]:
+    """Seconds from the end of a worker's trial to the end of its next one, without the work."""
+    gaps = []
+    for worker in {trial.worker for trial in trials}:
+        own = sorted((each for each in trials if each.worker == worker), key=_end)
+        gaps += [
+            (_end(after) - _end(before)).total_seconds() - after.seconds
+            for before, after in itertools.pairwise(own)
+        ]
+    return gaps
+
+
+def _end(trial: TrialRecord) -> datetime:
+    assert trial.finished_at is not None
+    return trial.finished_at
 
 
 class Nothing(tune.Trainable):
@@ -138,10 +159,10 @@ def nothing(trials: int, workers: int) -> dict[str, float]:
             started = time.perf_counter()
             bare.fit()
             bare_seconds = time.perf_counter() - started
-            autoprompt.controller.TrialRunner = Nothing  # type: ignore[assignment,misc]
             store = Store.open(f"sqlite:///{Path(folder) / 'bench.db'}")
             started = time.perf_counter()
-            run_trials(prepared, store, create_search(prepared, store), here, progress)
+            search = create_search(prepared, store)
+            run_trials(prepared, store, search, here, progress, trainable=Nothing)
             seconds = time.perf_counter() - started
     return {"ours": seconds / trials, "bare": bare_seconds / trials, "trials": trials}
 

@@ -56,6 +56,19 @@ class DataSpec(Document):
     #: As many texts of each label in every split that is cut here.
     balanced: bool = True
 
+    def under(self, base: Path) -> "DataSpec":
+        """The same with its files' paths made absolute; a Hub id stays as it is."""
+
+        def absolute(path: str) -> str:
+            local = Path(path).suffix.lower() in _FORMATS
+            return str(_under(base, path).absolute()) if local else path
+
+        if isinstance(self.path, str):
+            return self.model_copy(update={"path": absolute(self.path)})
+        given = {name: path for name, path in self.path.model_dump().items() if path}
+        files = {name: str(_under(base, path).absolute()) for name, path in given.items()}
+        return self.model_copy(update={"path": self.path.model_copy(update=files)})
+
 
 @dataclass(frozen=True)
 class Split:

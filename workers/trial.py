@@ -4,6 +4,7 @@ An actor outlives its trials (`reuse_actors`): the model and the text cache belo
 that after the first trial no model is loaded and no text encoded again.
 """
 
+import platform
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from ray.util.metrics import Counter, Gauge
 from safetensors.torch import save
 
 from search_spaces import plan_from_dict
+from search_spaces.errors import ModelError
 from search_spaces.schema import Position
 from workers.data import Split
 from workers.model_files import ModelSpec
@@ -164,8 +166,10 @@ class TrialRunner(tune.Trainable):
             result = _report(progress)
             self._count(progress)
         except Exception as error:
+            # A model may be on one node and not on another.
+            where = f" (on {platform.node()})" if isinstance(error, ModelError) else ""
             result = {
-                "error": f"{type(error).__name__}: {error}",
+                "error": f"{type(error).__name__}: {error}{where}",
                 "traceback": traceback.format_exc(),
                 "done": True,
             }

@@ -85,6 +85,11 @@ class TrialRecord:
     finished_at: datetime | None
     rungs: list[RungRecord] = field(default_factory=list)
 
+    @property
+    def ended(self) -> bool:
+        """Whether it counts on the budget: nothing will run it again."""
+        return self.state in ("complete", "pruned", "failed")
+
 
 @dataclass(frozen=True)
 class PromptRecord:

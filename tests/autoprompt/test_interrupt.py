@@ -1,5 +1,6 @@
-"""Ctrl-C: the search is closed, what was found stays, nothing is left running."""
+"""Ctrl-C and SIGKILL: what was found stays, nothing is left running, and a resume goes on."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -7,21 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
 import autoprompt
 from tests.conftest import write_yaml
 
+TRIALS = 6
+COMMAND = Path(sys.executable).with_name("autoprompt")
 
-def test_ctrl_c_closes_the_search_and_leaves_nothing_running(
-    tiny_config: dict[str, Any], tmp_path: Path
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_search_that_was_stopped_or_killed_is_resumed_to_its_budget(
+    how: signal.Signals, tiny_config: dict[str, Any], tmp_path: Path
 ) -> None:
-    tiny_config["search"] |= {"trials": 1000}
+    tiny_config["search"] |= {"trials": TRIALS, "workers": 2}
+    tiny_config["space"]["soft"]["steps"] = 100
     path = write_yaml(tmp_path / "search.yaml", tiny_config)
     process = subprocess.Popen(
-        [Path(sys.executable).with_name("autoprompt"), "search", path],
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=tmp_path,
+        [COMMAND, "search", path], stderr=subprocess.PIPE, text=True, cwd=tmp_path
     )
     assert process.stderr is not None
     lines = []
@@ -30,15 +34,58 @@ def test_ctrl_c_closes_the_search_and_leaves_nothing_running(
         if line.startswith("trial "):
             break
     children = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(how)
     lines += process.stderr.readlines()
-    assert process.wait(timeout=60) == 130, "".join(lines)
-    assert "Stopped: " in lines[-1]
+    code = process.wait(timeout=120)
+    # Ray's agents look for their dead parent every few seconds.
+    _, alive = psutil.wait_procs(children, timeout=180)
+    assert not alive
     assert "Traceback" not in "".join(lines)
 
+    stopped = autoprompt.load(db=tiny_config["store"])
+    if how == signal.SIGINT:
+        assert code == 130, "".join(lines)
+        assert lines[-1].startswith("Stopped: after ")
+        assert "`autoprompt resume tiny` goes on" in lines[-1]
+        assert stopped.state == "stopped"
+        assert stopped.counts["running"] == 0
+        assert stopped.ensemble.members
+    else:
+        assert stopped.state == "running"
+    assert 1 <= len(stopped.leaderboard) < TRIALS
+    assert stopped.test is None
+    reported = rungs(stopped)
+
+    resumed = subprocess.run(
+        [COMMAND, "resume", "tiny", "--db", tiny_config["store"], "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd="/",
+        timeout=300,
+    )
+    assert resumed.returncode == 0, resumed.stderr
+    assert json.loads(resumed.stdout)["state"] == "finished"
+    for trial in stopped.trials:
+        if not trial.ended:
+            assert f"trial {trial.number:>3}" in resumed.stderr
     result = autoprompt.load(db=tiny_config["store"])
-    assert result.state == "stopped"
-    assert result.counts["running"] == 0
-    assert 1 <= len(result.leaderboard) < 1000
-    _, alive = psutil.wait_procs(children, timeout=30)
-    assert not alive
+    assert [trial.number for trial in result.trials] == list(range(TRIALS))
+    assert all(trial.ended for trial in result.trials)
+    assert reported <= rungs(result)
+    assert result.test is not None
+
+    again = subprocess.run(
+        [COMMAND, "resume", "tiny", "--db", tiny_config["store"]],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert again.returncode == 2
+    assert again.stderr.startswith("Error: search 'tiny' is finished")
+
+
+def rungs(result: Any) -> set[tuple[int, int, float]]:
+    return {
+        (trial.number, rung.rung, rung.score) for trial in result.trials for rung in trial.rungs
+    }

@@ -1,0 +1,56 @@
+"""A tuner without a model: it replays recorded curves, through whatever runs real trials."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from ray import tune
+from safetensors.torch import save
+
+from benchmarks.curves import VALIDATION_TEXTS, Curves
+from workers.prompt import Prompt
+
+
+class Replay:
+    """One simulated trial: iterates over the results that `TrialRunner.step` would return."""
+
+    def __init__(self, plan: dict[str, Any], curves: Curves) -> None:
+        self._prompt = Prompt(f"prompt {plan['seed']}", (plan["seed"] % 997, 1)).to_bytes()
+        self._rungs = curves.replay(plan)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for rung in self._rungs:
+            yield {name: value for name, value in rung.items() if name != "seconds"} | {
+                "prompt": self._prompt,
+                "log_probs": _LOG_PROBS,
+                "models_loaded": 0,
+                "texts_encoded": 0,
+                "rung_seconds": rung["seconds"],
+                "done": rung["ended"],
+            }
+
+
+_LOG_PROBS = save({"log_probs": torch.zeros(VALIDATION_TEXTS, 2)})
+
+
+class Simulated(tune.Trainable):
+    """In the place of `TrialRunner`; its job is the curves."""
+
+    def setup(self, config: dict[str, Any], job: Curves) -> None:
+        self._job = job
+        self.reset_config(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self._results = iter(Replay(new_config["plan"], self._job))
+        return True
+
+    def step(self) -> dict[str, Any]:
+        result = next(self._results)
+        if self._job.speed:
+            time.sleep(result["rung_seconds"] / self._job.speed)
+        return result
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None: ...
+
+    def load_checkpoint(self, checkpoint: Any) -> None: ...

@@ -1,0 +1,129 @@
+"""Processes are killed and hang for real; the store ends whole."""
+
+import os
+import signal
+import threading
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autoprompt.cluster import cluster
+from autoprompt.config import SearchConfig
+from autoprompt.controller import create_search, run_trials
+from autoprompt.preparation import Prepared, prepare
+from autoprompt.progress import SearchProgress
+from autoprompt.store import Store
+from autoprompt.supervisor import Supervisor
+from benchmarks.curves import Curves
+from benchmarks.simulated import Simulated
+from tests.conftest import write_yaml
+
+QUIET = SearchProgress(quiet=True)
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """The job of `Troubled`: what it replays, and a folder to remember by."""
+
+    curves: Curves
+    folder: str
+    search: str = ""
+
+
+class Troubled(Simulated):
+    """At their second rung, trial 1 always kills its worker, 2 does so once, and 3 hangs."""
+
+    def setup(self, config: dict[str, Any], job: Trouble) -> None:  # type: ignore[override]
+        self._folder = Path(job.folder)
+        super().setup(config, job.curves)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self._number, self._rung = new_config["number"], 0
+        return super().reset_config(new_config)
+
+    def step(self) -> dict[str, Any]:
+        self._rung += 1
+        if self._rung == 2:
+            if self._number == 1:
+                os._exit(1)
+            if self._number == 2 and not (self._folder / "killed").exists():
+                (self._folder / "killed").touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            if self._number == 3:
+                threading.Event().wait()
+        # Equal scores: early stopping stops none of them.
+        return super().step() | {"score": 0.5 + self._rung / 10}
+
+
+def prepared(tiny_config: dict[str, Any], tmp_path: Path) -> Prepared:
+    config = SearchConfig.read(write_yaml(tmp_path / "search.yaml", tiny_config))
+    return prepare(config, QUIET)
+
+
+@pytest.mark.usefixtures("shared_ray")
+def test_workers_that_die_and_trials_that_hang_cost_no_rung_and_no_other_trial(
+    tiny_config: dict[str, Any], tmp_path: Path
+) -> None:
+    tiny_config["search"] |= {"trials": 6, "workers": 2, "hung_after_seconds": 15}
+    made = [
+        {"rung": rung, "step": rung, "score": 0.5 + rung / 10, "loss": 1.0, "train_loss": 1.0}
+        | {"seconds": 1.0}
+        for rung in (1, 2, 3)
+    ]
+    curves = Curves(tuple({"kind": kind, "params": {}, "rungs": made} for kind in ("soft", "hard")))
+    ready = replace(prepared(tiny_config, tmp_path), job=Trouble(curves, str(tmp_path)))  # type: ignore[arg-type]
+    store = Store.open(tiny_config["store"])
+    search = create_search(ready, store)
+    with cluster(ready.config.search, "tiny") as here:
+        run_trials(ready, store, search, here, QUIET, trainable=Troubled)
+    trials = store.trials(search.id)
+    assert [trial.number for trial in trials] == list(range(6))
+    states = {trial.number: trial.state for trial in trials}
+    assert states.pop(1) == states.pop(3) == "failed"
+    assert set(states.values()) <= {"complete", "pruned"}
+    always, once, hung = trials[1:4]
+    assert always.attempts == 3
+    assert always.error is not None
+    assert always.error.startswith("its worker died (3 times): ")
+    assert [rung.rung for rung in always.rungs] == [1]
+    assert once.attempts == 2
+    assert once.note is not None
+    assert once.note.startswith("its worker died: ")
+    assert [rung.rung for rung in once.rungs] == list(range(1, len(once.rungs) + 1))
+    assert hung.attempts == 1
+    assert hung.error is not None
+    assert hung.error.startswith("reported nothing for 15 s")
+
+
+@pytest.mark.usefixtures("shared_ray")
+def test_a_model_that_is_not_on_the_workers_node_is_named_with_the_node(
+    tiny_config: dict[str, Any], tmp_path: Path
+) -> None:
+    import platform
+
+    tiny_config["search"]["trials"] = 1
+    ready = prepared(tiny_config, tmp_path)
+    gone = ready.job.model.model_copy(update={"path": "/no/such/model"})
+    ready = replace(ready, job=replace(ready.job, model=gone))
+    store = Store.open(tiny_config["store"])
+    search = create_search(ready, store)
+    with cluster(ready.config.search, "tiny") as here:
+        run_trials(ready, store, search, here, QUIET)
+    (trial,) = store.trials(search.id)
+    assert trial.state == "failed"
+    assert trial.error == (
+        f"ModelError: model /no/such/model: no such file or folder (on {platform.node()})"
+    )
+
+
+def test_the_first_signal_asks_and_the_second_insists() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    supervisor = Supervisor(1.0, QUIET)
+    with supervisor.listening():
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert supervisor.stop_all()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGTERM) == before
