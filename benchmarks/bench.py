@@ -311,6 +311,9 @@ def leaderboard() -> list[Row]:
                 "< 50 ms",
                 found["leaderboard"] < 50,
                 told,
+            )
+        )
+    return rows
 
 
 def simulated() -> list[Row]:
@@ -363,8 +366,6 @@ def virtual() -> list[Row]:
     return rows
 
 
-
-
 def killed() -> list[Row]:
     """Controllers of real searches get SIGKILL at random moments."""
     times = 50
@@ -399,8 +400,6 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "memory": memory,
     "nothing": nothing,
     "leaderboard": leaderboard,
-
-
     "simulated": simulated,
     "virtual": virtual,
     "killed": killed,
