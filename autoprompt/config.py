@@ -187,10 +187,14 @@ class SearchConfig(Document):
     def _with_absolute_model(self) -> "SearchConfig":
         """A model path that is here, relative to the base, made absolute; a Hub id as it is."""
         local = self.base / Path(self.model.path).expanduser()
-        if not (local.exists() or self.model.is_local):
-            return self
+        changes = {}
         # A path that looks local but is missing is kept as written under the base, for the error.
-        return self._replace(model=self.model.model_copy(update={"path": str(local.absolute())}))
+        if local.exists() or self.model.is_local:
+            changes["path"] = str(local.absolute())
+        if self.model.adapter is not None:
+            adapter = self.base / Path(self.model.adapter).expanduser()
+            changes["adapter"] = str(adapter.absolute())
+        return self._replace(model=self.model.model_copy(update=changes)) if changes else self
 
     def _replace(self, **changes: Any) -> "SearchConfig":
         config = self.model_copy(update=changes)

@@ -13,6 +13,7 @@ from search_spaces.errors import BadInputError, ModelError
 from workers.frozen_model import FrozenModel
 from workers.mixture import Mixture, Panel
 from workers.model_files import ModelSpec, fingerprint, resolve
+from workers.model_loading import load_model
 from workers.prompt import Prompt
 from workers.task import build_task
 
@@ -73,7 +74,7 @@ class Predictor:
                     f"searches {first.name!r} and {other.name!r} are on different models "
                     f"({first.model}, {other.model}); label with each in a call of its own"
                 )
-        return cls(FrozenModel.load(model_of(first)), ensembles)
+        return cls(load_model(model_of(first)), ensembles)
 
     @property
     def labels(self) -> list[str]:

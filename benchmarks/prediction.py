@@ -18,6 +18,7 @@ from benchmarks.setting import MODEL, TASK, movie_splits
 from workers.frozen_model import FrozenModel, choose_dtype
 from workers.mixture import Mixture, Panel
 from workers.model_files import resolve
+from workers.model_loading import load_model
 from workers.prompt import Prompt
 from workers.task import TaskSpec, build_task
 
@@ -87,7 +88,7 @@ def throughput() -> dict[str, float]:
     best = max(paces, key=paces.__getitem__)
     theirs = loop(texts, best)
     del loop.model
-    model = FrozenModel.load(MODEL)
+    model = load_model(MODEL)
     ids = tuple(model.tokenizer(PHRASE, add_special_tokens=False).input_ids)
     mixture = Mixture(model, [Panel(build_task(TASK, model.tokenizer), [Prompt("", ids)], 16)])
 
@@ -107,7 +108,7 @@ def _members(model: FrozenModel, count: int, length: int) -> list[Prompt]:
 
 def ensembles() -> dict[str, dict[str, float]]:
     """Five members and one, by the length of prompts and texts: all are computed from nothing."""
-    model = FrozenModel.load(MODEL)
+    model = load_model(MODEL)
     task = build_task(TASK, model.tokenizer)
     snippets = movie_splits().test.texts[:400]
     joined = [" ".join(snippets[start : start + 5]) for start in range(0, len(snippets), 5)]
@@ -130,7 +131,7 @@ def ensembles() -> dict[str, dict[str, float]]:
 
 def tasks() -> dict[str, float]:
     """Three searches of five members of 4 tokens each."""
-    model = FrozenModel.load(MODEL)
+    model = load_model(MODEL)
     texts = movie_splits().test.texts[:400]
     members = _members(model, 5, 4)
     panels = [Panel(build_task(task, model.tokenizer), members, 16) for task in TASKS]

@@ -25,6 +25,7 @@ from tests.tiny import TEXTS, save_tiny_model
 from workers.data import Split
 from workers.frozen_model import FrozenModel
 from workers.model_files import ModelSpec
+from workers.model_loading import load_model
 from workers.scoring import Scorer
 from workers.task import Task, TaskSpec, build_task
 
@@ -46,7 +47,7 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_model(tiny_folder: Path) -> FrozenModel:
-    return FrozenModel.load(ModelSpec(path=str(tiny_folder), dtype="float32"))
+    return load_model(ModelSpec(path=str(tiny_folder), dtype="float32"))
 
 
 @pytest.fixture(scope="session")
@@ -66,7 +67,7 @@ def real_spec() -> ModelSpec:
 
 @pytest.fixture(scope="session")
 def real_model(real_spec: ModelSpec) -> FrozenModel:
-    return FrozenModel.load(real_spec.model_copy(update={"dtype": "float32"}))
+    return load_model(real_spec.model_copy(update={"dtype": "float32"}))
 
 
 @pytest.fixture(scope="session")

@@ -6,35 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import (
-    AutoModelForCausalLM,
-    AutoModelForMaskedLM,
-    AutoModelForSeq2SeqLM,
-    AutoTokenizer,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import BaseModelOutput
-from transformers.utils import logging as transformers_logging
 
-from search_spaces.errors import ModelError
-from workers.allocator import keep_large_blocks
-from workers.attention import use_grouped_attention
-from workers.model_config import (
-    choose_device,
-    choose_dtype,
-    context_length,
-    family_of,
-    not_a_model,
-    read_tokenizer,
-)
-from workers.model_files import ModelSpec, fingerprint, in_dtype, resolve
-
-_LOADERS: dict[str, Any] = {
-    "causal": AutoModelForCausalLM,
-    "masked": AutoModelForMaskedLM,
-    "seq2seq": AutoModelForSeq2SeqLM,
-}
+from workers.model_config import context_length, family_of
 
 
 class _Readout(nn.Module):
@@ -99,37 +74,6 @@ class FrozenModel:
         self._accepts = set(inspect.signature(self.model.forward).parameters)
         self._kept: list[int] | None = None
         self._cuts = self._can_be_cut()
-
-    @classmethod
-    def load(cls, spec: ModelSpec) -> "FrozenModel":
-        """Load what `spec` names.
-
-        Raises:
-            ModelError: it cannot be found or is no language model.
-        """
-        device = choose_device(spec.device)
-        dtype = choose_dtype(spec.dtype, device)
-        _, config = read_tokenizer(spec)
-        options = {"revision": spec.revision, "trust_remote_code": spec.trust_remote_code}
-        folder = resolve(spec)
-        transformers_logging.disable_progress_bar()
-        try:
-            if device.type == "cpu":
-                folder = in_dtype(folder, dtype)
-            loader = _LOADERS[family_of(config) or "causal"]
-            model = loader.from_pretrained(folder, dtype=dtype, **options)
-            tokenizer = AutoTokenizer.from_pretrained(folder, **options)
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
-            raise not_a_model(spec, error) from error
-        if model.get_output_embeddings() is None:
-            raise ModelError(f"model {spec.path}: has no output layer over its vocabulary")
-        model = model.to(device).eval()
-        if device.type == "cpu":
-            keep_large_blocks()
-            if family_of(config) == "causal":
-                use_grouped_attention(model)
-        which = fingerprint(folder) or getattr(model.config, "_commit_hash", None)
-        return cls(model, tokenizer, identity=which and f"{which}:{dtype}")
 
     @property
     def device(self) -> torch.device:

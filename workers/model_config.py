@@ -81,9 +81,9 @@ def read_tokenizer(spec: ModelSpec) -> tuple[PreTrainedTokenizerBase, Any]:
         ModelError: it cannot be found or is no language model.
     """
     folder = resolve(spec)
+    config = read_config(folder, spec)
     options = {"revision": spec.revision, "trust_remote_code": spec.trust_remote_code}
     try:
-        config = AutoConfig.from_pretrained(folder, **options)
         tokenizer = AutoTokenizer.from_pretrained(folder, **options)
     except (OSError, ValueError, KeyError) as error:
         raise not_a_model(spec, error) from error
@@ -93,6 +93,20 @@ def read_tokenizer(spec: ModelSpec) -> tuple[PreTrainedTokenizerBase, Any]:
             "causal, nor masked, nor sequence to sequence"
         )
     return tokenizer, config
+
+
+def read_config(folder: str, spec: ModelSpec) -> Any:
+    """The config of the model in a folder, or of a Hub id.
+
+    Raises:
+        ModelError: it cannot be found or read.
+    """
+    try:
+        return AutoConfig.from_pretrained(
+            folder, revision=spec.revision, trust_remote_code=spec.trust_remote_code
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise not_a_model(spec, error) from error
 
 
 def not_a_model(spec: ModelSpec, error: Exception) -> ModelError:

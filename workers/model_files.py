@@ -12,7 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import platformdirs
 from filelock import FileLock
@@ -39,6 +39,12 @@ class ModelSpec(Document):
     dtype: str = "auto"
     #: auto takes CUDA where a GPU is given, else the CPU.
     device: str = "auto"
+    #: Spreads one model over several GPUs, as Accelerate does: auto, balanced, sequential.
+    device_map: Literal["auto", "balanced", "balanced_low_0", "sequential"] | None = None
+    #: Weights in 8 or 4 bits, by bitsandbytes.
+    quantization: Literal["none", "int8", "int4"] = "none"
+    #: Folder of a PEFT adapter (LoRA and its kin) to merge into the model.
+    adapter: str | None = None
     #: Runs Python code that comes with the model; say yes only to code you have read.
     trust_remote_code: bool = False
 
@@ -68,10 +74,17 @@ def resolve(spec: ModelSpec) -> str:
     """What `from_pretrained` should be given: the Hub id, or a folder with the files.
 
     Raises:
-        ModelError: a local path that is not there or holds no model.
+        ModelError: a local path that is not there or holds no model, or its adapter none.
     """
-    if not spec.is_local:
-        return spec.path
+    base = spec.path if not spec.is_local else _local(spec)
+    if spec.adapter is None:
+        return base
+    from workers.adapter import merged
+
+    return merged(base, spec)
+
+
+def _local(spec: ModelSpec) -> str:
     path = Path(spec.path).expanduser()
     if not path.exists():
         raise ModelError(f"model {spec.path}: no such file or folder")
@@ -96,11 +109,12 @@ def fingerprint(folder: str) -> str | None:
     digest = hashlib.sha256((path / "config.json").read_bytes())
     for pattern in _WEIGHTS:
         for file in sorted(path.glob(pattern)):
-            _digest_ends(digest, file)
+            digest_ends(digest, file)
     return digest.hexdigest()[:16]
 
 
-def _digest_ends(digest: "hashlib._Hash", file: Path) -> None:
+def digest_ends(digest: "hashlib._Hash", file: Path) -> None:
+    """Take a file's name, size and first and last MiB into a digest."""
     size = file.stat().st_size
     digest.update(f"{file.name}:{size}".encode())
     with file.open("rb") as content:
@@ -134,7 +148,7 @@ def conversion_is_due(spec: ModelSpec) -> bool:
 
 def _conversion_folder(file: Path) -> Path:
     digest = hashlib.sha256()
-    _digest_ends(digest, file)
+    digest_ends(digest, file)
     return cache_folder() / "models" / f"{file.stem}-{digest.hexdigest()[:16]}"
 
 
@@ -158,7 +172,7 @@ def _converted(file: Path) -> Path:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
             raise ModelError(f"model {file}: not a GGUF file that can be read: {reason}") from error
 
-    return _made_once(_conversion_folder(file), unpack)
+    return made_once(_conversion_folder(file), unpack)
 
 
 def in_dtype(folder: str, dtype: "torch.dtype") -> str:
@@ -191,10 +205,10 @@ def in_dtype(folder: str, dtype: "torch.dtype") -> str:
             save_file(tensors, target / file.name, metadata={"format": "pt"})
 
     name = str(dtype).removeprefix("torch.")
-    return str(_made_once(cache_folder() / "models" / f"{fingerprint(folder)}-{name}", cast))
+    return str(made_once(cache_folder() / "models" / f"{fingerprint(folder)}-{name}", cast))
 
 
-def _made_once(folder: Path, make: Callable[[Path], None]) -> Path:
+def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
     """`folder`, filled by `make` the first time.
 
     Safe with several processes at once (a lock) and when killed half-way (the folder gets its name

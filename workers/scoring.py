@@ -15,6 +15,7 @@ from workers.batches import TokenBudget
 from workers.families import FAMILIES
 from workers.frozen_model import FrozenModel
 from workers.model_files import ModelSpec
+from workers.model_loading import load_model
 from workers.prompt import Laid, Prompt, lay
 from workers.task import Task, TaskSpec, build_task
 from workers.text_cache import CacheSpec, TextCache
@@ -198,7 +199,7 @@ def load_scorer(
     Raises:
         ModelError: it cannot be found or is no language model.
     """
-    frozen = FrozenModel.load(model)
+    frozen = load_model(model)
     texts = TextCache(frozen) if cache is None else cache.open(frozen)
     seated = build_task(task, frozen.tokenizer, frozen.family)
     return Scorer(frozen, seated, longest_prompt, texts)

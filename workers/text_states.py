@@ -54,8 +54,9 @@ class KeysAndValues:
 
     @cached_property
     @torch.no_grad()
-    def _sizes(self) -> list[tuple[torch.Size, torch.Size]]:
-        """(heads, size) of every layer's keys and of its values, read off one token's cache."""
+    def _sizes(self) -> list[tuple[torch.Size, torch.Size, torch.device]]:
+        """(heads, size) of every layer's keys and of its values, and where the layer is, read off
+        one token's cache."""
         cache = DynamicCache()
         one = torch.zeros(1, 1, dtype=torch.long, device=self._model.device)
         self._model.logits(
@@ -65,11 +66,18 @@ class KeysAndValues:
             position_ids=one,
             past_key_values=cache,
         )
-        return [(layer.keys.shape[1::2], layer.values.shape[1::2]) for layer in cache.layers]
+        return [
+            (layer.keys.shape[1::2], layer.values.shape[1::2], layer.keys.device)
+            for layer in cache.layers
+        ]
 
     @property
     def width(self) -> int:
-        return sum(size.numel() for pair in self._sizes for size in pair)
+        return sum(self._widths)
+
+    @property
+    def _widths(self) -> list[int]:
+        return [size.numel() for *pair, _ in self._sizes for size in pair]
 
     @torch.no_grad()
     def encode(self, texts: Sequence[TokenIds]) -> Tensor:
@@ -85,17 +93,18 @@ class KeysAndValues:
             past_key_values=cache,
         )
         states = [state for layer in cache.layers for state in (layer.keys, layer.values)]
-        return torch.cat([state.transpose(1, 2).flatten(2) for state in states], dim=-1)
+        flat = [state.transpose(1, 2).flatten(2).to(self._model.device) for state in states]
+        return torch.cat(flat, dim=-1)
 
     def past(self, block: Tensor) -> DynamicCache:
         """Rows [B, T, F] as the cache that a forward pass goes on from."""
-        states = iter(block.split([size.numel() for pair in self._sizes for size in pair], dim=-1))
+        states = iter(block.split(self._widths, dim=-1))
         past = DynamicCache()
-        for keys, values in self._sizes:
+        for keys, values, device in self._sizes:
             layer = DynamicLayer()
             # Set rather than passed to `update`, which would copy them once more.
-            layer.keys = next(states).unflatten(-1, keys).transpose(1, 2)
-            layer.values = next(states).unflatten(-1, values).transpose(1, 2)
+            layer.keys = next(states).to(device).unflatten(-1, keys).transpose(1, 2)
+            layer.values = next(states).to(device).unflatten(-1, values).transpose(1, 2)
             layer.dtype, layer.device = layer.keys.dtype, layer.keys.device
             layer.is_initialized = True
             past.layers.append(layer)

@@ -16,7 +16,7 @@ from autoprompt.store.tables import Prompt, Trial
 from search_spaces.errors import BadInputError, SearchFailedError, SearchUnfinishedError
 from tests.conftest import write_yaml
 from tests.tiny import TEXTS
-from workers.frozen_model import FrozenModel
+from workers.model_loading import load_model
 
 pytestmark = pytest.mark.usefixtures("shared_ray")
 
@@ -79,7 +79,7 @@ def test_stored_predictions_are_the_prompts_own(
     result = run(tiny_config, tmp_path)
     config = SearchConfig.read(tmp_path / "search.yaml")
     validation = prepare(config, SearchProgress(quiet=True)).splits.validation
-    model = FrozenModel.load(config.model)
+    model = load_model(config.model)
     scorer = Scorer(model, build_task(config.task, model.tokenizer), config.space.longest_prompt())
     texts = scorer.tokenize(validation.texts)
     for member in result.ensemble.members:

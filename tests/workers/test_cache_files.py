@@ -14,6 +14,7 @@ from tests.workers.test_scoring import PROMPTS
 from workers.cache_files import CacheFiles
 from workers.frozen_model import FrozenModel
 from workers.model_files import ModelSpec
+from workers.model_loading import load_model
 from workers.scoring import Scorer
 from workers.task import Task
 from workers.text_cache import CacheSpec
@@ -143,7 +144,7 @@ def test_another_models_files_are_not_used(
 ) -> None:
     spec = CacheSpec(bytes_on_disk=1 << 30, folder=str(tmp_path / "cache"))
     folder = save_tiny_model(tmp_path / "model", initializer_range=0.1)
-    other = FrozenModel.load(ModelSpec(path=str(folder), dtype="float32"))
+    other = load_model(ModelSpec(path=str(folder), dtype="float32"))
     for model in (tiny_model, other):
         scorer = Scorer(model, tiny_task, longest_prompt=8, cache=spec.open(model))
         texts = scorer.tokenize([row["text"] for row in TEXTS[:20]])

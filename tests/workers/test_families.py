@@ -19,6 +19,7 @@ from tests.tiny import TEXTS
 from tests.workers.test_frozen_model import parameters_digest
 from workers.frozen_model import FrozenModel
 from workers.model_files import ModelSpec
+from workers.model_loading import load_model
 from workers.prompt import VIRTUAL, Prompt, hard_prompt
 from workers.scoring import Scorer
 from workers.task import TaskSpec, build_task
@@ -82,7 +83,7 @@ def scorers(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Kind], Scorer
     def scorer(kind: Kind) -> Scorer:
         if kind.name not in loaded:
             folder = kind.save(tmp_path_factory.mktemp(kind.name) / "model")
-            loaded[kind.name] = FrozenModel.load(ModelSpec(path=str(folder), dtype="float32"))
+            loaded[kind.name] = load_model(ModelSpec(path=str(folder), dtype="float32"))
         model = loaded[kind.name]
         assert model.family == kind.family
         spec = TaskSpec.model_validate({"template": kind.template, "label_words": LABEL_WORDS})

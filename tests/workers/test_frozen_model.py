@@ -14,6 +14,7 @@ from workers.attention import use_grouped_attention
 from workers.frozen_model import FrozenModel
 from workers.model_config import choose_dtype, read_tokenizer
 from workers.model_files import ModelSpec, conversion_is_due, fingerprint, in_dtype, resolve
+from workers.model_loading import load_model
 
 
 def parameters_digest(model: FrozenModel) -> str:
@@ -147,13 +148,13 @@ def test_weights_are_stored_once_in_the_dtype_they_are_computed_with(
     written = (folder / "model.safetensors").stat().st_mtime_ns
     assert in_dtype(str(tiny_folder), torch.bfloat16) == str(folder)
     assert (folder / "model.safetensors").stat().st_mtime_ns == written
-    model = FrozenModel.load(ModelSpec(path=str(tiny_folder), dtype="bfloat16"))
+    model = load_model(ModelSpec(path=str(tiny_folder), dtype="bfloat16"))
     assert model.dtype == torch.bfloat16
 
 
 def test_two_models_or_dtypes_never_share_an_identity(tiny_folder: Path, tmp_path: Path) -> None:
     def identity(folder: Path, dtype: str) -> str:
-        found = FrozenModel.load(ModelSpec(path=str(folder), dtype=dtype)).identity
+        found = load_model(ModelSpec(path=str(folder), dtype=dtype)).identity
         assert found is not None
         return found
 

@@ -14,6 +14,7 @@ from tests.tiny import TEXTS, save_tiny_t5
 from workers.data import Split
 from workers.frozen_model import FrozenModel
 from workers.model_files import ModelSpec, resolve
+from workers.model_loading import load_model
 from workers.prompt import Prompt
 from workers.scoring import Scorer
 from workers.task import TaskSpec, build_task
@@ -85,7 +86,7 @@ def test_a_causal_prefix_on_the_real_model(
 def test_an_encoders_prefix(side: str, tmp_path: Path) -> None:
     """Lester et al. put the prompt before the encoder's input, and leave the decoder's alone."""
     folder = str(save_tiny_t5(tmp_path / "model"))
-    model = FrozenModel.load(ModelSpec(path=folder, dtype="float32"))
+    model = load_model(ModelSpec(path=folder, dtype="float32"))
     task = build_task(
         TaskSpec.model_validate(
             {"template": "Review: {text}", "label_words": {"n": "dull", "p": "great"}}

@@ -15,6 +15,7 @@ from workers.data import Split
 from workers.families.causal import CausalFamily
 from workers.frozen_model import FrozenModel
 from workers.model_files import ModelSpec
+from workers.model_loading import load_model
 from workers.prompt import Prompt, lay
 from workers.scoring import Scorer
 from workers.task import Task, TaskSpec, build_task
@@ -296,7 +297,7 @@ def test_real_model_cached_equals_plain_in_float32(real_model: FrozenModel, movi
 def test_real_model_cached_agrees_with_plain_in_bfloat16(
     real_spec: ModelSpec, movies: Split
 ) -> None:
-    model = FrozenModel.load(real_spec.model_copy(update={"dtype": "bfloat16"}))
+    model = load_model(real_spec.model_copy(update={"dtype": "bfloat16"}))
     scorer = real_scorer(model)
     texts = scorer.tokenize(movies.texts[:64])
     cached = scorer.log_probs(real_prompts(model), texts)

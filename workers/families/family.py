@@ -101,7 +101,9 @@ class Family(ABC):
                 return False
             plain = torch.stack([self.plain(each, sample) for each in probe])
             apart = float((cached - plain).abs().mean())
-            self._trusts_cache = apart <= _TOLERANCE[self.model.dtype]
+            few_bits = getattr(self.model.model, "is_quantized", False)
+            coarsest = torch.bfloat16 if few_bits else self.model.dtype
+            self._trusts_cache = apart <= _TOLERANCE[coarsest]
             if not self._trusts_cache:
                 log.warning("text cache not used: its logits lie %.2g from the plain ones", apart)
         return self._trusts_cache

@@ -1,0 +1,96 @@
+"""From a model's spec to a frozen transformers model in memory."""
+
+import importlib.util
+import logging
+from typing import Any
+
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+)
+from transformers.utils import logging as transformers_logging
+
+from search_spaces.errors import ModelError
+from workers.allocator import keep_large_blocks
+from workers.attention import use_grouped_attention
+from workers.frozen_model import FrozenModel
+from workers.model_config import (
+    choose_device,
+    choose_dtype,
+    family_of,
+    not_a_model,
+    read_tokenizer,
+)
+from workers.model_files import ModelSpec, fingerprint, in_dtype, resolve
+
+LOADERS: dict[str, Any] = {
+    "causal": AutoModelForCausalLM,
+    "masked": AutoModelForMaskedLM,
+    "seq2seq": AutoModelForSeq2SeqLM,
+}
+
+
+def load_model(spec: ModelSpec) -> FrozenModel:
+    """Load what `spec` names.
+
+    Raises:
+        ModelError: it cannot be found, is no language model, or needs a package that is not there.
+    """
+    device = choose_device(spec.device)
+    dtype = choose_dtype(spec.dtype, device)
+    _, config = read_tokenizer(spec)
+    family = family_of(config) or "causal"
+    options: dict[str, Any] = {
+        "revision": spec.revision,
+        "trust_remote_code": spec.trust_remote_code,
+    }
+    folder = resolve(spec)
+    whole = spec.quantization == "none"
+    placed: dict[str, Any] = {}
+    if spec.device_map is not None:
+        placed["device_map"] = spec.device_map
+    elif not whole:
+        placed["device_map"] = {"": str(device)}
+    if not whole:
+        placed["quantization_config"] = _quantized(spec, dtype)
+    transformers_logging.disable_progress_bar()
+    try:
+        if whole and device.type == "cpu":
+            folder = in_dtype(folder, dtype)
+        model = LOADERS[family].from_pretrained(folder, dtype=dtype, **options, **placed)
+        tokenizer = AutoTokenizer.from_pretrained(folder, **options)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise not_a_model(spec, error) from error
+    if model.get_output_embeddings() is None:
+        raise ModelError(f"model {spec.path}: has no output layer over its vocabulary")
+    if not placed:
+        model = model.to(device)
+    for module in model.modules():
+        # On a CPU, bitsandbytes would repack 4-bit weights for a product that has no gradient.
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+    if device.type == "cpu":
+        keep_large_blocks()
+        if family == "causal":
+            use_grouped_attention(model.eval())
+    which = fingerprint(folder) or getattr(model.config, "_commit_hash", None)
+    return FrozenModel(model, tokenizer, which and f"{which}:{dtype}:{spec.quantization}")
+
+
+def _quantized(spec: ModelSpec, dtype: Any) -> BitsAndBytesConfig:
+    """How bitsandbytes is to hold the weights."""
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise ModelError(
+            f"model {spec.path}: quantization {spec.quantization} needs bitsandbytes; install "
+            "'autoprompt[quantization]'"
+        )
+    # It says at every step that it computes in float16, which was asked for.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    if spec.quantization == "int8":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype
+    )
