@@ -27,8 +27,8 @@ from autoprompt.results import SearchResult
 from autoprompt.store import Store
 from benchmarks.many_trials import VERSIONS
 from tests.tiny import TEXTS, save_tiny_bart, save_tiny_bert, save_tiny_t5
-from workers.frozen_model import FrozenModel
 from workers.model_files import ModelSpec, fingerprint
+from workers.model_loading import load_model
 from workers.prompt import Prompt, soft_prompt
 from workers.scoring import Scorer, load_scorer
 
@@ -166,7 +166,7 @@ def made_search(model: Path, template: str, prompt: Prompt, db: Path) -> SearchR
 def test_every_family_of_models_is_loaded_as_it_was_searched(
     make: Callable[[Path], Path], template: str, position: Any, tmp_path: Path
 ) -> None:
-    model = FrozenModel.load(ModelSpec(path=str(make(tmp_path / "model")), dtype="float32"))
+    model = load_model(ModelSpec(path=str(make(tmp_path / "model")), dtype="float32"))
     generator = torch.Generator().manual_seed(1)
     vectors = torch.randn(3, model.hidden_size, generator=generator)
     prompt = soft_prompt(vectors, position, model)
