@@ -1,48 +1,16 @@
 """The Python search API: `autoprompt.search(...)` and `autoprompt.load(...)`."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from autoprompt.results import SearchResult
-from autoprompt.store import (
-    DEFAULT_URL,
-    PATIENCE_SECONDS,
-    Database,
-    Schema,
-    Store,
-    read_schema,
-    upgrade,
-)
+from autoprompt.store import PATIENCE_SECONDS, Database, Schema, Store, read_schema, upgrade
+from autoprompt.store_url import store_url
 from autoprompt.tasks import Tasks
-from search_spaces.errors import BadInputError, StoreError
+from search_spaces.errors import BadInputError
 
 if TYPE_CHECKING:
     from autoprompt.config import SearchConfig
-
-
-def store_url(db: str | None = None, configured: str | None = None) -> str:
-    """The database's URL: what was asked for, else AUTOPROMPT_DB, else what the file that
-    AUTOPROMPT_DB_FILE names holds, else the configuration's, else autoprompt.db in the current
-    folder.
-
-    Raises:
-        StoreError: the file is not there or empty.
-    """
-    return db or os.environ.get("AUTOPROMPT_DB") or _url_from_file() or configured or DEFAULT_URL
-
-
-def _url_from_file() -> str | None:
-    name = os.environ.get("AUTOPROMPT_DB_FILE")
-    if not name:
-        return None
-    try:
-        url = Path(name).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise StoreError(f"AUTOPROMPT_DB_FILE: {name} cannot be read ({error})") from None
-    if not url:
-        raise StoreError(f"AUTOPROMPT_DB_FILE: {name} is empty; write the database's URL into it")
-    return url
 
 
 @overload

@@ -2,6 +2,8 @@
 
 import logging
 import os
+import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,16 +22,21 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 import ray
 import torch
+from ray.exceptions import RayError
 from ray.job_config import JobConfig
 from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE
 
 from autoprompt.config import SearchSpec
+from autoprompt.store_url import in_ray_job
 from search_spaces.errors import BadInputError
 
 # Tune would copy these into its workers' runtime environment, which the dashboard shows to all.
 ENV_VARS_TO_PROPAGATE.difference_update(
     {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN"}
 )
+
+#: So long an address may take to answer.
+_ANSWER_SECONDS = 10
 
 
 @dataclass(frozen=True)
@@ -113,7 +120,10 @@ def _connect(spec: SearchSpec, name: str, joined: bool) -> str | None:
     try:
         if joined:
             context = ray.init(ignore_reinit_error=True, **quiet)
+        elif in_ray_job():
+            context = ray.init(address="auto", **quiet)  # the cluster that runs the job
         elif spec.ray_address:
+            _demand_answer(spec.ray_address)
             context = ray.init(address=spec.ray_address, **quiet)
         else:
             context = ray.init(
@@ -125,8 +135,35 @@ def _connect(spec: SearchSpec, name: str, joined: bool) -> str | None:
                 dashboard_host="127.0.0.1",
                 **quiet,
             )
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, RayError) as error:
         where = f"at {spec.ray_address}" if spec.ray_address else "on this machine"
-        reason = str(error).strip().splitlines()[0]
-        raise BadInputError(f"search.ray_address: no Ray cluster {where}: {reason}") from error
+        raise BadInputError(
+            f"search.ray_address: no Ray cluster {where}: {_reason(error)}"
+        ) from error
     return f"http://{context.dashboard_url}" if context.dashboard_url else None
+
+
+def _demand_answer(address: str) -> None:
+    """Refuse at once an address where nothing listens; Ray would try it for minutes.
+
+    Raises:
+        OSError: nothing does.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_SECONDS).close()
+
+
+def _reason(error: Exception) -> str:
+    """Why Ray would not have us, in one line."""
+    said = str(error).strip()
+    versions = re.findall(r"(Ray|Python): (\S+)", said)
+    if said.startswith("Version mismatch") and len(versions) == 4:
+        there, here = (" and ".join(map(" ".join, pair)) for pair in (versions[:2], versions[2:]))
+        return f"it runs {there}, and here is {here}; install the same versions on both sides"
+    if said.startswith("Failed to connect to Ray cluster"):
+        return (
+            "what answers there is no Ray, or does not accept our token (RAY_AUTH_MODE=token, and "
+            "RAY_AUTH_TOKEN_PATH to a file that holds it)"
+        )
+    return said.splitlines()[0] if said else type(error).__name__

@@ -9,7 +9,7 @@ from autoprompt.ensemble import Select, Vote
 from search_spaces import Space, load_space
 from search_spaces.documents import Document, parse, read_yaml
 from search_spaces.errors import ConfigError
-from workers.data import DataSpec
+from workers.data import DataSpec, Paths
 from workers.model_files import ModelSpec
 from workers.task import TaskSpec
 
@@ -208,6 +208,13 @@ class SearchConfig(Document):
     def without_warm_start(self) -> "SearchConfig":
         """The same search, looking for no earlier one to start from."""
         return self._replace(warm_start=None)
+
+    def with_paths(self, data: str | Paths, model: str) -> "SearchConfig":
+        """The same search with its data and its model elsewhere."""
+        return self._replace(
+            data=self.data.model_copy(update={"path": data}),
+            model=self.model.model_copy(update={"path": model}),
+        )
 
     def with_overrides(
         self,

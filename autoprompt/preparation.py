@@ -6,6 +6,7 @@ from typing import Any
 
 from autoprompt.config import SearchConfig
 from autoprompt.footprint import Footprint
+from autoprompt.job_files import unpacked
 from autoprompt.progress import SearchProgress
 from autoprompt.versions import code_versions
 from search_spaces.errors import BadInputError, ConfigError
@@ -49,13 +50,14 @@ def prepare(config: SearchConfig, progress: SearchProgress) -> Prepared:
         BadInputError: one line with the file, the key, and what would do.
     """
     source = config.source
+    found = unpacked(config)
     with progress.step("reading the data"):
         splits = load_splits(
-            config.data, tuple(config.task.label_words), config.base, config.search.seed
+            found.data, tuple(config.task.label_words), config.base, config.search.seed
         )
-    due = conversion_is_due(config.model)
+    due = conversion_is_due(found.model)
     with progress.step("unpacking the GGUF model, once" if due else "checking the model"):
-        tokenizer, model_config = read_tokenizer(config.model)
+        tokenizer, model_config = read_tokenizer(found.model)
     family = family_of(model_config) or "causal"
     try:
         task = build_task(config.task, tokenizer, family)
@@ -82,12 +84,12 @@ def prepare(config: SearchConfig, progress: SearchProgress) -> Prepared:
             f"{truncated} of {sum(splits.sizes.values())} texts are longer than the {limit} tokens "
             f"that {config.model.path} leaves for them: their ends are cut off"
         )
-    folder = resolve(config.model)
+    folder = resolve(found.model)
     return Prepared(
         config=config,
         splits=splits,
         job=Job(
-            model=config.model,
+            model=found.model,
             task=config.task,
             train=splits.train,
             validation=splits.validation,

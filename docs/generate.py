@@ -18,8 +18,8 @@ What `autoprompt COMMAND --help` prints. Written by `make docs`; do not edit.
 
 Exit codes: 0 done, 1 failed, 2 bad input, 130 stopped by Ctrl-C. An error is one line on stderr;
 `autoprompt --debug COMMAND` adds its traceback. With `--json`, stdout holds one JSON document and
-nothing else. The store is `--db URL`, else `AUTOPROMPT_DB`, else the configuration's `store`, else
-`sqlite:///autoprompt.db`.
+nothing else. The store is `--db URL`, else `AUTOPROMPT_DB` or `AUTOPROMPT_DB_FILE`, else the
+configuration's `store`, else `sqlite:///autoprompt.db`.
 """
 
 

@@ -51,3 +51,15 @@ class SearchTakenError(AutopromptError, RuntimeError):
 
 class SearchUnfinishedError(BadInputError):
     """A search that has not ended, or ended without a usable trial, was asked for its answer."""
+
+
+class ClusterError(BadInputError):
+    """A Ray cluster that cannot be reached, refuses, or is of another version."""
+
+
+class JobNotFoundError(ClusterError, LookupError):
+    """No job on the cluster answers to that search or id."""
+
+
+class JobFailedError(AutopromptError, RuntimeError):
+    """A search's job ended by itself, and not well."""

@@ -21,6 +21,11 @@ COMMANDS = {
     "export": "Write the best prompt, or others, to a folder that other tools read.",
     "report": "Write a search's report: one HTML file, readable without a network.",
     "db": "The database's tables: which version they are, and bringing them to this one's.",
+    "submit": "Run a search on a Ray cluster, from a YAML file that is here.",
+    "status": "Say in a few lines how far a search is, and what its job does.",
+    "logs": "Print what a search's job says; -f follows it to its end.",
+    "stop": "Stop a search's job as one Ctrl-C would, so that it can be resumed.",
+    "jobs": "List the searches of a Ray cluster, newest first.",
     "spaces": "List the preset search spaces, or print one to copy.",
 }
 

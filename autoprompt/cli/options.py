@@ -6,7 +6,27 @@ from typing import Any
 
 import click
 
-db_option = click.option("--db", metavar="URL", help="The store's database URL.")
+
+def _told_of_ps(ctx: click.Context, param: click.Parameter, url: str | None) -> str | None:
+    from autoprompt.store import holds_a_secret
+
+    if url and "://" in url and holds_a_secret(url):
+        click.echo(
+            "Warning: others on this machine can read a password in --db (`ps` shows it); "
+            "AUTOPROMPT_DB or AUTOPROMPT_DB_FILE keeps it to you",
+            err=True,
+        )
+    return url
+
+
+db_option = click.option(
+    "--db", metavar="URL", callback=_told_of_ps, help="The store's database URL."
+)
+address_option = click.option(
+    "--address",
+    metavar="URL",
+    help="The cluster's dashboard, http://HOST:8265; else RAY_API_SERVER_ADDRESS or RAY_ADDRESS.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 search_argument = click.argument("search", metavar="SEARCH")
 

@@ -12,6 +12,7 @@ from autoprompt.store.records import (
 )
 from autoprompt.store.schema import Schema, read_schema, upgrade
 from autoprompt.store.store import Store
+from autoprompt.store.urls import holds_a_secret, is_relative
 
 __all__ = [
     "DEFAULT_URL",
@@ -26,6 +27,8 @@ __all__ = [
     "SearchSummary",
     "Store",
     "TrialRecord",
+    "holds_a_secret",
+    "is_relative",
     "read_schema",
     "upgrade",
 ]

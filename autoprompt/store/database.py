@@ -68,7 +68,7 @@ class Database:
             StoreError: it is no URL, or of a database or driver that is not there. The message
                 never holds the password.
         """
-        parsed = _parse(url)
+        parsed = parse_url(url)
         try:
             return cls(parsed, **options)
         except ImportError as error:
@@ -180,7 +180,13 @@ def _transaction(method: Method[Owner, P, Work], *, writes: bool) -> Bound[Owner
     return bound
 
 
-def _parse(url: str) -> sa.URL:
+def parse_url(url: str) -> sa.URL:
+    """A URL's parts.
+
+    Raises:
+        StoreError: it is no URL, or of a database that will not do. The message never holds the
+            password.
+    """
     try:
         parsed = sa.make_url(url)
     except (sa.exc.ArgumentError, ValueError):

@@ -1,0 +1,33 @@
+import click
+
+from autoprompt.cli.options import address_option, json_option, print_json
+
+
+@click.command()
+@address_option
+@json_option
+def command(address: str | None, as_json: bool) -> None:
+    """List the searches of a Ray cluster, newest first.
+
+    A search that was resumed there has several jobs. Ray forgets its jobs when its head restarts;
+    the searches stay in the store, where `autoprompt list` finds them.
+    """
+    from autoprompt.cli.tables import console, table
+    from autoprompt.jobs import Jobs
+
+    jobs = Jobs(address)
+    found = jobs.list()
+    if as_json:
+        print_json([job.as_dict() for job in found])
+        return
+    columns = [("search", "left"), ("state", "left"), ("started", "left"), ("job", "left")]
+    rows = [
+        (
+            job.search,
+            job.state,
+            f"{job.started_at:%Y-%m-%d %H:%M}" if job.started_at else "-",
+            job.id,
+        )
+        for job in found
+    ]
+    console().print(table(f"Searches on {jobs.shown}", columns, rows))
