@@ -18,7 +18,7 @@ from workers.prompt import Prompt
 from workers.task import build_task
 
 if TYPE_CHECKING:
-    from autoprompt.results import Ensemble
+    from autoprompt.members import Ensemble
 
 
 @dataclass(frozen=True)

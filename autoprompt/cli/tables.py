@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from autoprompt.results import Ensemble, SearchResult
+from autoprompt.members import Ensemble
+from autoprompt.results import SearchResult
 from autoprompt.store import TrialRecord
 
 #: Wide enough for a prompt where no terminal says how wide it is.

@@ -1,0 +1,152 @@
+"""The engine's lines: what a trial and a prediction cost, beside PEFT and plain loops."""
+
+import statistics
+
+from benchmarks.row import Row, at_most, measure
+
+
+def soft_trial() -> list[Row]:
+    """A whole soft trial against PEFT's, in PEFT's default dtype and in ours."""
+    ours = measure("our_soft_trial")
+    rows = []
+    for dtype, target in (("float32", 12.0), ("bfloat16", 5.0)):
+        peft = measure("peft_prompt_tuning", "--dtype", dtype)
+        theirs = peft["train_seconds"] + peft["evaluate_seconds"]
+        for which in ("later", "first"):
+            seconds = ours[which]["train_seconds"] + ours[which]["evaluate_seconds"]
+            gain, lead = theirs / seconds, ours[which]["accuracy"] - peft["accuracy"]
+            fits = which == "later"
+            rows.append(
+                Row(
+                    f"a search's {which} soft trial, PEFT in {dtype}",
+                    f"{seconds:.1f} s, accuracy {ours[which]['accuracy']:.3f}",
+                    f"{theirs:.1f} s, accuracy {peft['accuracy']:.3f}",
+                    gain,
+                    f">= {target:g}x, within 1 point" if fits else "-",
+                    not fits or (gain >= target and lead >= -0.01),
+                    "" if fits else "computes the texts too",
+                )
+            )
+    return rows
+
+
+def search() -> list[Row]:
+    """Trials per hour, and what a second search on the same data encodes."""
+    ours = measure("our_search", "--trials", "16", "--workers", "2")
+    theirs = measure("peft_ray_search", "--trials", "4", "--workers", "2")
+    first, second = ours["first"], ours["second"]
+    warm = statistics.median([*first["warm_starts"], *second["warm_starts"]])
+    pace = 16 * 3600 / first["seconds_to_best"]
+    their_pace = 4 * 3600 / theirs["seconds"]
+    return [
+        Row(
+            "search, trials per hour",
+            f"{pace:.0f} (16 trials in {first['seconds_to_best']:.0f} s)",
+            f"{their_pace:.0f} (4 trials in {theirs['seconds']:.0f} s)",
+            pace / their_pace,
+            ">= 20x",
+            pace / their_pace >= 20,
+            "no early stopping on either side",
+        ),
+        Row(
+            "texts encoded by a second search",
+            str(second["texts_encoded"]),
+            f"{first['texts_encoded']} by the first",
+            second["texts_encoded"] / max(first["texts_encoded"], 1),
+            "0",
+            second["texts_encoded"] == 0,
+        ),
+        Row(
+            "start of a warm trial",
+            f"{1000 * warm:.0f} ms",
+            f"median of {len(first['warm_starts']) + len(second['warm_starts'])}",
+            warm / 0.1,
+            "< 100 ms",
+            warm < 0.1,
+        ),
+    ]
+
+
+def ensemble() -> list[Row]:
+    found = measure("engine", "ensemble")
+    ratio = found["five_members"] / found["one_member_uncached"]
+    return [
+        at_most(
+            "5 members over 400 texts",
+            f"{found['five_members']:.2f} s",
+            f"{found['one_member_uncached']:.2f} s for one, uncached",
+            ratio,
+            1.5,
+        )
+    ]
+
+
+def memory() -> list[Row]:
+    found = measure("engine", "memory")
+    ratio = found["private_mb"] / found["model_mb"]
+    return [
+        at_most(
+            "private memory of a second worker",
+            f"{found['private_mb']:.0f} MB",
+            f"{found['model_mb']:.0f} MB, the model",
+            ratio,
+            0.25,
+        )
+    ]
+
+
+def prefix() -> list[Row]:
+    found = measure("engine", "prefix")
+    ratio = found["plain"] / found["shared_prefix"]
+    return [
+        Row(
+            "a hard prefix of 16 tokens, 400 texts",
+            f"{found['shared_prefix']:.2f} s",
+            f"{found['plain']:.2f} s, plain forward",
+            ratio,
+            ">= 1.4x",
+            ratio >= 1.4,
+        )
+    ]
+
+
+def prediction() -> list[Row]:
+    """From strings to labels: one prompt, five members, three tasks."""
+    loop = measure("prediction", "throughput")
+    ratio = loop["ours"] / loop["loop"]
+    rows = [
+        Row(
+            "prediction, one hard prompt",
+            f"{loop['ours']:.0f} texts a second",
+            f"{loop['loop']:.0f}, a transformers loop in batches of {loop['batch']}",
+            ratio,
+            ">= 1x",
+            ratio >= 1,
+            f"the same label for {loop['same']:.1%} of 400 snippets",
+        )
+    ]
+    for setting, found in measure("prediction", "ensembles").items():
+        ratio = found["five"] / found["one"]
+        rows.append(
+            Row(
+                f"prediction, 5 members of {setting}",
+                f"{found['five']:.2f} s",
+                f"{found['one']:.2f} s for one",
+                ratio,
+                "<= 1.5x",
+                ratio <= 1.5,
+                f"{found['tokens']:.0f} tokens a text",
+            )
+        )
+    found = measure("prediction", "tasks")
+    rows.append(
+        Row(
+            "prediction, 3 tasks of 5 members",
+            f"{found['together']:.2f} s together",
+            f"{found['in_turn']:.2f} s one after another",
+            found["in_turn"] / found["together"],
+            "-",
+            True,
+        )
+    )
+    return rows

@@ -1,0 +1,43 @@
+"""One line of the benchmarks' table, and how it is measured."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+CORES = 2
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    what: str
+    ours: str
+    against: str
+    ratio: float
+    target: str
+    met: bool
+    note: str = ""
+
+
+def measure(module: str, *arguments: str) -> Any:
+    """The JSON that a benchmark prints last."""
+    print(f"running benchmarks.{module} {' '.join(arguments)} ...", file=sys.stderr, flush=True)
+    found = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", f"benchmarks.{module}", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"OMP_NUM_THREADS": str(CORES), "RAY_AUTH_MODE": "disabled"},
+    )
+    if found.returncode != 0:
+        sys.exit(found.stderr)
+    return json.loads(found.stdout.strip().splitlines()[-1])
+
+
+def at_most(what: str, ours: str, against: str, ratio: float, limit: float) -> Row:
+    """A line whose target is that ours costs at most so many times the other."""
+    return Row(what, ours, against, ratio, f"<= {limit:g}x", ratio <= limit)
