@@ -13,12 +13,13 @@ import os
 import tempfile
 import time
 from array import array
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
 import xxhash
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -67,6 +68,38 @@ class CacheFiles:
 
     def __contains__(self, text: Sequence[int]) -> bool:
         return self._works and self._path(text).exists()
+
+    @contextmanager
+    def alone(self, text: Sequence[int], *, wait: bool) -> Iterator[bool]:
+        """Hold a text against the machine's other workers, who hold it to encode it.
+
+        Whoever dies holds nothing any more.
+
+        Args:
+            wait: for another who holds it to be done.
+
+        Yields:
+            Whether it is held now; always, where it is waited for or nothing is shared.
+        """
+        if not self._works:
+            yield True
+            return
+        path = self._path(text).with_suffix(".lock")
+        lock = FileLock(path)
+        try:
+            path.parent.mkdir(exist_ok=True)
+            lock.acquire(timeout=-1 if wait else 0)
+        except Timeout:
+            yield False
+            return
+        except OSError as error:
+            self._stop(error)
+            yield True
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
 
     def get(self, text: Sequence[int]) -> Tensor | None:
         """The text's states [T, F], mapped read-only, or None where there is no good file."""

@@ -7,6 +7,7 @@ trial reuses it and pays for its own few tokens only.
 import os
 import random
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,15 +117,32 @@ class TextCache:
         """Bring as many of the texts to hand as the limit allows, ahead of their use.
 
         In batches of like length, which random batches are not, so it costs less than `fill` would
-        in the course of a trial; and in an order of this process's own, so that two that begin
-        together share the work.
+        in the course of a trial. Workers that begin together share the work: each goes its own way
+        through the batches, and leaves those that another is at for last.
         """
         waiting = self._missing(texts)
         random.Random(os.getpid()).shuffle(waiting)
+        taken = []
         for batch in waiting:
             if self.bytes >= self._limit:
                 return
-            self._bring(batch)
+            with self._alone(batch, wait=False) as free:
+                if free:
+                    self._bring(batch)
+                else:
+                    taken.append(batch)
+        for batch in taken:
+            if self.bytes >= self._limit:
+                return
+            with self._alone(batch, wait=True):
+                self._bring(batch)
+
+    def _alone(self, batch: list[TokenIds], *, wait: bool) -> AbstractContextManager[bool]:
+        """A batch to oneself, as `CacheFiles.alone` has a text: all who have the same texts to
+        encode have the same batches of them."""
+        if self._files is None:
+            return nullcontext(True)
+        return self._files.alone(batch[0], wait=wait)
 
     def _missing(self, texts: Sequence[TokenIds]) -> list[list[TokenIds]]:
         missing = sorted({text for text in texts if text not in self._rows})

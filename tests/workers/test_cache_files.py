@@ -1,16 +1,19 @@
 """Cache files: shared, bounded, and never believed when they are not what they were."""
 
+import multiprocessing
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from tests.tiny import TEXTS, save_tiny_model
 from tests.workers.test_scoring import PROMPTS
+from workers import text_cache
 from workers.cache_files import CacheFiles
 from workers.frozen_model import FrozenModel
 from workers.model_files import ModelSpec
@@ -168,3 +171,34 @@ def test_a_flipped_byte_changes_no_score(
     again = Scorer(tiny_model, tiny_task, longest_prompt=8, cache=spec.open(tiny_model))
     torch.testing.assert_close(again.log_probs(PROMPTS, texts), expected)
     assert again.cache.encoded == 10
+
+
+def test_workers_that_begin_together_encode_no_text_twice(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    """Four processes over one folder, let go at the same moment."""
+    context = multiprocessing.get_context("spawn")
+    together = context.Barrier(4)
+    counts = context.Queue()
+    workers = [
+        context.Process(target=_prefill, args=(str(tiny_folder), str(tmp_path), together, counts))
+        for _ in range(4)
+    ]
+    for worker in workers:
+        worker.start()
+    encoded = [counts.get(timeout=300) for _ in workers]
+    for worker in workers:
+        worker.join()
+    assert sum(encoded) == len({row["text"] for row in TEXTS})
+
+
+def _prefill(model: str, folder: str, together: Any, counts: Any) -> None:
+    torch.set_num_threads(1)
+    frozen = load_model(ModelSpec(path=model, dtype="float32"))
+    cache = CacheSpec(bytes_on_disk=1 << 30, folder=folder).open(frozen)
+    texts = [tuple(ids) for ids in frozen.tokenizer([row["text"] for row in TEXTS]).input_ids]
+    # Small batches, so that there is something to share out.
+    text_cache._TOKENS_PER_BATCH = 64
+    together.wait(timeout=300)
+    cache.prefill(texts)
+    counts.put(cache.encoded)
