@@ -11,7 +11,7 @@ from search_spaces.errors import AutopromptError
 #: Command -> its one-line help. The commands themselves are imported when used.
 COMMANDS = {
     "search": "Run a search from a YAML file, then print what `show` prints.",
-    "resume": "Go on with a search that was stopped or died, until its budget is spent.",
+    "resume": "Go on with a search that was stopped or died, then print what `show` prints.",
     "list": "List every search in the store, newest first.",
     "show": "Show a search: leaderboard, winning prompts, test scores.",
     "trials": "List a search's trials in the order they began, failed ones with their error.",

@@ -49,16 +49,19 @@ def test_the_database_is_named_by_the_environment(db: str, monkeypatch: pytest.M
     Store.open(db, create=False).close()
 
 
-def test_a_newer_database_is_refused_and_left_alone(db: str) -> None:
+def test_a_newer_database_is_refused_and_left_alone(
+    db: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     Store.open(db).close()
     set_version(db, "9999")
+    monkeypatch.setenv("AUTOPROMPT_DB", db)
     for arguments in (("list",), ("db", "upgrade")):
-        refused = run(*arguments, "--db", db)
+        refused = run(*arguments)
         assert refused.exit_code == 2
         assert "update autoprompt" in refused.stderr
         assert len(refused.stderr.splitlines()) == 1
         assert PASSWORD not in refused.output
-    assert json.loads(run("db", "current", "--db", db, "--json").stdout)["state"] == "newer"
+    assert json.loads(run("db", "current", "--json").stdout)["state"] == "newer"
 
 
 def test_asking_for_the_version_makes_nothing(tmp_path: Path) -> None:
@@ -68,13 +71,16 @@ def test_asking_for_the_version_makes_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_database_out_of_reach_is_one_line(postgresql: PostgreSql) -> None:
+def test_a_database_out_of_reach_is_one_line(
+    postgresql: PostgreSql, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for url in (
         f"postgresql://me:{PASSWORD}@127.0.0.1:1/db",
         postgresql.url("postgres", password="wrong-password"),
     ):
         for arguments in (("list", "--json"), ("db", "current"), ("db", "upgrade")):
-            refused = run(*arguments, "--db", url)
+            monkeypatch.setenv("AUTOPROMPT_DB", url)
+            refused = run(*arguments)
             assert refused.exit_code == 2
             assert refused.stdout == ""
             assert len(refused.stderr.splitlines()) == 1

@@ -36,7 +36,7 @@ def test_another_domain_is_scored_stored_and_its_second_opening_said(
     first = call("evaluate", "finished", *options, "--json")
     assert first.exit_code == 0, first.output
     found = json.loads(first.stdout)
-    assert (found["texts"], found["opening"], found["seen"]) == (len(ELSEWHERE), 1, None)
+    assert (found["texts"], found["opening"], found["seen"]) == (len(ELSEWHERE), 1, 0)
     assert [each["number"] for each in found["members"]] == [
         member.number for member in finished.ensemble.members
     ]
