@@ -22,7 +22,8 @@ from autoprompt.predictor import model_of
 from autoprompt.results import SearchResult
 from autoprompt.store import PromptRecord
 from search_spaces.errors import BadInputError
-from workers.model_config import Family, context_length, family_of, read_tokenizer
+from workers.model_config import Family, context_length, family_of
+from workers.model_loading import read_tokenizer
 from workers.prompt import Prompt
 from workers.scoring import longest_text
 from workers.task import build_task

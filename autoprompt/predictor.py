@@ -10,9 +10,10 @@ from autoprompt.config import SearchConfig
 from autoprompt.ensemble import cast_votes
 from autoprompt.store import SearchRecord
 from search_spaces.errors import BadInputError, ModelError
+from workers.adapter import resolve
 from workers.frozen_model import FrozenModel
 from workers.mixture import Mixture, Panel
-from workers.model_files import ModelSpec, fingerprint, resolve
+from workers.model_files import ModelSpec, fingerprint
 from workers.model_loading import load_model
 from workers.prompt import Prompt
 from workers.task import build_task

@@ -10,10 +10,12 @@ from autoprompt.job_files import unpacked
 from autoprompt.progress import SearchProgress
 from autoprompt.versions import code_versions
 from search_spaces.errors import BadInputError, ConfigError
+from workers.adapter import resolve
 from workers.data import Splits, load_splits
 from workers.families import FAMILIES
-from workers.model_config import context_length, family_of, read_tokenizer
-from workers.model_files import conversion_is_due, fingerprint, resolve
+from workers.model_config import context_length, family_of
+from workers.model_files import conversion_is_due, fingerprint
+from workers.model_loading import read_tokenizer
 from workers.scoring import longest_text
 from workers.task import Task, build_task
 from workers.text_cache import CacheSpec

@@ -18,7 +18,7 @@ import torch
 from transformers import AutoTokenizer
 
 from benchmarks.setting import MODEL, TASK, VIRTUAL_TOKENS, movie_splits
-from workers.model_files import resolve
+from workers.adapter import resolve
 from workers.prompt import Prompt
 from workers.scoring import Scorer, load_scorer
 from workers.text_states import TokenIds

@@ -29,8 +29,8 @@ from benchmarks.setting import (
     Timed,
     movie_splits,
 )
+from workers.adapter import resolve
 from workers.data import Split
-from workers.model_files import resolve
 
 
 def run(

@@ -12,7 +12,15 @@ import json
 from pathlib import Path
 
 from search_spaces.errors import ModelError
-from workers.model_files import ModelSpec, cache_folder, digest_ends, fingerprint, made_once
+from workers.model_config import LOADERS, family_of, read_config
+from workers.model_files import (
+    ModelSpec,
+    cache_folder,
+    digest_ends,
+    fingerprint,
+    locate,
+    made_once,
+)
 
 #: Adapters of these kinds are prompts themselves; there is nothing to merge.
 _PROMPTS = {
@@ -25,7 +33,17 @@ _PROMPTS = {
 }
 
 
-def merged(base: str, spec: ModelSpec) -> str:
+def resolve(spec: ModelSpec) -> str:
+    """What `from_pretrained` should be given: the Hub id, or a folder with the files.
+
+    Raises:
+        ModelError: a local path that is not there or holds no model, or its adapter none.
+    """
+    base = locate(spec)
+    return base if spec.adapter is None else _merged(base, spec)
+
+
+def _merged(base: str, spec: ModelSpec) -> str:
     """The folder of `base` with the spec's adapter merged into it, made on first use.
 
     Args:
@@ -46,9 +64,6 @@ def merged(base: str, spec: ModelSpec) -> str:
         import torch
         from peft import PeftModel
         from transformers import AutoTokenizer
-
-        from workers.model_config import family_of, read_config
-        from workers.model_loading import LOADERS
 
         options = {"revision": spec.revision, "trust_remote_code": spec.trust_remote_code}
         family = family_of(read_config(base, spec)) or "causal"
@@ -71,7 +86,7 @@ def _checked(spec: ModelSpec) -> Path:
     """The adapter's folder.
 
     Raises:
-        ModelError: as `merged` says.
+        ModelError: as `_merged` says.
     """
     adapter = Path(str(spec.adapter)).expanduser()
     where = f"model.adapter {spec.adapter}"

@@ -3,7 +3,12 @@
 from typing import Any, Literal
 
 import torch
-from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForSeq2SeqLM,
+)
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
     MODEL_FOR_MASKED_LM_MAPPING,
@@ -11,7 +16,7 @@ from transformers.models.auto.modeling_auto import (
 )
 
 from search_spaces.errors import ModelError
-from workers.model_files import ModelSpec, resolve
+from workers.model_files import ModelSpec
 
 #: How a model reads a text and where it answers:
 #: causal    reads once from left to right, answers behind the last token;
@@ -19,10 +24,11 @@ from workers.model_files import ModelSpec, resolve
 #: seq2seq   an encoder reads in both directions, a decoder answers behind its start token.
 Family = Literal["causal", "masked", "seq2seq"]
 
-_AUTO_CLASSES: dict[Family, str] = {
-    "seq2seq": "AutoModelForSeq2SeqLM",
-    "masked": "AutoModelForMaskedLM",
-    "causal": "AutoModelForCausalLM",
+#: What loads a family's models, in the order in which a config is asked whether it is one.
+LOADERS: dict[Family, Any] = {
+    "seq2seq": AutoModelForSeq2SeqLM,
+    "masked": AutoModelForMaskedLM,
+    "causal": AutoModelForCausalLM,
 }
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -34,8 +40,8 @@ def family_of(config: Any) -> Family | None:
     `is_decoder` is taken at that word.
     """
     remote = getattr(config, "auto_map", None) or {}
-    for family, auto_class in _AUTO_CLASSES.items():
-        if auto_class in remote:
+    for family, loader in LOADERS.items():
+        if loader.__name__ in remote:
             return family
     if type(config) in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING:
         return "seq2seq"
@@ -72,27 +78,6 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     else:
         native = torch.cpu._is_avx512_bf16_supported()
     return torch.bfloat16 if native else torch.float32
-
-
-def read_tokenizer(spec: ModelSpec) -> tuple[PreTrainedTokenizerBase, Any]:
-    """A model's tokenizer and config, without its weights.
-
-    Raises:
-        ModelError: it cannot be found or is no language model.
-    """
-    folder = resolve(spec)
-    config = read_config(folder, spec)
-    options = {"revision": spec.revision, "trust_remote_code": spec.trust_remote_code}
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, **options)
-    except (OSError, ValueError, KeyError) as error:
-        raise not_a_model(spec, error) from error
-    if family_of(config) is None:
-        raise ModelError(
-            f"model {spec.path}: a {config.model_type!r} model is no language model: neither "
-            "causal, nor masked, nor sequence to sequence"
-        )
-    return tokenizer, config
 
 
 def read_config(folder: str, spec: ModelSpec) -> Any:

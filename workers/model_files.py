@@ -70,21 +70,14 @@ def cache_folder() -> Path:
     return Path(os.environ.get("AUTOPROMPT_CACHE") or platformdirs.user_cache_path("autoprompt"))
 
 
-def resolve(spec: ModelSpec) -> str:
-    """What `from_pretrained` should be given: the Hub id, or a folder with the files.
+def locate(spec: ModelSpec) -> str:
+    """The Hub id, or the folder with the model's files, without any adapter.
 
     Raises:
-        ModelError: a local path that is not there or holds no model, or its adapter none.
+        ModelError: a local path that is not there or holds no model.
     """
-    base = spec.path if not spec.is_local else _local(spec)
-    if spec.adapter is None:
-        return base
-    from workers.adapter import merged
-
-    return merged(base, spec)
-
-
-def _local(spec: ModelSpec) -> str:
+    if not spec.is_local:
+        return spec.path
     path = Path(spec.path).expanduser()
     if not path.exists():
         raise ModelError(f"model {spec.path}: no such file or folder")
@@ -141,7 +134,7 @@ def licence(spec: ModelSpec) -> str | None:
 
 
 def conversion_is_due(spec: ModelSpec) -> bool:
-    """Whether `resolve` will have to unpack a GGUF file first, which takes a while."""
+    """Whether `locate` will have to unpack a GGUF file first, which takes a while."""
     path = Path(spec.path).expanduser()
     return spec.is_gguf and path.is_file() and not _conversion_folder(path).exists()
 

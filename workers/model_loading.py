@@ -1,36 +1,47 @@
-"""From a model's spec to a frozen transformers model in memory."""
+"""From a model's spec to its tokenizer, and to the frozen model in memory."""
 
 import importlib.util
 import logging
 from typing import Any
 
-from transformers import (
-    AutoModelForCausalLM,
-    AutoModelForMaskedLM,
-    AutoModelForSeq2SeqLM,
-    AutoTokenizer,
-    BitsAndBytesConfig,
-)
+from transformers import AutoTokenizer, BitsAndBytesConfig, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from search_spaces.errors import ModelError
+from workers.adapter import resolve
 from workers.allocator import keep_large_blocks
 from workers.attention import use_grouped_attention
 from workers.frozen_model import FrozenModel
 from workers.model_config import (
+    LOADERS,
     choose_device,
     choose_dtype,
     family_of,
     not_a_model,
-    read_tokenizer,
+    read_config,
 )
-from workers.model_files import ModelSpec, fingerprint, in_dtype, resolve
+from workers.model_files import ModelSpec, fingerprint, in_dtype
 
-LOADERS: dict[str, Any] = {
-    "causal": AutoModelForCausalLM,
-    "masked": AutoModelForMaskedLM,
-    "seq2seq": AutoModelForSeq2SeqLM,
-}
+
+def read_tokenizer(spec: ModelSpec) -> tuple[PreTrainedTokenizerBase, Any]:
+    """A model's tokenizer and config, without its weights.
+
+    Raises:
+        ModelError: it cannot be found or is no language model.
+    """
+    folder = resolve(spec)
+    config = read_config(folder, spec)
+    options = {"revision": spec.revision, "trust_remote_code": spec.trust_remote_code}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, **options)
+    except (OSError, ValueError, KeyError) as error:
+        raise not_a_model(spec, error) from error
+    if family_of(config) is None:
+        raise ModelError(
+            f"model {spec.path}: a {config.model_type!r} model is no language model: neither "
+            "causal, nor masked, nor sequence to sequence"
+        )
+    return tokenizer, config
 
 
 def load_model(spec: ModelSpec) -> FrozenModel:

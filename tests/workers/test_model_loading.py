@@ -12,7 +12,8 @@ from transformers import AutoModelForCausalLM
 from search_spaces.errors import ModelError
 from tests.conftest import DEMO_TASK
 from tests.tiny import TEXTS, save_tiny_model
-from workers.model_files import ModelSpec, resolve
+from workers.adapter import resolve
+from workers.model_files import ModelSpec
 from workers.model_loading import load_model
 from workers.prompt import Prompt
 from workers.scoring import Scorer

@@ -11,9 +11,10 @@ from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 from tests.conftest import DEMO_TASK
 from tests.tiny import TEXTS, save_tiny_t5
+from workers.adapter import resolve
 from workers.data import Split
 from workers.frozen_model import FrozenModel
-from workers.model_files import ModelSpec, resolve
+from workers.model_files import ModelSpec
 from workers.model_loading import load_model
 from workers.prompt import Prompt
 from workers.scoring import Scorer
