@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,17 @@ ELSEWHERE = [{"body": f"{row['text']} indeed", "stars": row["label"]} for row in
 
 def call(*arguments: str) -> Result:
     return CliRunner().invoke(main, list(arguments))
+
+
+@pytest.fixture
+def finished_db(finished_db: str, tmp_path: Path) -> str:
+    """A copy of the finished search's store: what is evaluated here is no one else's business."""
+    with (
+        closing(sqlite3.connect(finished_db.removeprefix("sqlite:///"))) as source,
+        closing(sqlite3.connect(tmp_path / "store.db")) as copy,
+    ):
+        source.backup(copy)
+    return f"sqlite:///{tmp_path / 'store.db'}"
 
 
 @pytest.fixture
@@ -63,11 +76,8 @@ def test_the_scores_are_those_of_the_predictions(other: str, finished: SearchRes
     assert found["ensemble"]["score"] == pytest.approx(sum(right) / len(right))
 
 
-def test_texts_that_the_search_saw_are_counted(
-    finished: SearchResult, finished_db: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(Path(finished_db.removeprefix("sqlite:///")).parent)
-    found = finished.evaluate("texts.csv", quiet=True)
+def test_texts_that_the_search_saw_are_counted(finished: SearchResult) -> None:
+    found = finished.evaluate(finished.record.config["data"]["path"], quiet=True)
     assert (found["texts"], found["seen"]) == (len(TEXTS), 24 + 16)
 
 
