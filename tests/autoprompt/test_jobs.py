@@ -47,6 +47,9 @@ def database(head: RayHead, postgresql: PostgreSql) -> str:
     return url
 
 
+TRIALS = 8
+
+
 def write_search(folder: Path, model: str, **changes: Any) -> Path:
     """A small search whose texts lie beside it."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -152,7 +155,10 @@ class Ran:
 
     def __init__(self, head: RayHead, folder: Path, tiny_folder: Path) -> None:
         self.folder = folder
-        path = write_search(folder, "model")
+        # Long enough that its log comes in several pieces.
+        space = {"length": [1, 2], "learning_rate": 0.05, "steps": 300, "batch_size": 4}
+        search = {"trials": TRIALS, "cache_gib_on_disk": 0, "rungs": 1}
+        path = write_search(folder, "model", space={"soft": space}, search=search)
         shutil.copytree(tiny_folder, folder / "model")
         submitted = Call(head, "submit", str(path), "--no-wait", "--json").end()
         self.submitted = json.loads(submitted.out)
@@ -186,7 +192,7 @@ def test_a_search_runs_with_the_files_that_travelled(
 ) -> None:
     shown = json.loads(Call(head, "show", "tiny", "--json", AUTOPROMPT_DB=database).end().out)
     assert shown["state"] == "finished"
-    assert shown["trials"]["complete"] + shown["trials"]["pruned"] == 3
+    assert shown["trials"]["complete"] + shown["trials"]["pruned"] == TRIALS
     # What is stored names the files where they came from: `predict` and `resume` find them there.
     assert shown["config"]["data"]["path"] == str(ran.folder / "texts.csv")
     assert shown["model"] == str(ran.folder / "model")
