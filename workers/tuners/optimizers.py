@@ -4,7 +4,6 @@ import math
 
 import torch
 from torch.optim.lr_scheduler import LambdaLR
-from transformers.optimization import Adafactor
 
 from search_spaces import TrainedPlan
 
@@ -19,6 +18,9 @@ def build_optimizer(
     """
     optimizer: torch.optim.Optimizer
     if plan.optimizer == "adafactor":
+        # Imported here: it brings along PEFT and its kin wherever they are installed.
+        from transformers.optimization import Adafactor
+
         optimizer = Adafactor(
             [vectors],
             lr=plan.learning_rate,
