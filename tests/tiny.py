@@ -2,6 +2,7 @@
 reviews."""
 
 import itertools
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -76,13 +77,17 @@ def save_tiny_bert(
     folder: Path, corpus: list[str] = _CLOZE_CORPUS, vocabulary: int = 400, **changes: object
 ) -> Path:
     """A BERT with a WordPiece tokenizer, as BERT's are: lower case, [CLS] and [SEP] around."""
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer()
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.decoder = decoders.WordPiece()
+    normalizer, splitter = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
+    lines = [normalizer.normalize_str(line) for line in corpus]
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    trainer = trainers.WordPieceTrainer(vocab_size=vocabulary, special_tokens=special)
-    tokenizer.train_from_iterator(corpus, trainer)
+    letters, words = _letters_and_words(lines, splitter)
+    pieces = special + letters + [f"##{letter}" for letter in letters] + words
+    known = {piece: index for index, piece in enumerate(dict.fromkeys(pieces[:vocabulary]))}
+    tokenizer = Tokenizer(models.WordPiece(vocab=known, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizer
+    tokenizer.pre_tokenizer = splitter
+    tokenizer.decoder = decoders.WordPiece()
+    tokenizer.add_special_tokens(special)
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
@@ -156,14 +161,16 @@ def save_tiny_t5(
     folder: Path, corpus: list[str] = _CLOZE_CORPUS, vocabulary: int = 400, **changes: object
 ) -> Path:
     """A T5 with a tokenizer as SentencePiece makes them, sentinels and all."""
-    tokenizer = Tokenizer(models.Unigram())
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    tokenizer.decoder = decoders.Metaspace()
+    splitter = pre_tokenizers.Metaspace()
     special = ["<pad>", "</s>", "<unk>", "<extra_id_0>"]
-    trainer = trainers.UnigramTrainer(
-        vocab_size=vocabulary, special_tokens=special, unk_token="<unk>"
-    )
-    tokenizer.train_from_iterator(corpus, trainer)
+    letters, words = _letters_and_words(corpus, splitter)
+    pieces = list(dict.fromkeys([*special, *words[: vocabulary - len(letters)], *letters]))
+    # The sooner a piece stands in the list, the likelier it is.
+    scored = [(piece, -0.01 * place) for place, piece in enumerate(pieces)]
+    tokenizer = Tokenizer(models.Unigram(scored, unk_id=2))
+    tokenizer.pre_tokenizer = splitter
+    tokenizer.decoder = decoders.Metaspace()
+    tokenizer.add_special_tokens(special)
     tokenizer.post_processor = processors.TemplateProcessing(
         single="$A </s>", special_tokens=[("</s>", 1)]
     )
@@ -191,6 +198,14 @@ def save_tiny_t5(
     )
     torch.manual_seed(0)
     return _save(T5ForConditionalGeneration(config), fast, folder)
+
+
+def _letters_and_words(lines: list[str], splitter: Any) -> tuple[list[str], list[str]]:
+    """What a text is made of, the most frequent words first: the same at every call, which a
+    trainer's vocabulary is not."""
+    counts = Counter(word for line in lines for word, _ in splitter.pre_tokenize_str(line))
+    words = sorted(counts, key=lambda word: (-counts[word], word))
+    return sorted({letter for word in words for letter in word}), words
 
 
 def _byte_level(special: list[str], corpus: list[str], vocabulary: int) -> Tokenizer:

@@ -142,9 +142,9 @@ def test_what_a_model_knows_is_read_from_it_and_kept_by_a_prompt(
 ) -> None:
     _, rows = snippets()
     scorer = scorer_of(trained(kind), LABEL_WORDS)
-    alone = accuracy(scorer, Prompt(""), rows[400:])
-    assert alone > 0.6
-    assert accuracy(scorer, tuned(scorer, "prefix"), rows[400:]) > alone - 0.05
+    alone = accuracy(scorer, Prompt(""), rows)
+    assert alone > 0.56, "three standard errors above chance"
+    assert accuracy(scorer, tuned(scorer, "prefix"), rows) > alone - 0.05
 
 
 @pytest.mark.parametrize("position", ["prefix", "decoder"])
