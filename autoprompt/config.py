@@ -37,6 +37,9 @@ class SearchSpec(Document):
     #: Trials at the same time, each in a process that holds the model; auto takes as many as the
     #: Ray cluster has room for, more when it grows and fewer when it shrinks.
     workers: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
+    #: Trials that each of them carries out side by side: one pass over the texts trains all of
+    #: their prompts.
+    trials_per_worker: int = Field(default=1, ge=1)
     seed: int = Field(default=0, ge=0, lt=2**32)
     #: How often a trial reports and may be stopped: at its end, at 1/reduction_factor of its
     #: budget, at 1/reduction_factor^2, ... (ASHA). 1 lets every trial run to its end.

@@ -47,7 +47,11 @@ def confirm(
         {
             "number": prompt.number,
             "repeat": repeat,
-            "plan": plans[prompt.number] | {"seed": _seed(plans[prompt.number]["seed"], repeat)},
+            "plan": plans[prompt.number]
+            | {
+                name: _seed(plans[prompt.number].get(name, 0), repeat)
+                for name in ("seed", "data_seed")
+            },
         }
         for repeat in range(1, spec.seeds + 1)
         for prompt in chosen
@@ -94,7 +98,7 @@ def _carry_out(
             max_concurrent_trials=None if spec.workers == "auto" else spec.workers,
             reuse_actors=True,
             trial_dirname_creator=lambda trial: (
-                f"trial-{trial.config['number']}-repeat-{trial.config['repeat']}"
+                f"trial-{_repeat(trial)['number']}-repeat-{_repeat(trial)['repeat']}"
             ),
         ),
         run_config=RunConfig(
@@ -121,7 +125,7 @@ class _Listed(Searcher):
         self._items = list(items)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
-        return self._items.pop(0) if self._items else str(Searcher.FINISHED)
+        return {"trials": [self._items.pop(0)]} if self._items else str(Searcher.FINISHED)
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -164,24 +168,25 @@ class _Keeper(Callback):
         result: dict[str, Any],
         **info: Any,
     ) -> None:
-        result.pop("prompt", None), result.pop("log_probs", None)
+        [report] = result["reports"]
+        report.pop("prompt", None), report.pop("log_probs", None)
         key = trial.trial_id
-        self._seconds[key] = self._seconds.get(key, 0.0) + result["rung_seconds"]
-        if "error" in result:
-            self._keep(trial, error=result["error"])
+        self._seconds[key] = self._seconds.get(key, 0.0) + report["seconds"]
+        if "error" in report:
+            self._keep(trial, error=report["error"])
             return
         known = self._best.get(key)
-        better = known is None or (result["score"], -result["loss"]) > (
+        better = known is None or (report["score"], -report["loss"]) > (
             known["score"],
             -known["loss"],
         )
         if better:
-            self._best[key] = {name: result[name] for name in ("score", "loss")}
+            self._best[key] = {name: report[name] for name in ("score", "loss")}
 
     def on_trial_complete(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
-        if trial.trial_id in self._best and trial.last_result.get("ended"):
+        if trial.trial_id in self._best and trial.last_result["reports"][-1].get("ended"):
             self._keep(trial)
 
     def on_trial_error(
@@ -193,14 +198,15 @@ class _Keeper(Callback):
 
     def _keep(self, trial: Trial, error: str | None = None) -> None:
         best = self._best.get(trial.trial_id) if error is None else None
-        number, repeat = trial.config["number"], trial.config["repeat"]
+        which = _repeat(trial)
+        number, repeat = which["number"], which["repeat"]
         seconds = self._seconds.get(trial.trial_id, 0.0)
         last = trial.last_result or {}
         self._store.record_confirmation(
             self._search_id,
             number,
             repeat=repeat,
-            seed=trial.config["plan"]["seed"],
+            seed=which["plan"]["seed"],
             score=best["score"] if best else None,
             loss=best["loss"] if best else None,
             seconds=seconds,
@@ -210,3 +216,9 @@ class _Keeper(Callback):
         told = f"{best['score']:.4f}" if best else f"failed: {error}"
         self._progress.say(f"trial {number:>3}  repeat {repeat}  {told}  {seconds:.0f} s")
         self._advance(1)
+
+
+def _repeat(trial: Trial) -> dict[str, Any]:
+    """Each of Tune's trials carries out one repeat."""
+    [which] = trial.config["trials"]
+    return which

@@ -1,5 +1,6 @@
 """The controller: Ray Tune runs the trials, the store keeps them, the conclusion comes last."""
 
+import math
 import shutil
 import tempfile
 from contextlib import ExitStack, suppress
@@ -145,12 +146,19 @@ def run_trials(
             tune.with_parameters(trainable, job=job), PlacementGroupFactory([here.needs])
         ),
         tune_config=TuneConfig(
-            search_alg=OptunaSearcher(config.space, spec.seed, first=first, past=past.trials),
+            search_alg=OptunaSearcher(
+                config.space,
+                spec.seed,
+                budget=left,
+                together=spec.trials_per_worker,
+                first=first,
+                past=past.trials,
+            ),
             scheduler=AshaByKind(config.space.kinds, spec.rungs, spec.reduction_factor, past.ended),
-            num_samples=left,
+            num_samples=math.ceil(left / spec.trials_per_worker),
             max_concurrent_trials=None if spec.workers == "auto" else spec.workers,
             reuse_actors=True,
-            trial_dirname_creator=lambda trial: f"trial-{trial.config['number']}",
+            trial_dirname_creator=lambda trial: f"trial-{trial.config['trials'][0]['number']}",
         ),
         run_config=RunConfig(
             name=f"search-{search.id}",

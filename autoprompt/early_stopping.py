@@ -4,7 +4,7 @@ A hard prompt starts near the template's own score and gains slowly; a soft one 
 gains fast. On one ladder the first would stop the second before it had begun.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,15 +18,18 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class _Past:
+class _Climber:
     """As much of a Tune trial as a ladder looks at."""
 
     trial_id: str
-    config: dict[str, Any]
 
 
 class AshaByKind(FIFOScheduler):
     """At each rung, a trial among the lower ones of its kind so far is stopped.
+
+    What Tune calls a trial may carry out several of ours (`config["trials"]`), each of which is
+    judged by itself. A report of one that goes no further is marked `stopped`, and one that has
+    ended in any way leaves the config, so that a worker that dies begins only the others again.
 
     Args:
         rungs: how many rungs a whole trial has; with 1, none is stopped.
@@ -58,43 +61,65 @@ class AshaByKind(FIFOScheduler):
             )
             for kind in kinds
         }
+        #: Who climbs, by a trial's number.
+        self._climbing: dict[int, tuple[ASHAScheduler, _Climber]] = {}
         for trial in past:
             if trial.ended:
-                self._replay(trial)
+                self._enter(trial.number, trial.kind)
+                for rung in trial.rungs:
+                    self._stops(trial.number, {"rung": rung.rung, "score": rung.score})
+                self._leave(trial.number)
 
-    def _replay(self, record: TrialRecord) -> None:
-        trial = _Past(f"past-{record.number}", {"plan": record.plan})
-        self._ladder(trial).on_trial_add(None, trial)
-        for rung in record.rungs:
-            result = self._timed({"rung": rung.rung, "score": rung.score})
-            self._ladder(trial).on_trial_result(None, trial, result)
-        self._ladder(trial).on_trial_remove(None, trial)
+    def _enter(self, number: int, kind: str) -> None:
+        if number not in self._climbing:
+            self._climbing[number] = self._ladders[kind], _Climber(str(number))
+            ladder, climber = self._climbing[number]
+            ladder.on_trial_add(None, climber)
 
-    def _ladder(self, trial: Trial | _Past) -> ASHAScheduler:
-        return self._ladders[trial.config["plan"]["kind"]]
+    def _leave(self, number: int) -> None:
+        ladder, climber = self._climbing.pop(number)
+        ladder.on_trial_remove(None, climber)
 
-    def _timed(self, result: dict[str, Any]) -> dict[str, Any]:
-        rung = result.get("rung")
-        return result if rung is None else result | {"asha_time": self._factor ** (rung - 1)}
+    def _stops(self, number: int, report: Mapping[str, Any]) -> bool:
+        ladder, climber = self._climbing[number]
+        timed = {**report, "asha_time": self._factor ** (report["rung"] - 1)}
+        return ladder.on_trial_result(None, climber, timed) == TrialScheduler.STOP
 
     def on_trial_add(self, tune_controller: "TuneController", trial: Trial) -> None:
-        self._ladder(trial).on_trial_add(tune_controller, trial)
-
-    def on_trial_error(self, tune_controller: "TuneController", trial: Trial) -> None:
-        self._ladder(trial).on_trial_error(tune_controller, trial)
+        for each in trial.config["trials"]:
+            self._enter(each["number"], each["plan"]["kind"])
 
     def on_trial_result(
         self, tune_controller: "TuneController", trial: Trial, result: dict[str, Any]
     ) -> str:
-        if "error" in result or result["ended"]:
-            return str(TrialScheduler.CONTINUE)
-        timed = self._timed(result)
-        return str(self._ladder(trial).on_trial_result(tune_controller, trial, timed))
+        over = set()
+        for report in result["reports"]:
+            number = report["number"]
+            if "error" not in report:
+                stops = self._stops(number, report)
+                report["stopped"] = stops and not report["ended"]
+                if not (stops or report["ended"]):
+                    continue
+            self._leave(number)
+            over.add(number)
+        left = [each for each in trial.config["trials"] if each["number"] not in over]
+        trial.config["trials"] = left
+        if not left:
+            return str(TrialScheduler.STOP)
+        if over:
+            # Before the worker's next step: Ray carries out an actor's calls in their order.
+            trial.temporary_state.ray_actor.drop.remote(list(over))
+        return str(TrialScheduler.CONTINUE)
+
+    def on_trial_error(self, tune_controller: "TuneController", trial: Trial) -> None:
+        self.on_trial_remove(tune_controller, trial)
 
     def on_trial_complete(
         self, tune_controller: "TuneController", trial: Trial, result: dict[str, Any]
     ) -> None:
-        self._ladder(trial).on_trial_complete(tune_controller, trial, self._timed(result))
+        """Nothing: those that ended have left."""
 
     def on_trial_remove(self, tune_controller: "TuneController", trial: Trial) -> None:
-        self._ladder(trial).on_trial_remove(tune_controller, trial)
+        for each in trial.config["trials"]:
+            if each["number"] in self._climbing:
+                self._leave(each["number"])

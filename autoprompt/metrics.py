@@ -50,7 +50,8 @@ class SearchMetrics(Callback):
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
         if trial.num_failures == 0:  # a worker that died is replaced without a new draw
-            QUEUE_WAIT.observe(max(0.0, time.time() - trial.config["drawn_at"]), self._tags)
+            for each in trial.config["trials"]:
+                QUEUE_WAIT.observe(max(0.0, time.time() - each["drawn_at"]), self._tags)
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         if time.monotonic() - self._looked_at >= _PERIOD:

@@ -21,6 +21,7 @@ class _Live:
         note: why it begins again.
     """
 
+    kind: str
     rungs: set[int] = field(default_factory=set)
     best: float = 0.0
     seconds: float = 0.0
@@ -66,21 +67,19 @@ class Recorder(Callback):
     def on_trial_start(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
-        config = trial.config
-        number = config["number"]
+        for drawn in trial.config["trials"]:
+            self._begin(drawn)
+
+    def _begin(self, drawn: dict[str, Any]) -> None:
+        number, kind = drawn["number"], drawn["plan"]["kind"]
         live = self._again.pop(number, None)
         if live is not None:
             self._write(self._store.restart_trial, number, live.note)
         else:
-            self._write(
-                self._store.start_trial,
-                number,
-                kind=config["plan"]["kind"],
-                plan=config["plan"],
-                params=config["params"],
-                distributions=config["distributions"],
-            )
-        self._live[number] = live or _Live()
+            live = _Live(kind)
+            fields = {name: drawn[name] for name in ("plan", "params", "distributions")}
+            self._write(self._store.start_trial, number, kind=kind, **fields)
+        self._live[number] = live
 
     def on_trial_result(
         self,
@@ -90,23 +89,25 @@ class Recorder(Callback):
         result: dict[str, Any],
         **info: Any,
     ) -> None:
-        number, seconds = trial.config["number"], result["rung_seconds"]
+        worker = f"{result['hostname']}:{result['pid']}"
+        work = {name: result[name] for name in ("models_loaded", "texts_encoded")}
+        for report in result["reports"]:
+            self._take_in(report, {"worker": worker, **work})
+            work = dict.fromkeys(work, 0)  # done once, however many report it
+
+    def _take_in(self, report: dict[str, Any], work: dict[str, Any]) -> None:
+        number, seconds = report["number"], report["seconds"]
         live = self._live[number]
         live.seconds += seconds
-        work = {
-            "worker": f"{result['hostname']}:{result['pid']}",
-            "models_loaded": result["models_loaded"],
-            "texts_encoded": result["texts_encoded"],
-        }
-        if "error" in result:
-            error, trace = result["error"], result.pop("traceback")
+        if "error" in report:
+            error, trace = report["error"], report.pop("traceback")
             self._write(self._store.fail_trial, number, error, trace, seconds, work)
-            self._ended(trial, "failed", error)
+            self._ended(number, "failed", error)
             return
-        content, log_probs = result.pop("prompt"), result.pop("log_probs")
-        if result["rung"] not in live.rungs:
+        content, log_probs = report.pop("prompt"), report.pop("log_probs")
+        if report["rung"] not in live.rungs:
             prompt = Prompt.from_bytes(content)
-            rung = {name: result[name] for name in ("rung", "step", "score", "loss", "train_loss")}
+            rung = {name: report[name] for name in ("rung", "step", "score", "loss", "train_loss")}
             self._write(
                 self._store.record_rung,
                 number,
@@ -119,45 +120,39 @@ class Recorder(Callback):
                 },
                 work,
             )
-            live.rungs.add(result["rung"])
-        live.best = max(result["score"], live.best)
-        self._progress.trial_reported(number, result["score"])
-
-    def on_trial_complete(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
-    ) -> None:
-        number, last = trial.config["number"], trial.last_result
-        if number not in self._live:
-            return
-        state = "complete" if last["ended"] else "pruned"
-        self._write(self._store.finish_trial, number, state)
-        self._ended(trial, state, f"{self._live[number].best:.4f}")
+            live.rungs.add(report["rung"])
+        live.best = max(report["score"], live.best)
+        self._progress.trial_reported(number, report["score"])
+        if report["ended"] or report["stopped"]:
+            state = "complete" if report["ended"] else "pruned"
+            self._write(self._store.finish_trial, number, state)
+            self._ended(number, state, f"{live.best:.4f}")
 
     def on_trial_recover(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
-        """The worker died, and Tune is about to try the trial again."""
-        number = trial.config["number"]
-        if number not in self._live:
-            return
-        live = self._live.pop(number)
-        live.note = f"its worker died: {_cause(trial).splitlines()[0]}"
-        self._again[number] = live
-        self._progress.say(f"trial {number:>3}  begins again; {live.note}")
+        """The worker died, and Tune is about to try again what was under way on it."""
+        for drawn in trial.config["trials"]:
+            number = drawn["number"]
+            live = self._live.pop(number, None)
+            if live is not None:
+                live.note = f"its worker died: {_cause(trial).splitlines()[0]}"
+                self._again[number] = live
+                self._progress.say(f"trial {number:>3}  begins again; {live.note}")
 
     def on_trial_error(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
         """The worker died once too often, or was killed because it hung."""
-        number, cause = trial.config["number"], _cause(trial)
-        error = self._hung.get(number)
-        if error is None:
-            times = f" ({trial.num_failures} times)" if trial.num_failures > 1 else ""
-            error = f"its worker died{times}: {cause.splitlines()[0]}"
-        if number not in self._live:  # it died before it began
-            self.on_trial_start(iteration, trials, trial)
-        self._write(self._store.fail_trial, number, error, cause)
-        self._ended(trial, "failed", error)
+        cause = _cause(trial)
+        times = f" ({trial.num_failures} times)" if trial.num_failures > 1 else ""
+        for drawn in trial.config["trials"]:
+            number = drawn["number"]
+            error = self._hung.get(number) or f"its worker died{times}: {cause.splitlines()[0]}"
+            if number not in self._live:  # it died before it began
+                self._begin(drawn)
+            self._write(self._store.fail_trial, number, error, cause)
+            self._ended(number, "failed", error)
 
     def _write(self, method: Callable[..., None], *args: Any, **kwargs: Any) -> None:
         """One of the store's methods, which rides out an outage. Once one was too long, or another
@@ -170,17 +165,15 @@ class Recorder(Callback):
                 self.error = error
         raise self.error
 
-    def _ended(self, trial: Trial, state: str, detail: str) -> None:
-        number = trial.config["number"]
-        kind = trial.config["plan"]["kind"]
-        seconds = self._live.pop(number).seconds
-        self._progress.trial_ended(number, kind, state, detail, seconds)
+    def _ended(self, number: int, state: str, detail: str) -> None:
+        live = self._live.pop(number)
+        self._progress.trial_ended(number, live.kind, state, detail, live.seconds)
 
 
 def _known(trial: TrialRecord) -> _Live:
     rungs = {rung.rung for rung in trial.rungs}
     why = trial.note if trial.state == "stopped" and trial.note else "its controller died"
-    return _Live(rungs, trial.score or 0.0, trial.seconds, f"resumed: {why}")
+    return _Live(trial.kind, rungs, trial.score or 0.0, trial.seconds, f"resumed: {why}")
 
 
 def _cause(trial: Trial) -> str:

@@ -6,6 +6,7 @@ finished one. Here each trial is told as what it was: complete, pruned or failed
 """
 
 import json
+import math
 import random
 import time
 import warnings
@@ -27,7 +28,11 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 class OptunaSearcher(Searcher):
     """Draws plans from a space; learns from what their trials report.
 
+    What Tune calls a trial carries out one of ours or several, side by side on one worker.
+
     Args:
+        budget: how many trials to ask for; without one, as many as Tune wants.
+        together: how many Tune's trials carry out each.
         first: parameters to try before any others, whole or in part, each within the space.
         past: the trials of a search that is resumed. The study is rebuilt from those that ended;
             the others are asked for again first, under their numbers and with their parameters.
@@ -38,20 +43,26 @@ class OptunaSearcher(Searcher):
         space: Space,
         seed: int,
         *,
+        budget: int | None = None,
+        together: int = 1,
         first: Sequence[dict[str, Any]] = (),
         past: Sequence[TrialRecord] = (),
     ) -> None:
         super().__init__(metric="score", mode="max")
         self._space = space
         self._seed = seed
+        self._left = math.inf if budget is None else budget
+        self._together = together
         with warnings.catch_warnings():
             # `group` is how TPE learns conditional parameters; Optuna calls it experimental.
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             sampler = _SeededTPE(seed)
         self._study = optuna.create_study(direction="maximize", sampler=sampler)
-        self._asked: dict[str, optuna.Trial] = {}
-        #: Trial id -> rung -> the best score up to it.
-        self._scores: dict[str, dict[int, float]] = {}
+        #: Ours that have not ended, by number; and their numbers, by Tune's trial.
+        self._asked: dict[int, optuna.Trial] = {}
+        self._numbers: dict[str, list[int]] = {}
+        #: Number -> rung -> the best score up to it.
+        self._scores: dict[int, dict[int, float]] = {}
         # One trial of each kind early on, so that none is judged without being tried.
         tried = {params.get("kind") for params in first}
         untried = [kind for kind in space.kinds if len(space.kinds) > 1 and kind not in tried]
@@ -64,11 +75,20 @@ class OptunaSearcher(Searcher):
             else:
                 self._study.enqueue_trial(trial.params if trial else params.get(number, {}))
 
-    def suggest(self, trial_id: str) -> dict[str, Any]:
-        """The next plan, with what it was drawn from."""
+    def suggest(self, trial_id: str) -> dict[str, Any] | str:
+        """The next plans, each with what it was drawn from."""
+        count = int(min(self._together, self._left))
+        if count == 0:
+            return str(Searcher.FINISHED)
+        self._left -= count
+        drawn = [self._draw() for _ in range(count)]
+        self._numbers[trial_id] = [each["number"] for each in drawn]
+        return {"trials": drawn}
+
+    def _draw(self) -> dict[str, Any]:
         trial = self._study.ask()
-        plan = sample(self._space, trial, self._seed)
-        self._asked[trial_id] = trial
+        plan = sample(self._space, trial, self._seed, self._together)
+        self._asked[trial.number] = trial
         return {
             "number": trial.number,
             "drawn_at": time.time(),
@@ -81,32 +101,40 @@ class OptunaSearcher(Searcher):
         }
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """A rung was reported, and the trial goes on."""
-        self._report(trial_id, result)
+        """Rungs were reported: tell Optuna, and of those that ended, how."""
+        for report in result["reports"]:
+            number = report["number"]
+            if number not in self._asked:
+                continue
+            if "error" in report:
+                self._tell(number, TrialState.FAIL)
+                continue
+            self._note(number, report["rung"], report["score"])
+            if report["ended"]:
+                self._tell(number, TrialState.COMPLETE)
+            elif report["stopped"]:
+                self._tell(number, TrialState.PRUNED)
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """A trial ended: tell Optuna how."""
-        if trial_id not in self._asked:
-            return
-        if result and "score" in result:
-            self._report(trial_id, result)
-        trial = self._asked.pop(trial_id)
-        scores = self._scores.pop(trial_id, {})
-        if error or not scores or result is None or "error" in result:
-            self._study.tell(trial, state=TrialState.FAIL)
-        elif result["ended"]:
-            self._study.tell(trial, scores[max(scores)])
-        else:
-            self._study.tell(trial, state=TrialState.PRUNED)
+        """Tune's trial is over: what has not ended by now has failed."""
+        if result and not error:
+            self.on_trial_result(trial_id, result)
+        for number in self._numbers.pop(trial_id, ()):
+            if number in self._asked:
+                self._tell(number, TrialState.FAIL)
 
-    def _report(self, trial_id: str, result: dict[str, Any]) -> None:
-        scores = self._scores.setdefault(trial_id, {})
-        if "error" in result or result["rung"] in scores:
-            return
-        scores[result["rung"]] = max([result["score"], *scores.values()])
-        self._asked[trial_id].report(scores[result["rung"]], result["rung"])
+    def _note(self, number: int, rung: int, score: float) -> None:
+        scores = self._scores.setdefault(number, {})
+        if rung not in scores:
+            scores[rung] = max([score, *scores.values()])
+            self._asked[number].report(scores[rung], rung)
+
+    def _tell(self, number: int, state: TrialState) -> None:
+        trial, scores = self._asked.pop(number), self._scores.pop(number, {})
+        value = scores[max(scores)] if state is TrialState.COMPLETE else None
+        self._study.tell(trial, value, state=state)
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its parts into its scratch folder, and the trials table is the one

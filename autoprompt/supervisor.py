@@ -109,10 +109,11 @@ class Supervisor(Callback, Stopper):
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         now = time.monotonic()
         for trial in [each for each, at in self._heard.items() if now - at > self._patience]:
-            self.hung[trial.config["number"]] = (
+            why = (
                 f"reported nothing for {self._patience:g} s and was taken for hung "
                 "(search.hung_after_seconds)"
             )
+            self.hung |= {each["number"]: why for each in trial.config["trials"]}
             trial.max_failures = 0  # it would hang again
             self._kill(trial)
 

@@ -16,8 +16,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from benchmarks.setting import MODEL, TASK, movie_splits
 from workers.adapter import resolve
-from workers.frozen_model import FrozenModel, choose_dtype
+from workers.frozen_model import FrozenModel
 from workers.mixture import Mixture, Panel
+from workers.model_config import choose_dtype
 from workers.model_loading import load_model
 from workers.prompt import Prompt
 from workers.task import TaskSpec, build_task

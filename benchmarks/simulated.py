@@ -15,18 +15,19 @@ from workers.prompt import Prompt
 class Replay:
     """One simulated trial: iterates over the results that `TrialRunner.step` would return."""
 
-    def __init__(self, plan: dict[str, Any], curves: Curves) -> None:
+    def __init__(self, drawn: dict[str, Any], curves: Curves) -> None:
+        plan = drawn["plan"]
+        self._number = drawn["number"]
         self._prompt = Prompt(f"prompt {plan['seed']}", (plan["seed"] % 997, 1)).to_bytes()
         self._rungs = curves.replay(plan)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         for rung in self._rungs:
-            yield {name: value for name, value in rung.items() if name != "seconds"} | {
-                "prompt": self._prompt,
-                "log_probs": _LOG_PROBS,
+            report = {"prompt": self._prompt, "log_probs": _LOG_PROBS, "number": self._number}
+            yield {
+                "reports": [rung | report],
                 "models_loaded": 0,
                 "texts_encoded": 0,
-                "rung_seconds": rung["seconds"],
                 "done": rung["ended"],
             }
 
@@ -42,13 +43,13 @@ class Simulated(tune.Trainable):
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self._results = iter(Replay(new_config["plan"], self._job))
+        self._results = iter(Replay(new_config["trials"][0], self._job))
         return True
 
     def step(self) -> dict[str, Any]:
         result = next(self._results)
         if self._job.speed:
-            time.sleep(result["rung_seconds"] / self._job.speed)
+            time.sleep(result["reports"][0]["seconds"] / self._job.speed)
         return result
 
     def save_checkpoint(self, checkpoint_dir: str) -> None: ...

@@ -33,7 +33,6 @@ class VirtualTrial:
     trial_id: str
     config: dict[str, Any]
     results: Iterator[dict[str, Any]]
-    last_result: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -84,30 +83,27 @@ def run(
 
     def begin_rung(trial: VirtualTrial, at: float) -> None:
         result = next(trial.results) | {"hostname": "virtual", "pid": 0}
-        outcome.busy += result["rung_seconds"]
-        heapq.heappush(reports, (at + result["rung_seconds"], next(order), trial, result))
+        seconds = result["reports"][0]["seconds"]
+        outcome.busy += seconds
+        heapq.heappush(reports, (at + seconds, next(order), trial, result))
 
     def start_trial() -> VirtualTrial:
         trial_id = str(next(order))
         config = searcher.suggest(trial_id)
-        trial = VirtualTrial(trial_id, config, iter(Replay(config["plan"], curves)))
+        trial = VirtualTrial(trial_id, config, iter(Replay(config["trials"][0], curves)))
         ladders.on_trial_add(None, trial)
         recorder.on_trial_start(0, [], trial)
         return trial
 
     def take_in(trial: VirtualTrial, result: dict[str, Any]) -> bool:
         """Whether the trial goes on."""
-        stop = result["done"] or (
-            ladders.on_trial_result(None, trial, result) == TrialScheduler.STOP
-        )
+        stop = ladders.on_trial_result(None, trial, result) == TrialScheduler.STOP
         if not stop:
             searcher.on_trial_result(trial.trial_id, result)
         recorder.on_trial_result(0, [], trial, result)
-        trial.last_result = result
         if stop:
             ladders.on_trial_complete(None, trial, result)
             searcher.on_trial_complete(trial.trial_id, result)
-            recorder.on_trial_complete(0, [], trial)
         return not stop
 
     def decide(what: Any, *arguments: Any) -> tuple[Any, float]:

@@ -16,10 +16,23 @@ from search_spaces.schema import (
 )
 
 
-class TrainedPlan(Document):
-    """Train `length` vectors for `steps` steps of `batch_size` texts."""
+class AnyKind(Document):
+    """What a plan of any kind says.
+
+    Attributes:
+        seed: of what the trial draws for itself.
+        data_seed: of the order of the train texts; trials that share a worker share it.
+    """
 
     seed: int
+    data_seed: int = 0
+    batch_size: int
+    calibration: Calibration = "none"
+
+
+class TrainedPlan(AnyKind):
+    """Train `length` vectors for `steps` steps of `batch_size` texts."""
+
     length: int
     init: Init
     init_text: str | None = None
@@ -31,8 +44,6 @@ class TrainedPlan(Document):
     weight_decay: float = 0.0
     gradient_clip: float = 0.0
     steps: int
-    batch_size: int
-    calibration: Calibration = "none"
 
     @property
     def budget(self) -> int:
@@ -47,18 +58,15 @@ class SoftPlan(TrainedPlan):
     position: Position
 
 
-class HardPlan(Document):
+class HardPlan(AnyKind):
     """Improve `tokens` tokens over `rounds` rounds of `candidates` swaps."""
 
     kind: Literal["hard"] = "hard"
-    seed: int
     tokens: int
     start: str
     candidates: int
     rounds: int
-    batch_size: int
     position: Position
-    calibration: Calibration = "none"
 
     @property
     def budget(self) -> int:

@@ -73,16 +73,24 @@ def _may_draw(dimension: Any, value: Any) -> bool:
     return isinstance(dimension, tuple) and value in dimension
 
 
-def sample(space: Space, trial: Trial, seed: int) -> AnyPlan:
+def sample(space: Space, trial: Trial, seed: int, together: int = 1) -> AnyPlan:
     """Draw one plan from `space`.
 
     Args:
         trial: an `optuna.Trial`, or anything that suggests as one does.
-        seed: the search's seed; each trial's own seed follows from it and the trial's number.
+        seed: the search's seed; each trial's own seeds follow from it and the trial's number.
+        together: so many trials in a row read the train texts in the same order.
     """
-    trial_seed = random.Random(f"{seed}/{trial.number}").getrandbits(31)
+    seeds = {
+        "seed": _drawn(f"{seed}/{trial.number}"),
+        "data_seed": _drawn(f"{seed}/data/{trial.number // together}"),
+    }
     kind = space.kinds[0]
     if len(space.kinds) > 1:
         kind = trial.suggest_categorical("kind", space.kinds)
     values = _suggest_all(trial, kind, getattr(space, kind))
-    return plan_from_dict({"kind": kind, "seed": trial_seed, **values})
+    return plan_from_dict({"kind": kind, **seeds, **values})
+
+
+def _drawn(name: str) -> int:
+    return random.Random(name).getrandbits(31)

@@ -31,6 +31,11 @@ class Laid(NamedTuple):
     back: Tensor
     decoder: Tensor
 
+    @property
+    def tokens(self) -> int:
+        """How many tokens it has, P."""
+        return sum(map(len, self))
+
 
 @dataclass(frozen=True, eq=False)
 class Prompt:

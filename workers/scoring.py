@@ -111,7 +111,7 @@ class Scorer:
         if not len(texts):
             return result
         lengths = [len(text) for text in texts]
-        packs = list(self._packs(prompts, texts))
+        packs = list(self.packs([self._shape(prompt) for prompt in prompts], texts))
         # What the first pack read, the next ones find.
         once = once and sum(reuses for _, reuses in packs) <= 1
         for pack, reuses in packs:
@@ -164,17 +164,17 @@ class Scorer:
             advance(len(chunk))
         return torch.cat(parts, dim=1)
 
-    def _packs(
-        self, prompts: Sequence[Prompt], texts: Sequence[TokenIds]
+    def packs(
+        self, prompts: Sequence[Laid], texts: Sequence[TokenIds]
     ) -> Iterator[tuple[list[int], bool]]:
-        """Which prompts share a pass, and whether it goes over reused texts."""
+        """Which of N prompts share a pass, and whether it goes over reused texts."""
         pack: list[int] = []
         cost = 0
         for n, prompt in enumerate(prompts):
-            if not self.family.reuses([self._shape(prompt)], texts):
+            if not self.family.reuses([prompt], texts):
                 yield [n], False
                 continue
-            more = len(prompt) + self.family.after
+            more = prompt.tokens + self.family.after
             if pack and cost + more > _TOKENS_PER_PACK:
                 yield pack, True
                 pack, cost = [], 0

@@ -7,7 +7,7 @@ that after the first trial no model is loaded and no text encoded again.
 import platform
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,8 +26,7 @@ from workers.prompt import Prompt
 from workers.scoring import Scorer, load_scorer
 from workers.task import TaskSpec
 from workers.text_cache import CacheSpec
-from workers.tuners import Examples, Progress
-from workers.tuners import tune as tune_prompt
+from workers.tuners import Examples, Pack, Progress, Told
 
 # What a worker says to Prometheus; the controller's part is in autoprompt/metrics.py.
 EXAMPLES = Counter(
@@ -123,10 +122,11 @@ class Workbench:
 
 
 class TrialRunner(tune.Trainable):
-    """Runs one plan after another; each `step` goes on to the next rung.
+    """Carries out the plans of a trial, or of several that share this worker; each `step` goes on
+    until at least one of them reaches its next rung.
 
-    A trial that raises reports its error as a result rather than dying, so that the actor, and
-    the model it holds, serve the next trial.
+    A plan that raises is reported as failed rather than left to kill the worker, so that the
+    other plans go on, and the model serves those that come next.
     """
 
     def setup(self, config: dict[str, Any], job: Job) -> None:
@@ -136,56 +136,86 @@ class TrialRunner(tune.Trainable):
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self._plan = plan_from_dict(new_config["plan"])
-        self._number: int = new_config["number"]
-        self._rungs: Iterator[Progress] | None = None
-        self._steps_done = 0
+        trials = new_config["trials"]
+        self._plans = {each["number"]: plan_from_dict(each["plan"]) for each in trials}
+        self._pack: Pack | None = None
+        #: Since its last report, by a trial's number: its part of this worker's time.
+        self._seconds = dict.fromkeys(self._plans, 0.0)
+        self._steps_done = dict.fromkeys(self._plans, 0)
         self._best: float | None = None
         return True
 
     def __repr__(self) -> str:
         """How Ray names this worker in errors; and on its dashboard, in the words of the moment at
         which the worker was made, for Ray does not ask again."""
-        trial = f"{self._job.search}: trial {self._number}, {self._plan.kind}"
+        which = " and ".join(f"trial {number}, {plan.kind}" for number, plan in self._plans.items())
+        told = f"{self._job.search}: {which}"
         if not self._at_work:
-            return f"{trial}, and those after it"
-        return trial if self._best is None else f"{trial}, best {self._best:.4f}"
+            return f"{told}, and those after it"
+        return told if self._best is None else f"{told}, best {self._best:.4f}"
+
+    def drop(self, numbers: Sequence[int]) -> None:
+        """Carry out these trials no further."""
+        if self._pack is not None:
+            self._pack.drop(numbers)
 
     def step(self) -> dict[str, Any]:
         self._at_work = True
         before = self._bench.work()
         started = time.perf_counter()
-        result: dict[str, Any]
-        try:
-            if self._rungs is None:
-                scorer, examples = self._bench.open(self._job)
-                self._rungs = tune_prompt(
-                    self._plan, scorer, examples, self._job.fractions, self._job.patience
-                )
-            progress = next(self._rungs)
-            result = _report(progress)
-            self._count(progress)
-        except Exception as error:
-            # A model may be on one node and not on another.
-            where = f" (on {platform.node()})" if isinstance(error, ModelError) else ""
-            result = {
-                "error": f"{type(error).__name__}: {error}{where}",
-                "traceback": traceback.format_exc(),
-                "done": True,
-            }
+        running = list(self._plans) if self._pack is None else self._pack.numbers
+        told = self._advance()
+        share = (time.perf_counter() - started) / len(running)
+        for number in running:
+            self._seconds[number] += share
         done = {name: count - before[name] for name, count in self._bench.work().items()}
         self._count_texts(done)
-        return result | {
+        return {
+            "reports": [self._report(each) for each in told],
             "models_loaded": done["models_loaded"],
             "texts_encoded": done["texts_encoded"],
-            "rung_seconds": time.perf_counter() - started,
+            "done": self._pack is None or not self._pack.numbers,
         }
 
-    def _count(self, progress: Progress) -> None:
-        trained = (progress.step - self._steps_done) * self._plan.batch_size
-        self._steps_done = progress.step
+    def _advance(self) -> list[Told]:
+        if self._pack is None:
+            try:
+                scorer, examples = self._bench.open(self._job)
+            except Exception as error:
+                return [Told(number, error) for number in self._plans]
+            job = self._job
+            self._pack = Pack(self._plans, scorer, examples, job.fractions, job.patience)
+        return self._pack.advance()
+
+    def _report(self, told: Told) -> dict[str, Any]:
+        number, outcome = told
+        seconds, self._seconds[number] = self._seconds[number], 0.0
+        common = {"number": number, "seconds": seconds}
+        if isinstance(outcome, Exception):
+            # A model may be on one node and not on another.
+            where = f" (on {platform.node()})" if isinstance(outcome, ModelError) else ""
+            return common | {
+                "error": f"{type(outcome).__name__}: {outcome}{where}",
+                "traceback": "".join(traceback.format_exception(outcome)),
+            }
+        self._count(number, outcome)
+        return common | {
+            "rung": outcome.rung,
+            "step": outcome.step,
+            "score": outcome.score,
+            "loss": outcome.loss,
+            "train_loss": outcome.train_loss,
+            "prompt": outcome.prompt.to_bytes(),
+            "log_probs": save({"log_probs": outcome.log_probs.contiguous()}),
+            "ended": outcome.ended,
+        }
+
+    def _count(self, number: int, progress: Progress) -> None:
+        plan = self._plans[number]
+        trained = (progress.step - self._steps_done[number]) * plan.batch_size
+        self._steps_done[number] = progress.step
         self._best = max(progress.score, progress.score if self._best is None else self._best)
-        tags = {"search": self._job.search, "kind": self._plan.kind}
+        tags = {"search": self._job.search, "kind": plan.kind}
         EXAMPLES.inc(trained + len(self._job.validation), tags)
 
     def _count_texts(self, done: dict[str, int]) -> None:
@@ -200,20 +230,6 @@ class TrialRunner(tune.Trainable):
 
     def load_checkpoint(self, checkpoint: Any) -> None:
         """Nothing, as nothing was saved."""
-
-
-def _report(progress: Progress) -> dict[str, Any]:
-    return {
-        "rung": progress.rung,
-        "step": progress.step,
-        "score": progress.score,
-        "loss": progress.loss,
-        "train_loss": progress.train_loss,
-        "prompt": progress.prompt.to_bytes(),
-        "log_probs": save({"log_probs": progress.log_probs.contiguous()}),
-        "ended": progress.ended,
-        "done": progress.ended,
-    }
 
 
 def _use_assigned_threads() -> None:

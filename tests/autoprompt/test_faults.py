@@ -19,6 +19,7 @@ from autoprompt.supervisor import Supervisor
 from benchmarks.curves import Curves
 from benchmarks.simulated import Simulated
 from tests.conftest import write_yaml
+from workers.trial import TrialRunner
 
 QUIET = SearchProgress(quiet=True)
 
@@ -40,7 +41,7 @@ class Troubled(Simulated):
         super().setup(config, job.curves)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self._number, self._rung = new_config["number"], 0
+        self._number, self._rung = new_config["trials"][0]["number"], 0
         return super().reset_config(new_config)
 
     def step(self) -> dict[str, Any]:
@@ -54,7 +55,9 @@ class Troubled(Simulated):
             if self._number == 3:
                 threading.Event().wait()
         # Equal scores: early stopping stops none of them.
-        return super().step() | {"score": 0.5 + self._rung / 10}
+        result = super().step()
+        result["reports"][0]["score"] = 0.5 + self._rung / 10
+        return result
 
 
 def prepared(tiny_config: dict[str, Any], tmp_path: Path) -> Prepared:
@@ -95,6 +98,39 @@ def test_workers_that_die_and_trials_that_hang_cost_no_rung_and_no_other_trial(
     assert hung.attempts == 1
     assert hung.error is not None
     assert hung.error.startswith("reported nothing for 15 s")
+
+
+class Mortal(TrialRunner):
+    """Dies once, after its first report, and leaves a file to say so."""
+
+    def step(self) -> dict[str, Any]:
+        died = Path(self._job.search)
+        if self._pack is not None and not died.exists():
+            died.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().step()
+
+
+@pytest.mark.usefixtures("shared_ray")
+def test_of_trials_that_share_a_worker_only_those_under_way_begin_again(
+    tiny_config: dict[str, Any], tmp_path: Path
+) -> None:
+    soft = {"length": 2, "learning_rate": 0.05, "steps": [2, 6]}
+    tiny_config["space"] = {"soft": soft}
+    tiny_config["search"] |= {"trials": 4, "trials_per_worker": 4, "rungs": 1, "workers": 1}
+    # The search's name is what a worker knows of where it is.
+    tiny_config["name"] = str(tmp_path / "died")
+    ready = prepared(tiny_config, tmp_path)
+    store = Store.open(tiny_config["store"])
+    search = create_search(ready, store)
+    with cluster(ready.config.search, "tiny") as here:
+        run_trials(ready, store, search, here, QUIET, trainable=Mortal)
+    trials = store.trials(search.id)
+    steps = [trial.plan["steps"] for trial in trials]
+    assert set(steps) == {2, 6}
+    assert [trial.state for trial in trials] == ["complete"] * 4
+    assert [trial.attempts for trial in trials] == [1 if each == 2 else 2 for each in steps]
+    assert [[rung.step for rung in trial.rungs] for trial in trials] == [[each] for each in steps]
 
 
 @pytest.mark.usefixtures("shared_ray")

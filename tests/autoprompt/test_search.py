@@ -119,9 +119,31 @@ def test_a_second_search_on_the_same_data_encodes_nothing(
     assert encoded() == 0
 
 
-def test_one_worker_and_one_seed_give_the_same_search_byte_for_byte(
+def test_trials_that_share_a_worker_are_stored_one_by_one(
     tiny_config: dict[str, Any], tmp_path: Path
 ) -> None:
+    tiny_config["search"] |= {"trials": 7, "workers": 2, "trials_per_worker": 3}
+    result = run(tiny_config, tmp_path)
+    trials = sorted(result.trials, key=lambda trial: trial.number)
+    assert [trial.number for trial in trials] == list(range(7))
+    assert {trial.state for trial in trials} <= {"complete", "pruned"}
+    for trial in trials:
+        assert [rung.rung for rung in trial.rungs] == list(range(1, len(trial.rungs) + 1))
+        assert trial.state == ("complete" if trial.rungs[-1].rung == 3 else "pruned")
+        assert trial.seconds > 0
+    packs = [trials[0:3], trials[3:6], trials[6:7]]
+    for pack in packs:
+        assert len({trial.worker for trial in pack}) == 1
+        assert len({trial.plan["data_seed"] for trial in pack}) == 1
+    assert sum(trial.models_loaded for trial in trials) == len({trial.worker for trial in trials})
+
+
+@pytest.mark.parametrize("together", [1, 3])
+def test_one_worker_and_one_seed_give_the_same_search_byte_for_byte(
+    together: int, tiny_config: dict[str, Any], tmp_path: Path
+) -> None:
+    tiny_config["search"]["trials_per_worker"] = together
+
     def content(name: str, seed: int) -> list[Any]:
         result = run(tiny_config, tmp_path, name=name, seed=seed)
         store = Store.open(tiny_config["store"])

@@ -18,6 +18,10 @@ def rung(number: int, score: float) -> dict[str, Any]:
     return {"rung": number, "step": number, "score": score, "loss": 0.3, "train_loss": 0.5}
 
 
+def failure(number: int) -> dict[str, Any]:
+    return {"reports": [{"number": number, "error": "NaN"}]}
+
+
 @pytest.fixture
 def told(space: Space, tmp_path: Path) -> tuple[optuna.Study, SearchResult]:
     """A study that was told of every kind of end, and the same trials in a store."""
@@ -27,17 +31,21 @@ def told(space: Space, tmp_path: Path) -> tuple[optuna.Study, SearchResult]:
     scores = {0: [0.6, 0.5, 0.7], 1: [0.4, 0.3], 2: [0.9], 3: [0.2, 0.8, 0.6], 4: [0.5]}
     ends = {0: "complete", 1: "pruned", 2: "failed", 3: "complete"}
     for number, found in scores.items():
-        plan = searcher.suggest(str(number))
+        [plan] = searcher.suggest(str(number))["trials"]
         fields = {key: plan[key] for key in ("plan", "params", "distributions")}
         store.start_trial(search.id, number, kind=plan["plan"]["kind"], **fields)
         for place, score in enumerate(found, 1):
-            result = rung(place, score) | {"ended": ends.get(number) == "complete"}
+            report = rung(place, score) | {"ended": False, "stopped": False, "number": number}
+            if place == len(found):
+                report |= {"ended": ends.get(number) == "complete"}
+                report |= {"stopped": ends.get(number) == "pruned"}
+            result = {"reports": [report]}
             if place < len(found) or number not in ends:
                 searcher.on_trial_result(str(number), result)
             prompt = {"digest": "d", "text": "t", "content": b"p", "log_probs": b"l"}
             store.record_rung(search.id, number, rung(place, score) | {"seconds": 2.0}, prompt, {})
         if ends.get(number) == "failed":
-            searcher.on_trial_complete(str(number), {"error": "NaN"})
+            searcher.on_trial_complete(str(number), failure(number))
             store.fail_trial(search.id, number, "NaN")
         elif number in ends:
             searcher.on_trial_complete(str(number), result)

@@ -24,8 +24,9 @@ class Examples:
     validation_labels: Tensor
     earlier: Mapping[str, Prompt] = field(default_factory=dict)
 
-    def train_batches(self, size: int, generator: torch.Generator) -> Iterator[list[int]]:
-        """Endless batches of train indices: every text once in each shuffled epoch."""
+    def train_batches(self, size: int, seed: int) -> Iterator[list[int]]:
+        """Endless batches of train indices: every text once in each epoch, shuffled by `seed`."""
+        generator = torch.Generator().manual_seed(seed)
         waiting: list[int] = []
         while True:
             while len(waiting) < size:

@@ -3,7 +3,7 @@
 All candidates of a round share one pass over the same cached texts.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 
 import torch
 
@@ -13,14 +13,13 @@ from workers.scoring import Scorer
 from workers.tuners.calibration import calibrated
 from workers.tuners.examples import Examples
 from workers.tuners.inits import phrase_tokens
-from workers.tuners.progress import Progress, checked, judge, rungs_by_step
+from workers.tuners.progress import Backward, Progress, checked, judge, rungs_by_step
 from workers.tuners.swaps import best_of, swapped
-from workers.tuners.training import backward
 
 
 def tune_hard(
     plan: HardPlan, scorer: Scorer, examples: Examples, fractions: Sequence[float]
-) -> Iterator[Progress]:
+) -> Generator[Backward | Progress, float, None]:
     """Improve `plan.tokens` tokens over `plan.rounds` rounds.
 
     Raises:
@@ -30,14 +29,14 @@ def tune_hard(
     model = scorer.model
     start = plan.start if plan.position == "prefix" else f" {plan.start}"
     current = tuple(phrase_tokens(start, plan.tokens, model))
-    batches = examples.train_batches(plan.batch_size, generator)
+    batches = examples.train_batches(plan.batch_size, plan.data_seed)
     rungs = rungs_by_step(plan.rounds, fractions)
     losses: list[float] = []
     for step in range(1, plan.rounds + 1):
         batch = next(batches)
         texts, labels = [examples.train[index] for index in batch], examples.train_labels[batch]
         slots = model.embed(current).float().requires_grad_()
-        backward([lay(slots, plan.position, half(plan.tokens))], scorer, texts, labels)
+        yield Backward(lay(slots, plan.position, half(plan.tokens)), batch)
         assert slots.grad is not None
         others = swapped(current, slots.grad, plan.candidates, plan.position, scorer, generator)
         prompts = [hard_prompt(ids, plan.position, model) for ids in (current, *others)]

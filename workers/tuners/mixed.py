@@ -3,7 +3,7 @@
 One backward pass gives both gradients: the vectors' moves them, the tokens' proposes swaps.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 
 import torch
 from torch import Tensor
@@ -16,9 +16,9 @@ from workers.text_states import TokenIds
 from workers.tuners.calibration import calibrated
 from workers.tuners.examples import Examples
 from workers.tuners.inits import phrase_tokens
-from workers.tuners.progress import Progress, checked, judge, rungs_by_step
+from workers.tuners.progress import Backward, Progress, checked, judge, rungs_by_step
 from workers.tuners.swaps import best_of, swapped
-from workers.tuners.training import Training, backward
+from workers.tuners.training import Training
 
 
 class _Arrangement:
@@ -52,7 +52,7 @@ class _Arrangement:
 
 def tune_mixed(
     plan: MixedPlan, scorer: Scorer, examples: Examples, fractions: Sequence[float]
-) -> Iterator[Progress]:
+) -> Generator[Backward | Progress, float, None]:
     """Train `plan.length` vectors, and try swaps of `plan.tokens` tokens meanwhile.
 
     Raises:
@@ -64,7 +64,7 @@ def tune_mixed(
     start = plan.start if arranged.beside == "prefix" else f" {plan.start}"
     hard = tuple(phrase_tokens(start, plan.tokens, model))
     training = Training(plan, scorer, examples, generator)
-    batches = examples.train_batches(plan.batch_size, generator)
+    batches = examples.train_batches(plan.batch_size, plan.data_seed)
     rungs = rungs_by_step(plan.steps, fractions)
     losses: list[float] = []
     for step in range(1, plan.steps + 1):
@@ -73,8 +73,7 @@ def tune_mixed(
         swaps = step % plan.swap_every == 0
         slots = model.embed(hard).float().requires_grad_(swaps)
         training.begin()
-        laid = arranged.laid(slots, training.vectors)
-        [loss] = backward([laid], scorer, texts, labels)
+        loss = yield Backward(arranged.laid(slots, training.vectors), batch)
         losses.append(checked(loss, step, "try a lower learning_rate"))
         training.finish()
         if swaps and slots.grad is not None:

@@ -1,14 +1,15 @@
-"""What a tuner reports at a rung, and when the rungs are."""
+"""What a tuner asks for at each step and reports at a rung, and when the rungs are."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from search_spaces.errors import AutopromptError
-from workers.prompt import Prompt
+from workers.prompt import Laid, Prompt
 from workers.scoring import Scorer
 from workers.task import predictions, score
 from workers.tuners.examples import Examples
@@ -16,6 +17,19 @@ from workers.tuners.examples import Examples
 
 class TrialDivergedError(AutopromptError, ArithmeticError):
     """A trial's loss is no number any more; its message says when and what may help."""
+
+
+class Backward(NamedTuple):
+    """A step that a tuner asks for: it is sent the prompt's mean loss on the batch, once the
+    gradients lie where its embeddings come from.
+
+    Attributes:
+        laid: the prompt's embeddings.
+        batch: indices of train texts.
+    """
+
+    laid: Laid
+    batch: list[int]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Vectors being trained beside a frozen model: one step after another, in float32."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -47,21 +48,36 @@ class Training:
         self._schedule.step()
 
 
-def backward(
+class Graded(NamedTuple):
+    """What a pass found of one prompt.
+
+    Attributes:
+        loss: its mean loss on the batch, in nats.
+        gradient: of the loss by each part of the prompt's embeddings; None where nothing asks.
+    """
+
+    loss: float
+    gradient: tuple[Tensor | None, ...]
+
+
+def grade(
     prompts: Sequence[Laid], scorer: Scorer, texts: Sequence[TokenIds], labels: Tensor
-) -> list[float]:
-    """The mean loss of a batch for each of N prompts; gradients are left where they come from.
+) -> list[Graded]:
+    """The loss of N prompts on a batch, and its gradients, which stay here until `passed_on`.
 
     One pass, or several whose gradients add up where memory does not hold the whole batch.
 
     Args:
-        prompts: N prompts' embeddings, parted from what is trained without any arithmetic.
         labels: [B].
     """
     labels = labels.to(scorer.model.device)
+    cut = [
+        Laid(*(part.detach().requires_grad_(part.requires_grad) for part in laid))
+        for laid in prompts
+    ]
 
     def part(indices: list[int]) -> Tensor:
-        logits = scorer.label_logits(prompts, [texts[index] for index in indices])
+        logits = scorer.label_logits(cut, [texts[index] for index in indices])
         expected = labels[indices].expand(len(logits), -1)
         losses = cross_entropy(logits.transpose(1, 2), expected, reduction="none")
         losses = losses.sum(1) / len(texts)
@@ -70,4 +86,16 @@ def backward(
 
     lengths = [len(text) for text in texts]
     parts = [loss for _, loss in scorer.training_budget.run(lengths, lengths, part)]
-    return torch.stack(parts).sum(0).tolist()
+    losses = torch.stack(parts).sum(0).tolist()
+    return [
+        Graded(loss, tuple(each.grad for each in laid))
+        for loss, laid in zip(losses, cut, strict=True)
+    ]
+
+
+def passed_on(laid: Laid, graded: Graded) -> float:
+    """The loss, once its gradients lie where the prompt's embeddings come from."""
+    asking = [n for n, gradient in enumerate(graded.gradient) if gradient is not None]
+    gradients = [graded.gradient[n] for n in asking]
+    torch.autograd.backward([laid[n] for n in asking], gradients)
+    return graded.loss

@@ -1,0 +1,179 @@
+"""Plans that share a worker: their prompts come out as they would have by themselves."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from search_spaces import AnyPlan, HardPlan, MixedPlan, SoftPlan
+from tests.tiny import TEXTS
+from workers.prompt import Laid, Prompt
+from workers.scoring import Scorer
+from workers.tuners import Examples, Pack, Progress, Told, TrialDivergedError, pack, tune
+from workers.tuners.training import Graded
+
+RUNGS = (0.25, 0.5, 1.0)
+SOFT = SoftPlan(
+    seed=1,
+    data_seed=9,
+    length=4,
+    init="vocabulary",
+    learning_rate=0.05,
+    steps=12,
+    batch_size=16,
+    position="suffix",
+)
+LONG = SOFT.model_copy(update={"seed": 2, "length": 7, "optimizer": "adafactor", "warmup": 0.0})
+SHORT = SOFT.model_copy(update={"seed": 3, "length": 1, "steps": 8})
+PREFIX = SOFT.model_copy(update={"seed": 4, "position": "prefix"})
+HARD = HardPlan(
+    seed=5,
+    data_seed=9,
+    tokens=3,
+    start="in short",
+    candidates=6,
+    rounds=6,
+    batch_size=16,
+    position="suffix",
+)
+MIXED = MixedPlan(
+    seed=6,
+    data_seed=9,
+    length=2,
+    init="vocabulary",
+    learning_rate=0.05,
+    steps=12,
+    batch_size=16,
+    layout="{text}{soft}{hard}",
+    tokens=2,
+    start="in short",
+    candidates=4,
+    swap_every=4,
+)
+OTHER_ORDER = SOFT.model_copy(update={"seed": 7, "data_seed": 10})
+
+
+@pytest.fixture
+def examples(tiny_scorer: Scorer) -> Examples:
+    texts = tiny_scorer.tokenize([row["text"] for row in TEXTS])
+    labels = torch.tensor([int(row["label"] == "positive") for row in TEXTS])
+    return Examples(texts[::2], labels[::2], texts[1::2], labels[1::2])
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many prompts each pass trained."""
+    counts: list[int] = []
+    grade = pack.grade
+
+    def counted(prompts: Sequence[Any], *arguments: Any) -> list[Graded]:
+        counts.append(len(prompts))
+        return grade(prompts, *arguments)
+
+    monkeypatch.setattr(pack, "grade", counted)
+    return counts
+
+
+def carried_out(together: Pack) -> dict[int, list[Told]]:
+    found: dict[int, list[Told]] = {number: [] for number in together.numbers}
+    while together.numbers:
+        for told in together.advance():
+            found[told.number].append(told)
+    return found
+
+
+def reports(told: Sequence[Told]) -> list[Progress]:
+    outcomes = [each.outcome for each in told]
+    assert all(isinstance(outcome, Progress) for outcome in outcomes), outcomes
+    return outcomes  # type: ignore[return-value]
+
+
+def test_prompts_trained_together_are_those_trained_alone(
+    tiny_scorer: Scorer, examples: Examples
+) -> None:
+    plans: list[AnyPlan] = [SOFT, LONG, SHORT, PREFIX, HARD, MIXED, OTHER_ORDER]
+    alone = [list(tune(plan, tiny_scorer, examples, RUNGS)) for plan in plans]
+    together = carried_out(Pack(dict(enumerate(plans)), tiny_scorer, examples, RUNGS))
+    for number, expected in enumerate(alone):
+        found = reports(together[number])
+        assert [(each.rung, each.step, each.ended) for each in found] == [
+            (each.rung, each.step, each.ended) for each in expected
+        ]
+        for one, other in zip(found, expected, strict=True):
+            assert one.prompt.token_ids == other.prompt.token_ids
+            assert one.train_loss == pytest.approx(other.train_loss, abs=1e-4)
+            torch.testing.assert_close(one.log_probs, other.log_probs, atol=1e-4, rtol=1e-4)
+            if other.prompt.vectors is not None:
+                assert one.prompt.vectors is not None
+                torch.testing.assert_close(
+                    one.prompt.vectors, other.prompt.vectors, atol=1e-4, rtol=1e-3
+                )
+
+
+def test_one_pass_a_step_trains_all_that_read_the_same_texts(
+    tiny_scorer: Scorer, examples: Examples, passes: list[int]
+) -> None:
+    carried_out(Pack({0: SOFT, 1: LONG, 2: MIXED}, tiny_scorer, examples, RUNGS))
+    assert passes == [3] * 12
+
+
+def test_what_cannot_share_a_pass_has_its_own(
+    tiny_scorer: Scorer, examples: Examples, passes: list[int]
+) -> None:
+    carried_out(Pack({0: SOFT, 1: PREFIX, 2: LONG, 3: OTHER_ORDER}, tiny_scorer, examples, RUNGS))
+    assert sorted(passes) == [1] * 24 + [2] * 12
+
+
+def test_one_whose_numbers_are_none_spoils_no_other(
+    tiny_scorer: Scorer, examples: Examples
+) -> None:
+    """A mask hides what is far from a text, but not what is no number."""
+    spoilt = Prompt("", vectors=torch.full((2, tiny_scorer.model.hidden_size), torch.nan))
+    examples = replace(examples, earlier={"spoilt": spoilt})
+    wild = SOFT.model_copy(update={"init": "prompt", "init_prompt": "spoilt"})
+    together = carried_out(Pack({4: SOFT, 5: wild, 6: LONG}, tiny_scorer, examples, RUNGS))
+    [told] = together[5]
+    assert isinstance(told.outcome, TrialDivergedError)
+    [alone] = tune(SOFT, tiny_scorer, examples, (1.0,))
+    last = reports(together[4])[-1]
+    torch.testing.assert_close(last.log_probs, alone.log_probs, atol=1e-4, rtol=1e-4)
+    assert reports(together[6])[-1].ended
+
+
+def test_one_that_is_dropped_costs_no_more(
+    tiny_scorer: Scorer, examples: Examples, passes: list[int]
+) -> None:
+    together = Pack({0: SOFT, 1: LONG}, tiny_scorer, examples, RUNGS)
+    assert [told.number for told in together.advance()] == [0, 1]
+    together.drop([1])
+    assert together.numbers == [0]
+    assert set(carried_out(together)) == {0}
+    assert passes == [2] * 3 + [1] * 9
+
+
+def test_patience_is_each_ones_own(tiny_scorer: Scorer, examples: Examples) -> None:
+    still = SOFT.model_copy(update={"learning_rate": 1e-12})
+    together = Pack({0: still, 1: LONG}, tiny_scorer, examples, (0.25, 0.5, 0.75, 1.0), patience=1)
+    found = carried_out(together)
+    assert [each.rung for each in reports(found[0])] == [1, 2]
+    assert reports(found[0])[-1].ended
+
+
+def test_a_pass_too_large_for_memory_is_made_one_by_one(
+    tiny_scorer: Scorer, examples: Examples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grade = pack.grade
+
+    def short_of_memory(prompts: Sequence[Laid], *arguments: Any) -> list[Graded]:
+        if sum(laid.tokens for laid in prompts) > 5:
+            raise torch.OutOfMemoryError("a single text is too large")
+        return grade(prompts, *arguments)
+
+    monkeypatch.setattr(pack, "grade", short_of_memory)
+    together = carried_out(Pack({0: SOFT, 1: LONG, 2: SHORT}, tiny_scorer, examples, RUNGS))
+    [told] = together[1]
+    assert isinstance(told.outcome, torch.OutOfMemoryError)
+    assert reports(together[0])[-1].ended
+    assert reports(together[2])[-1].ended
