@@ -3,23 +3,22 @@
 All candidates of a round share one pass over the same cached texts.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 
 import torch
 
 from search_spaces import HardPlan
 from workers.prompt import half, hard_prompt, lay
 from workers.scoring import Scorer
-from workers.tuners.calibration import calibrated
 from workers.tuners.examples import Examples
 from workers.tuners.inits import phrase_tokens
-from workers.tuners.progress import Backward, Progress, checked, judge, rungs_by_step
+from workers.tuners.progress import AtRung, Backward, Tuner, checked, rungs_by_step
 from workers.tuners.swaps import best_of, swapped
 
 
 def tune_hard(
     plan: HardPlan, scorer: Scorer, examples: Examples, fractions: Sequence[float]
-) -> Generator[Backward | Progress, float, None]:
+) -> Tuner:
     """Improve `plan.tokens` tokens over `plan.rounds` rounds.
 
     Raises:
@@ -45,6 +44,5 @@ def tune_hard(
         current = prompts[best].token_ids
         if step in rungs:
             prompt = hard_prompt(current, plan.position, model)
-            prompt = calibrated(prompt, plan.calibration, scorer, examples)
-            yield judge(prompt, scorer, examples, rungs[step], step, losses)
+            yield AtRung(rungs[step], step, prompt, losses)
             losses = []

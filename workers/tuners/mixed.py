@@ -3,7 +3,7 @@
 One backward pass gives both gradients: the vectors' moves them, the tokens' proposes swaps.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -13,10 +13,9 @@ from search_spaces.schema import Position
 from workers.prompt import VIRTUAL, Laid, Prompt, lay, mixed_prompt
 from workers.scoring import Scorer
 from workers.text_states import TokenIds
-from workers.tuners.calibration import calibrated
 from workers.tuners.examples import Examples
 from workers.tuners.inits import phrase_tokens
-from workers.tuners.progress import Backward, Progress, checked, judge, rungs_by_step
+from workers.tuners.progress import AtRung, Backward, Tuner, checked, rungs_by_step
 from workers.tuners.swaps import best_of, swapped
 from workers.tuners.training import Training
 
@@ -52,7 +51,7 @@ class _Arrangement:
 
 def tune_mixed(
     plan: MixedPlan, scorer: Scorer, examples: Examples, fractions: Sequence[float]
-) -> Generator[Backward | Progress, float, None]:
+) -> Tuner:
     """Train `plan.length` vectors, and try swaps of `plan.tokens` tokens meanwhile.
 
     Raises:
@@ -90,6 +89,5 @@ def tune_mixed(
             prompt = mixed_prompt(
                 tokens, training.vectors, arranged.position, arranged.front, model
             )
-            prompt = calibrated(prompt, plan.calibration, scorer, examples)
-            yield judge(prompt, scorer, examples, rungs[step], step, losses)
+            yield AtRung(rungs[step], step, prompt, losses)
             losses = []

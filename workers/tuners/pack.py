@@ -3,28 +3,33 @@
 A tuner asks for a prompt's loss on a batch, and goes on once the gradients are there. Prompts that
 ask for the same batch, and may go over reused texts, are answered together: they stand side by side
 behind each text, each seeing the text and itself only, so that one pass and one backward pass serve
-all of them. Others are answered one by one, which gives the same numbers.
+all of them. Others are answered one by one, which gives the same numbers. Prompts that are at a
+rung at the same time are judged together in the same way.
 """
 
 import logging
 import math
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from search_spaces import AnyPlan
-from workers.prompt import Laid
 from workers.scoring import Scorer
 from workers.tuners.examples import Examples
 from workers.tuners.hard import tune_hard
+from workers.tuners.judging import judged
 from workers.tuners.mixed import tune_mixed
-from workers.tuners.progress import Backward, Progress
+from workers.tuners.progress import AtRung, Backward, Progress, Tuner
 from workers.tuners.soft import tune_soft
 from workers.tuners.training import Graded, grade, passed_on
 
 log = logging.getLogger(__name__)
 
-_TUNERS = {"soft": tune_soft, "hard": tune_hard, "mixed": tune_mixed}
+_TUNERS: dict[str, Callable[..., Tuner]] = {
+    "soft": tune_soft,
+    "hard": tune_hard,
+    "mixed": tune_mixed,
+}
 
 
 class Told(NamedTuple):
@@ -43,14 +48,14 @@ class _Member:
     """A plan that is being carried out.
 
     Attributes:
-        wants: what it waits for; None before its first step and after a rung.
+        found: what its tuner came to last; None before it has begun.
         best: its best score so far.
         waited: rungs since then.
     """
 
     plan: AnyPlan
-    tuner: Generator[Backward | Progress, float, None]
-    wants: Backward | None = None
+    tuner: Tuner
+    found: Backward | AtRung | None = None
     best: float = -1.0
     waited: int = 0
 
@@ -75,7 +80,7 @@ class Pack:
         self._examples = examples
         self._patience = patience
         self._members = {
-            number: _Member(plan, _TUNERS[plan.kind](plan, scorer, examples, fractions))  # type: ignore[operator]
+            number: _Member(plan, _TUNERS[plan.kind](plan, scorer, examples, fractions))
             for number, plan in plans.items()
         }
 
@@ -98,42 +103,49 @@ class Pack:
         """
         told: list[Told] = []
         for number, member in list(self._members.items()):
-            if member.wants is None:
+            if not isinstance(member.found, Backward):
                 told += self._go_on(number)
-        while self._members and not told:
+        while self._members and not told and not self._at_rung():
             for numbers in list(self._passes()):
                 told += self._step(numbers)
-        return told
+        return told + self._judge()
+
+    def _at_rung(self) -> dict[int, AtRung]:
+        return {
+            number: member.found
+            for number, member in self._members.items()
+            if isinstance(member.found, AtRung)
+        }
+
+    def _asked(self) -> dict[int, Backward]:
+        return {
+            number: member.found
+            for number, member in self._members.items()
+            if isinstance(member.found, Backward)
+        }
 
     def _passes(self) -> Iterator[list[int]]:
         """The numbers of plans whose steps share a pass."""
+        asked = self._asked()
         same: dict[tuple[int, ...], list[int]] = {}
-        for number, member in self._members.items():
-            if member.wants is not None:
-                same.setdefault(tuple(member.wants.batch), []).append(number)
+        for number, wanted in asked.items():
+            same.setdefault(tuple(wanted.batch), []).append(number)
         for batch, numbers in same.items():
             texts = [self._examples.train[index] for index in batch]
-            for together, _ in self._scorer.packs([self._laid(n) for n in numbers], texts):
+            for together, _ in self._scorer.packs([asked[n].laid for n in numbers], texts):
                 yield [numbers[place] for place in together]
 
-    def _laid(self, number: int) -> Laid:
-        wants = self._members[number].wants
-        assert wants is not None
-        return wants.laid
-
     def _step(self, numbers: Sequence[int]) -> Iterator[Told]:
-        wants = self._members[numbers[0]].wants
-        assert wants is not None
-        texts = [self._examples.train[index] for index in wants.batch]
-        labels = self._examples.train_labels[wants.batch]
-        laid = [self._laid(number) for number in numbers]
+        asked = self._asked()
+        laid = [asked[number].laid for number in numbers]
+        batch = asked[numbers[0]].batch
+        texts = [self._examples.train[index] for index in batch]
         try:
-            graded = grade(laid, self._scorer, texts, labels)
+            graded = grade(laid, self._scorer, texts, self._examples.train_labels[batch])
             failed = None if all(map(_is_finite, graded)) else "a loss that is no number"
         except Exception as error:
             if len(numbers) == 1:
-                self.drop(numbers)
-                yield Told(numbers[0], error)
+                yield self._failed(numbers[0], error)
                 return
             failed = str(error)
         if failed and len(numbers) > 1:
@@ -146,25 +158,39 @@ class Pack:
             yield from self._go_on(number, passed_on(each, found))
 
     def _go_on(self, number: int, loss: float | None = None) -> Iterator[Told]:
-        """A plan's own part: an optimizer's step, swaps, and at a rung what its prompt scores."""
+        """A plan's own part, up to what it asks for next: an optimizer's step, or swaps."""
         member = self._members[number]
         try:
-            found = next(member.tuner) if loss is None else member.tuner.send(loss)
+            member.found = next(member.tuner) if loss is None else member.tuner.send(loss)
         except Exception as error:
-            self.drop([number])
-            yield Told(number, error)
-            return
-        if isinstance(found, Backward):
-            member.wants = found
-            return
-        member.wants = None
-        member.waited = 0 if found.score > member.best else member.waited + 1
-        member.best = max(member.best, found.score)
+            yield self._failed(number, error)
+
+    def _judge(self) -> list[Told]:
+        at_rung = self._at_rung()
+        if not at_rung:
+            return []
+        plans = [self._members[number].plan for number in at_rung]
+        try:
+            found = judged(plans, list(at_rung.values()), self._scorer, self._examples)
+        except Exception as error:
+            return [self._failed(number, error) for number in at_rung]
+        return [self._told(number, each) for number, each in zip(at_rung, found, strict=True)]
+
+    def _told(self, number: int, outcome: Progress | Exception) -> Told:
+        if isinstance(outcome, Exception):
+            return self._failed(number, outcome)
+        member = self._members[number]
+        member.waited = 0 if outcome.score > member.best else member.waited + 1
+        member.best = max(member.best, outcome.score)
         impatient = self._patience is not None and member.waited >= self._patience
-        ended = impatient or found.step == member.plan.budget
+        ended = impatient or outcome.step == member.plan.budget
         if ended:
             self.drop([number])
-        yield Told(number, replace(found, ended=ended))
+        return Told(number, replace(outcome, ended=ended))
+
+    def _failed(self, number: int, error: Exception) -> Told:
+        self.drop([number])
+        return Told(number, error)
 
 
 def _is_finite(graded: Graded) -> bool:

@@ -1,18 +1,14 @@
-"""What a tuner asks for at each step and reports at a rung, and when the rungs are."""
+"""What a tuner asks for, what becomes of it at a rung, and when the rungs are."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from search_spaces.errors import AutopromptError
 from workers.prompt import Laid, Prompt
-from workers.scoring import Scorer
-from workers.task import predictions, score
-from workers.tuners.examples import Examples
 
 
 class TrialDivergedError(AutopromptError, ArithmeticError):
@@ -30,6 +26,25 @@ class Backward(NamedTuple):
 
     laid: Laid
     batch: list[int]
+
+
+class AtRung(NamedTuple):
+    """A prompt that a tuner has at a rung, to be judged; it is sent 0.
+
+    Attributes:
+        rung: counted from 1.
+        step: steps or rounds done.
+        prompt: as it is now, not calibrated.
+        losses: of the training batches since the last rung.
+    """
+
+    rung: int
+    step: int
+    prompt: Prompt
+    losses: list[float]
+
+
+Tuner = Generator[Backward | AtRung, float, None]
 
 
 @dataclass(frozen=True)
@@ -71,32 +86,3 @@ def checked(loss: float, step: int, hint: str) -> float:
     if not math.isfinite(loss):
         raise TrialDivergedError(f"the training loss became {loss} at step {step}; {hint}")
     return loss
-
-
-def judge(
-    prompt: Prompt,
-    scorer: Scorer,
-    examples: Examples,
-    rung: int,
-    step: int,
-    train_losses: Sequence[float],
-) -> Progress:
-    """Score a prompt on the validation texts.
-
-    Raises:
-        TrialDivergedError: the scores are not numbers.
-    """
-    log_probs = scorer.log_probs([prompt], examples.validation)[0]
-    labels = examples.validation_labels
-    loss = float(torch.nn.functional.nll_loss(log_probs, labels))
-    if not math.isfinite(loss):
-        raise TrialDivergedError(f"the validation loss became {loss} at step {step}")
-    return Progress(
-        rung=rung,
-        step=step,
-        score=score(scorer.task.metric, labels.tolist(), predictions(log_probs.numpy()).tolist()),
-        loss=loss,
-        train_loss=sum(train_losses) / max(len(train_losses), 1),
-        prompt=prompt,
-        log_probs=log_probs,
-    )

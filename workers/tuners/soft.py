@@ -1,21 +1,20 @@
 """Prompt tuning: a few vectors trained by gradient descent (Lester et al. 2021)."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 
 import torch
 
 from search_spaces import SoftPlan
 from workers.prompt import half, lay, soft_prompt
 from workers.scoring import Scorer
-from workers.tuners.calibration import calibrated
 from workers.tuners.examples import Examples
-from workers.tuners.progress import Backward, Progress, checked, judge, rungs_by_step
+from workers.tuners.progress import AtRung, Backward, Tuner, checked, rungs_by_step
 from workers.tuners.training import Training
 
 
 def tune_soft(
     plan: SoftPlan, scorer: Scorer, examples: Examples, fractions: Sequence[float]
-) -> Generator[Backward | Progress, float, None]:
+) -> Tuner:
     """Train `plan.length` vectors.
 
     Raises:
@@ -34,6 +33,5 @@ def tune_soft(
         training.finish()
         if step in rungs:
             prompt = soft_prompt(training.vectors, plan.position, scorer.model)
-            prompt = calibrated(prompt, plan.calibration, scorer, examples)
-            yield judge(prompt, scorer, examples, rungs[step], step, losses)
+            yield AtRung(rungs[step], step, prompt, losses)
             losses = []

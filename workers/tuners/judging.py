@@ -1,0 +1,52 @@
+"""What prompts are worth at a rung: their scores on the validation texts."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from search_spaces import AnyPlan
+from workers.prompt import Prompt
+from workers.scoring import Scorer
+from workers.task import Metric, predictions, score
+from workers.tuners.calibration import calibrated
+from workers.tuners.examples import Examples
+from workers.tuners.progress import AtRung, Progress, TrialDivergedError
+
+
+def judged(
+    plans: Sequence[AnyPlan], found: Sequence[AtRung], scorer: Scorer, examples: Examples
+) -> list[Progress | TrialDivergedError]:
+    """Calibrate the prompts of N plans, and score them on the validation texts side by side."""
+    prompts = [
+        calibrated(at.prompt, plan.calibration, scorer, examples)
+        for plan, at in zip(plans, found, strict=True)
+    ]
+    log_probs = scorer.log_probs(prompts, examples.validation)
+    if not bool(log_probs.isfinite().all()):
+        # One that is no number spoils those beside it.
+        alone = [scorer.log_probs([prompt], examples.validation) for prompt in prompts]
+        log_probs = torch.cat(alone)
+    return [
+        _progress(at, prompt, scores, scorer.task.metric, examples.validation_labels)
+        for at, prompt, scores in zip(found, prompts, log_probs, strict=True)
+    ]
+
+
+def _progress(
+    at: AtRung, prompt: Prompt, log_probs: Tensor, metric: Metric, labels: Tensor
+) -> Progress | TrialDivergedError:
+    """A prompt with log-probabilities [B, L] of texts whose labels are [B]."""
+    loss = float(torch.nn.functional.nll_loss(log_probs, labels))
+    if not math.isfinite(loss):
+        return TrialDivergedError(f"the validation loss became {loss} at step {at.step}")
+    return Progress(
+        rung=at.rung,
+        step=at.step,
+        score=score(metric, labels.tolist(), predictions(log_probs.numpy()).tolist()),
+        loss=loss,
+        train_loss=sum(at.losses) / max(len(at.losses), 1),
+        prompt=prompt,
+        log_probs=log_probs,
+    )
