@@ -13,7 +13,7 @@ from search_spaces.errors import BadInputError, ConfigError
 from workers.adapter import resolve
 from workers.data import Splits, load_splits
 from workers.families import FAMILIES
-from workers.model_config import context_length, family_of
+from workers.model_config import context_length, family_of, keeps_whole_text
 from workers.model_files import conversion_is_due, fingerprint
 from workers.model_loading import read_tokenizer
 from workers.scoring import longest_text
@@ -71,6 +71,13 @@ def prepare(config: SearchConfig, progress: SearchProgress) -> Prepared:
         raise BadInputError(
             f"{source}: position {', '.join(sorted(impossible))}: {config.model.path} is a "
             f"{family} model, whose prompts may stand at: {', '.join(sorted(possible))}"
+        )
+    suffixes = family == "causal" and "suffix" in config.space.positions
+    if suffixes and not keeps_whole_text(model_config):
+        progress.say(
+            f"{config.model.path} has layers that keep no plain keys and values of a text: "
+            "every step computes its texts anew, as at position prefix; a model with full "
+            "attention in every layer is several times faster here"
         )
     longest_prompt = config.space.longest_prompt()
     limit = longest_text(context_length(model_config), task, longest_prompt)

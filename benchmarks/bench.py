@@ -20,6 +20,7 @@ from benchmarks.row import Row
 from benchmarks.service_rows import killed, leaderboard, nothing, simulated, virtual
 
 RESULTS = Path(__file__).parent / "results.json"
+HEADINGS = ("what", "ours", "against", "ratio", "target", "met", "note")
 
 
 #: Why a target that is missed is missed, by what was measured.
@@ -73,15 +74,13 @@ def main() -> None:
     for name in [only] if only else list(BENCHMARKS):
         known[name] = [asdict(row) for row in BENCHMARKS[name]()]
         RESULTS.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
-    table = Table(box=box.SIMPLE_HEAD)
-    for heading in ("what", "ours", "against", "ratio", "target", "met", "note"):
-        table.add_column(heading)
+    table = Table(*HEADINGS, box=box.SIMPLE_HEAD)
     for name in BENCHMARKS:
         for row in known.get(name, []):
             cells = {**row, "ratio": f"{row['ratio']:.2f}x", "met": "yes" if row["met"] else "NO"}
             if not row["met"]:
                 cells["note"] = REASONS.get(row["what"], row["note"])
-            table.add_row(*(str(cells[column.header]) for column in table.columns))
+            table.add_row(*(str(cells[heading]) for heading in HEADINGS))
     Console(width=150).print(table)
 
 

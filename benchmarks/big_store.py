@@ -48,7 +48,7 @@ def _add_trials(connection: sa.Connection, search_id: int, count: int) -> None:
     numbers = numbers.union_all(more)
     number = numbers.c.number
     failed = number % 10 == 9
-    columns = {
+    columns: dict[str, Any] = {
         "search_id": sa.literal(search_id),
         "number": number,
         "kind": sa.literal("soft"),

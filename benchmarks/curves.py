@@ -87,7 +87,9 @@ def record(trials: int) -> None:
     searcher = OptunaSearcher(space, SEED)
     found = []
     for number in range(trials):
-        [drawn] = searcher.suggest(str(number))["trials"]
+        suggestion = searcher.suggest(str(number))
+        assert isinstance(suggestion, dict)
+        [drawn] = suggestion["trials"]
         rungs, started = [], time.perf_counter()
         for progress in tune(plan_from_dict(drawn["plan"]), scorer, examples, fractions):
             now = time.perf_counter()

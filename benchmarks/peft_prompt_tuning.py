@@ -12,6 +12,7 @@ import argparse
 import json
 import time
 from dataclasses import asdict
+from typing import Any
 
 import torch
 from peft import LoraConfig, PeftConfig, PromptTuningConfig, TaskType, get_peft_model
@@ -81,7 +82,7 @@ def run(
             "attention_mask": (padded("labels", -200) != -200).long(),
         }
 
-    loader = DataLoader(
+    loader: Any = DataLoader(
         examples(splits.train),  # type: ignore[arg-type]
         batch_size=BATCH_SIZE,
         shuffle=True,

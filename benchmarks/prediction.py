@@ -10,6 +10,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -85,7 +86,7 @@ def throughput() -> dict[str, float]:
     """Texts a second, ours and the loop's at its best batch size, and how often they agree."""
     texts = movie_splits().test.texts[:TEXTS]
     loop = Loop()
-    paces = {size: len(texts) / timed(lambda s=size: loop(texts, s)) for size in (16, 32, 64, 128)}
+    paces = {size: len(texts) / timed(partial(loop, texts, size)) for size in (16, 32, 64, 128)}
     best = max(paces, key=paces.__getitem__)
     theirs = loop(texts, best)
     del loop.model
@@ -122,7 +123,7 @@ def ensembles() -> dict[str, dict[str, float]]:
     for name, (texts, length) in settings.items():
         members = _members(model, 5, length)
         five, one = (
-            timed(lambda m=mixture, t=texts: m.score_texts(t))
+            timed(partial(mixture.score_texts, texts))
             for mixture in (Mixture(model, [Panel(task, members[:n], 16)]) for n in (5, 1))
         )
         tokens = statistics.mean(len(ids) for ids in model.tokenizer(list(texts)).input_ids)

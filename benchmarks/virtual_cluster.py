@@ -90,6 +90,7 @@ def run(
     def start_trial() -> VirtualTrial:
         trial_id = str(next(order))
         config = searcher.suggest(trial_id)
+        assert isinstance(config, dict)
         trial = VirtualTrial(trial_id, config, iter(Replay(config["trials"][0], curves)))
         ladders.on_trial_add(None, trial)
         recorder.on_trial_start(0, [], trial)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import BaseModelOutput
 
-from workers.model_config import context_length, family_of
+from workers.model_config import context_length, family_of, keeps_whole_text
 
 
 class _Readout(nn.Module):
@@ -92,16 +92,12 @@ class FrozenModel:
         """Whether what the model makes of a text can be kept and gone on from.
 
         An encoder's output always can. Of causal models those whose every layer keeps plain keys
-        and values: sliding windows and recurrent or hybrid states cannot be cut and rejoined. A
-        masked model reads every token in the light of every other, so nothing of it stays.
+        and values. A masked model reads every token in the light of every other, so nothing of it
+        stays.
         """
         if self.family != "causal":
             return self.family == "seq2seq"
-        config = self.model.config.get_text_config(decoder=True)
-        layer_types = getattr(config, "layer_types", None) or []
-        if any(each != "full_attention" for each in layer_types):
-            return False
-        if not layer_types and getattr(config, "sliding_window", None):
+        if not keeps_whole_text(self.model.config):
             return False
         stateful = getattr(self.model, "_is_stateful", False)
         return "past_key_values" in self._accepts and not stateful

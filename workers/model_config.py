@@ -62,6 +62,16 @@ def context_length(config: Any) -> int | None:
     return int(length) - (text_config.pad_token_id + 1 if shifted and counted else 0)
 
 
+def keeps_whole_text(config: Any) -> bool:
+    """Whether every layer keeps keys and values of a whole text: sliding windows and recurrent or
+    hybrid states cannot be cut behind a text and gone on from."""
+    text_config = config.get_text_config(decoder=True)
+    layer_types = getattr(text_config, "layer_types", None) or []
+    if layer_types:
+        return all(each == "full_attention" for each in layer_types)
+    return not getattr(text_config, "sliding_window", None)
+
+
 def choose_device(name: str) -> torch.device:
     """The device that `auto`, `cpu`, `cuda`, ... stands for here."""
     if name == "auto":

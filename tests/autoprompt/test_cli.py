@@ -1,6 +1,7 @@
 """The command line: its contract, its exit codes, and one clear line for whatever is wrong."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -261,6 +262,25 @@ def test_texts_longer_than_the_model_takes_are_cut_and_counted_once(
     told = [line for line in result.stderr.splitlines() if "longer than" in line]
     assert len(told) == 1
     assert told[0].startswith("7 of 112 texts are longer than the ")
+
+
+def test_a_model_whose_texts_cannot_be_kept_is_searched_the_slow_way_and_said_so(
+    tiny_config: dict[str, Any], tiny_folder: Path, tmp_path: Path, shared_ray: None
+) -> None:
+    shutil.copytree(tiny_folder, tmp_path / "sliding")
+    described = json.loads((tiny_folder / "config.json").read_text(encoding="utf-8"))
+    described |= {"model_type": "mistral", "architectures": ["MistralForCausalLM"]}
+    described["sliding_window"] = 4
+    (tmp_path / "sliding" / "config.json").write_text(json.dumps(described), encoding="utf-8")
+    tiny_config["model"]["path"] = str(tmp_path / "sliding")
+    tiny_config["search"]["trials"] = 1
+    config = str(write_yaml(tmp_path / "search.yaml", tiny_config))
+    result = call("search", config)
+    assert result.exit_code == 0, result.output
+    assert "sliding has layers that keep no plain keys and values of a text" in result.stderr
+    listed = call("trials", "latest", "--json", "--db", tiny_config["store"])
+    [trial] = json.loads(listed.stdout)
+    assert trial["state"] == "complete"
 
 
 def test_a_search_whose_every_trial_fails_exits_1(
