@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import scipy
 from safetensors.numpy import load
-from scipy.stats import ttest_ind
 
 from autoprompt.comparison import SIGNIFICANT, clearly_below, luckier_than, paired_p
 from autoprompt.finalists import Finalist
@@ -53,7 +53,7 @@ def _lead_over_seeds(first: Finalist, second: Finalist) -> list[str]:
     seeds = min(len(first.scores), len(second.scores))
     lead = first.mean - second.mean
     if seeds > 1 and (first.spread or second.spread):
-        p = float(ttest_ind(first.scores, second.scores, equal_var=False).pvalue)
+        p = float(scipy.stats.ttest_ind(first.scores, second.scores, equal_var=False).pvalue)
         if p < SIGNIFICANT:
             return []
         why = f"Welch's t p = {p:.2f}"

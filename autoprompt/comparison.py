@@ -1,16 +1,14 @@
 """Whether a difference between two scores is more than chance."""
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.stats import binomtest, bootstrap, norm, t
 
 from autoprompt.intervals import Estimate, Labels, scores_of
 from workers.task import Metric
 
 #: A difference is called real where chance alone makes one as large in fewer than so many cases.
 SIGNIFICANT = 0.05
-
-_Z = norm.ppf(0.975)
 
 
 def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
@@ -22,7 +20,7 @@ def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
     only_first, only_second = int((first & ~second).sum()), int((~first & second).sum())
     if only_first + only_second == 0:
         return 1.0
-    return float(binomtest(only_first, only_first + only_second).pvalue)
+    return float(scipy.stats.binomtest(only_first, only_first + only_second).pvalue)
 
 
 def paired_p(metric: Metric, expected: Labels, first: Labels, second: Labels) -> tuple[float, str]:
@@ -41,7 +39,7 @@ def paired_p(metric: Metric, expected: Labels, first: Labels, second: Labels) ->
     ) -> NDArray[np.float64]:
         return scores_of(metric, right, one, axis) - scores_of(metric, right, other, axis)
 
-    drawn = bootstrap(
+    drawn = scipy.stats.bootstrap(
         (expected, first, second),
         difference,
         paired=True,
@@ -58,9 +56,10 @@ def paired_p(metric: Metric, expected: Labels, first: Labels, second: Labels) ->
 def clearly_below(lower: Estimate, higher: Estimate) -> bool:
     """Whether a score on some texts lies below a score on other texts by more than chance (5%, one
     side), from the widths of their 95% intervals."""
-    errors = [(each.high - each.low) / 2 / _Z for each in (lower, higher)]
+    normal = scipy.stats.norm
+    errors = [(each.high - each.low) / 2 / normal.ppf(0.975) for each in (lower, higher)]
     gap = higher.score - lower.score
-    return bool(gap > 0 and gap > norm.ppf(1 - SIGNIFICANT) * np.hypot(*errors))
+    return bool(gap > 0 and gap > normal.ppf(1 - SIGNIFICANT) * np.hypot(*errors))
 
 
 def luckier_than(score: float, repeats: list[float]) -> bool:
@@ -69,5 +68,8 @@ def luckier_than(score: float, repeats: list[float]) -> bool:
     if len(repeats) < 2:
         return False
     spread = float(np.std(repeats, ddof=1)) * np.sqrt(1 + 1 / len(repeats))
-    bound = float(np.mean(repeats)) + float(t.ppf(1 - SIGNIFICANT, len(repeats) - 1)) * spread
+    bound = (
+        float(np.mean(repeats))
+        + float(scipy.stats.t.ppf(1 - SIGNIFICANT, len(repeats) - 1)) * spread
+    )
     return score > bound + 1e-12

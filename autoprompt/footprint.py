@@ -10,10 +10,10 @@ from functools import reduce
 from typing import Any
 
 import numpy as np
+import scipy
 import xxhash
 from numpy.typing import NDArray
 from safetensors.numpy import load, save
-from scipy.spatial.distance import jensenshannon
 
 from workers.data import Splits
 
@@ -53,7 +53,7 @@ class Footprint:
         """
         tokens = np.union1d(self.tokens, other.tokens)
         mine, theirs = self._spread_over(tokens), other._spread_over(tokens)
-        return 1.0 - float(jensenshannon(mine, theirs, base=2)) ** 2
+        return 1.0 - float(scipy.spatial.distance.jensenshannon(mine, theirs, base=2)) ** 2
 
     def _spread_over(self, tokens: NDArray[np.int64]) -> NDArray[np.float64]:
         spread = np.zeros(len(tokens))

@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.stats import binomtest, bootstrap
 
 from workers.task import Metric, score
 
@@ -35,7 +35,7 @@ def estimate(metric: Metric, expected: Labels, predicted: Labels) -> Estimate:
     value = score(metric, expected.tolist(), predicted.tolist())
     if metric == "accuracy":
         right = int((expected == predicted).sum())
-        interval = binomtest(right, len(expected)).proportion_ci(method="wilson")
+        interval = scipy.stats.binomtest(right, len(expected)).proportion_ci(method="wilson")
         return Estimate(value, float(interval.low), float(interval.high), "wilson")
     return _resampled(metric, expected, [predicted], value)
 
@@ -56,7 +56,7 @@ def _resampled(
     def mean_score(right: Labels, *given: Labels, axis: int = -1) -> NDArray[np.float64]:
         return np.mean([scores_of(metric, right, each, axis) for each in given], axis=0)
 
-    interval = bootstrap(
+    interval = scipy.stats.bootstrap(
         (expected, *predicted),
         mean_score,
         paired=True,

@@ -45,6 +45,7 @@ def make(url: str, trials: int, *, hidden: int = 576, members: bool = True) -> N
             "data": {"path": "none.csv"},
             "task": {"label_words": {label: [label] for label in LABELS}},
             "space": space.model_dump(mode="json"),
+            "search": {"trials": trials},
             "ensemble": {"size": 5, "vote": "majority"},
         },
         versions=dict.fromkeys(

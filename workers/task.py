@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,9 @@ from pydantic import field_validator
 
 from search_spaces.documents import Document
 from search_spaces.errors import ConfigError
-from workers.model_config import Family
+
+if TYPE_CHECKING:
+    from workers.model_config import Family
 
 Metric = Literal["accuracy", "macro_f1"]
 LabelScoring = Literal["first_token", "sum", "mean"]
@@ -119,7 +121,7 @@ class Task:
 _SOME_TEXT = "good"
 
 
-def build_task(spec: TaskSpec, tokenizer: Any, family: Family = "causal") -> Task:
+def build_task(spec: TaskSpec, tokenizer: Any, family: "Family" = "causal") -> Task:
     """Tokenize the template's tail and the label words as they will stand in context.
 
     Raises:
@@ -164,7 +166,7 @@ def build_task(spec: TaskSpec, tokenizer: Any, family: Family = "causal") -> Tas
     )
 
 
-def _mask_token(template: str, tokenizer: Any, family: Family) -> str:
+def _mask_token(template: str, tokenizer: Any, family: "Family") -> str:
     """What {mask} becomes; empty where the template needs none.
 
     Raises:
@@ -208,7 +210,7 @@ def _special_ids(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def _words(
-    spec: TaskSpec, tokenizer: Any, before: str, joint: str, family: Family
+    spec: TaskSpec, tokenizer: Any, before: str, joint: str, family: "Family"
 ) -> tuple[Word, ...]:
     """The label words' tokens behind what stands before them.
 

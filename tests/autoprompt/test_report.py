@@ -4,6 +4,8 @@ import dataclasses
 import json
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -236,3 +238,18 @@ def test_many_trials_make_a_small_page(tmp_path: Path) -> None:
     store = Store.open(url)
     file = SearchResult(store, store.find("many")).report(tmp_path / "report.html")
     assert file.stat().st_size < 150 * 5_000
+
+
+@pytest.mark.parametrize("command", ["list", "show latest", "trials latest", "report latest"])
+def test_looking_at_a_search_does_not_wait_for_torch_or_ray(
+    command: str, finished_db: str, tmp_path: Path
+) -> None:
+    out = ["--out", str(tmp_path / "report.html")] if command.startswith("report") else []
+    arguments = [*command.split(), "--db", finished_db, *out]
+    code = (
+        "import sys; from autoprompt.cli import main; from click.testing import CliRunner; "
+        f"found = CliRunner().invoke(main, {arguments!r}); assert found.exit_code == 0, found; "
+        "print([name for name in ('torch', 'ray', 'transformers') if name in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
