@@ -1,6 +1,6 @@
 """The same kind of search by Autoprompt, twice on the same data; or trials that do nothing.
 
-python -m benchmarks.our_search --trials 16 --workers 2
+python -m benchmarks.our_search --trials 16 --workers 2 [--together 4] [--rungs 3]
 python -m benchmarks.our_search --nothing --trials 200
 """
 
@@ -36,8 +36,12 @@ SPACE = {
 }
 
 
-def config(trials: int, workers: int, rungs: int = 1) -> SearchConfig:
-    """The search; with one rung every trial runs to its end, as PEFT's do."""
+def config(trials: int, workers: int, together: int = 1, rungs: int = 1) -> SearchConfig:
+    """The search; with one rung every trial runs to its end, as PEFT's do.
+
+    Args:
+        together: how many trials each worker carries out side by side.
+    """
     return SearchConfig.model_validate(
         {
             "name": "bench",
@@ -48,12 +52,18 @@ def config(trials: int, workers: int, rungs: int = 1) -> SearchConfig:
             },
             "task": TASK.model_dump(),
             "space": SPACE,
-            "search": {"trials": trials, "workers": workers, "seed": SEED, "rungs": rungs},
+            "search": {
+                "trials": trials,
+                "workers": workers,
+                "trials_per_worker": together,
+                "seed": SEED,
+                "rungs": rungs,
+            },
         }
     )
 
 
-def run(trials: int, workers: int) -> dict[str, Any]:
+def run(trials: int, workers: int, together: int, rungs: int) -> dict[str, Any]:
     """A first search and a second on the same data, in an empty text cache."""
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -62,7 +72,9 @@ def run(trials: int, workers: int) -> dict[str, Any]:
         for name in ("first", "second"):
             started = time.perf_counter()
             result = autoprompt.search(
-                config(trials, workers), db=f"sqlite:///{folder}/bench.db", quiet=True
+                config(trials, workers, together, rungs),
+                db=f"sqlite:///{folder}/bench.db",
+                quiet=True,
             )
             ended = max(trial.finished_at for trial in result.trials if trial.finished_at)
             found[name] = {
@@ -174,7 +186,11 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=16)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--together", type=int, default=1)
+    parser.add_argument("--rungs", type=int, default=1)
     parser.add_argument("--nothing", action="store_true")
     given = parser.parse_args()
-    measured = nothing if given.nothing else run
-    print(json.dumps(measured(given.trials, given.workers)))
+    if given.nothing:
+        print(json.dumps(nothing(given.trials, given.workers)))
+    else:
+        print(json.dumps(run(given.trials, given.workers, given.together, given.rungs)))

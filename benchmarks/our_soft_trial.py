@@ -1,6 +1,7 @@
 """The same soft prompt by our engine, its 8 tokens after the text.
 
-Run twice in one process: the first trial of a search computes the texts, later ones find them.
+Run twice in one process: the first trial of a search computes the texts, later ones find them. Then
+four of them side by side, of which each one's part is told.
 
     python -m benchmarks.our_soft_trial [--dtype float32]
 """
@@ -26,7 +27,7 @@ from benchmarks.setting import (
 from search_spaces import SoftPlan
 from workers.prompt import soft_prompt
 from workers.scoring import Scorer, load_scorer
-from workers.tuners import Examples, tune
+from workers.tuners import Examples, Pack, Progress, tune
 
 PLAN = SoftPlan(
     seed=SEED,
@@ -56,8 +57,22 @@ def trial(scorer: Scorer, examples: Examples, *, cold: bool) -> Timed:
     return Timed(ended - started - evaluate, evaluate, report.score)
 
 
+def side_by_side(scorer: Scorer, examples: Examples, count: int) -> Timed:
+    """Trials that differ in their seeds, as one worker carries them out together: the part of one,
+    and their mean accuracy."""
+    started = time.perf_counter()
+    plans = {seed: PLAN.model_copy(update={"seed": seed}) for seed in range(count)}
+    pack, scores = Pack(plans, scorer, examples, fractions=(1.0,)), []
+    while pack.numbers:
+        for told in pack.advance():
+            assert isinstance(told.outcome, Progress), told.outcome
+            scores.append(told.outcome.score)
+    seconds = time.perf_counter() - started
+    return Timed(seconds / count, 0.0, sum(scores) / count)
+
+
 def run(dtype: str = "auto") -> dict[str, Timed]:
-    """The first trial and a later one."""
+    """The first trial, a later one, and one of four."""
     scorer = load_scorer(MODEL.model_copy(update={"dtype": dtype}), TASK, VIRTUAL_TOKENS)
     splits = movie_splits()
     examples = Examples(
@@ -69,6 +84,7 @@ def run(dtype: str = "auto") -> dict[str, Timed]:
     return {
         "first": trial(scorer, examples, cold=True),
         "later": trial(scorer, examples, cold=False),
+        "fourth": side_by_side(scorer, examples, 4),
     }
 
 
