@@ -14,16 +14,16 @@ def soft_trial() -> list[Row]:
         peft = measure("peft_prompt_tuning", "--dtype", dtype)
         theirs = peft["train_seconds"] + peft["evaluate_seconds"]
         settings = {
-            "later": (f">= {target:g}x, within 1 point", ""),
-            "first": ("-", "computes the texts too"),
-            "fourth": ("-", "one of four side by side, `trials_per_worker: 4`"),
+            "later": ("a search's later soft trial", f">= {target:g}x, within 1 point", ""),
+            "first": ("a search's first soft trial", "-", "computes the texts too"),
+            "fourth": ("one of four soft trials side by side", "-", "`trials_per_worker: 4`"),
         }
-        for which, (wanted, note) in settings.items():
+        for which, (what, wanted, note) in settings.items():
             seconds = ours[which]["train_seconds"] + ours[which]["evaluate_seconds"]
             gain, lead = theirs / seconds, ours[which]["accuracy"] - peft["accuracy"]
             rows.append(
                 Row(
-                    f"a search's {which} soft trial, PEFT in {dtype}",
+                    f"{what}, PEFT in {dtype}",
                     f"{seconds:.1f} s, accuracy {ours[which]['accuracy']:.3f}",
                     f"{theirs:.1f} s, accuracy {peft['accuracy']:.3f}",
                     gain,
