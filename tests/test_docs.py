@@ -71,8 +71,8 @@ def test_the_tutorials_commands_run(
     monkeypatch.chdir(tmp_path)
     data = tmp_path / "examples" / "demo" / "data"
     data.mkdir(parents=True)
-    write_texts(data / "amazon.csv")
-    write_texts(data / "tweets.csv")
+    for name in ("amazon", "movies", "tweets"):
+        write_texts(data / f"{name}.csv")
     [written] = blocks("tutorial.md", "yaml")
     config = yaml.safe_load(written)
     config["model"] = {"path": str(tiny_folder), "dtype": "float32"}
@@ -81,7 +81,7 @@ def test_the_tutorials_commands_run(
     config["search"] |= {"trials": 6, "workers": 1, "cache_gib_on_disk": 0}
     write_yaml(tmp_path / "reviews.yaml", config)
     lines = [line for block in blocks("tutorial.md", "sh") for line in block.splitlines()]
-    assert sum(line.startswith("autoprompt ") for line in lines) >= 8
+    assert sum(line.startswith("autoprompt ") for line in lines) >= 9
     for line in lines:
         words = shlex.split(line)
         if words[0] == "export":

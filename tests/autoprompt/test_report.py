@@ -215,6 +215,24 @@ def test_a_search_that_has_not_ended_is_told_so_far(
     assert page.locator("#ensemble").count() == 0
 
 
+def test_finalists_and_warnings_are_told(tmp_path: Path, browser: Browser) -> None:
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    make(url, trials=5)
+    store = Store.open(url)
+    first, second = (prompt.number for prompt in store.prompts(1, limit=2))
+    for number, scores in {first: (0.5, 0.75), second: (0.8, 0.9)}.items():
+        for repeat, score in enumerate(scores, 1):
+            store.record_confirmation(
+                1, number, repeat=repeat, seed=repeat, score=score, seconds=1.0
+            )
+    store.update_search(1, warnings=[f"trial {first} was <i>luck</i>"])
+    page = Opened(browser, SearchResult(store, store.find("1")).report(tmp_path / "r.html")).page
+    assert page.locator("header .warning").inner_text() == f"Trial {first} was <i>luck</i>."
+    rows = [row.split("\t") for row in page.locator("#finalists tr").all_inner_texts()[1:]]
+    assert [(row[0], row[2]) for row in rows] == [(str(second), "0.8500"), (str(first), "0.6250")]
+    assert rows[0][4] == "0.8000, 0.9000"
+
+
 def test_an_empty_search_and_a_file_that_exists_are_refused(
     finished: SearchResult, finished_db: str, tmp_path: Path
 ) -> None:
