@@ -184,9 +184,8 @@ def commands() -> Iterator[list[str]]:
     yield json.loads(re.findall(r"^CMD (.+)$", text("Dockerfile"), flags=re.MULTILINE)[0])
     before = r"(?:\S+=\S+ +)*(?:docker compose exec \w+ )?"
     for line in prose_commands():
-        for part in line.split(" -- "):  # what `ray job submit` is to run
-            if found := re.search(rf"^{before}((?:autoprompt|ray) .+)", part):
-                yield shlex.split(found[1], comments=True)
+        if found := re.search(rf"^{before}((?:autoprompt|ray) .+)", line):
+            yield shlex.split(found[1], comments=True)
 
 
 def prose_commands() -> Iterator[str]:
