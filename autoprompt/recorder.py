@@ -128,6 +128,15 @@ class Recorder(Callback):
             self._write(self._store.finish_trial, number, state)
             self._ended(number, state, f"{live.best:.4f}")
 
+    def on_trial_complete(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
+    ) -> None:
+        """Tune keeps what every trial last reported, and figures of it; the store has them too."""
+        kept = trial.run_metadata
+        kept.last_result = {}
+        kept.metric_analysis.clear()
+        kept.metric_n_steps.clear()
+
     def on_trial_recover(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
