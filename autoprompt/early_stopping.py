@@ -102,8 +102,9 @@ class AshaByKind(FIFOScheduler):
                     continue
             self._leave(number)
             over.add(number)
-        left = [each for each in trial.config["trials"] if each["number"] not in over]
-        trial.config["trials"] = left
+        # In place: Tune holds the same list in several places, for as long as the search runs.
+        left = trial.config["trials"]
+        left[:] = [each for each in left if each["number"] not in over]
         if not left:
             return str(TrialScheduler.STOP)
         if over:

@@ -14,10 +14,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.answer_rows import answers, report
+from benchmarks.answer_rows import answers, peft, report
 from benchmarks.engine_rows import ensemble, memory, prediction, prefix, search, soft_trial
 from benchmarks.row import Row
-from benchmarks.service_rows import killed, leaderboard, nothing, simulated, virtual
+from benchmarks.service_rows import killed, leaderboard, nothing, simulated, virtual, warm
 
 RESULTS = Path(__file__).parent / "results.json"
 HEADINGS = ("what", "ours", "against", "ratio", "target", "met", "note")
@@ -49,12 +49,14 @@ REASONS = {
 
 BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "answers": answers,
+    "peft": peft,
     "soft_trial": soft_trial,
     "ensemble": ensemble,
     "prediction": prediction,
     "prefix": prefix,
     "memory": memory,
     "nothing": nothing,
+    "warm": warm,
     "leaderboard": leaderboard,
     "simulated": simulated,
     "virtual": virtual,

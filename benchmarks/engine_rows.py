@@ -1,6 +1,5 @@
 """The engine's lines: what a trial and a prediction cost, beside PEFT and plain loops."""
 
-import statistics
 from typing import Any
 
 from benchmarks.row import Row, at_most, measure
@@ -58,7 +57,6 @@ def search() -> list[Row]:
         )
 
     first, second = alone["first"], alone["second"]
-    warm = statistics.median([*first["warm_starts"], *second["warm_starts"]])
     return [
         pace("", alone, ">= 20x", "no early stopping on either side"),
         pace(", 4 side by side", together, "-", "likewise, `trials_per_worker: 4`"),
@@ -70,14 +68,6 @@ def search() -> list[Row]:
             second["texts_encoded"] / max(first["texts_encoded"], 1),
             "0",
             second["texts_encoded"] == 0,
-        ),
-        Row(
-            "start of a warm trial",
-            f"{1000 * warm:.0f} ms",
-            f"median of {len(first['warm_starts']) + len(second['warm_starts'])}",
-            warm / 0.1,
-            "< 100 ms",
-            warm < 0.1,
         ),
     ]
 
