@@ -163,12 +163,18 @@ def stacked(members: Sequence[PromptRecord]) -> Floats:
 
 
 def _sized(pool: _Pool, size: int | None, select: Select) -> list[int]:
-    """So many in the order of their choice; of several sizes that score the same, the largest."""
+    """So many in the order of their choice; without a size, as many as score no less than the best
+    candidate alone. What one such size scores above another is noise, and more votes vary less."""
     count = len(pool.scores)
     longest = min(size or LARGEST, count)
     order = list(range(longest)) if select == "top" else _diverse(pool, longest)
-    sizes = [longest] if size else range(1, longest + 1)
-    return max((order[:each] for each in sizes), key=lambda draws: (pool.judged(draws), len(draws)))
+    if size:
+        return order
+    alone = pool.judged([0])
+    return max(
+        (order[:each] for each in range(1, len(order) + 1) if pool.judged(order[:each]) >= alone),
+        key=len,
+    )
 
 
 def _diverse(pool: _Pool, size: int) -> list[int]:

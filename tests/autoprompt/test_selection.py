@@ -65,6 +65,22 @@ def test_the_vote_can_beat_every_member(select: Select) -> None:
     assert chosen.note is None
 
 
+def test_without_a_size_as_many_vote_as_are_no_worse_than_the_best() -> None:
+    sizes = set()
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        labels = rng.integers(0, 2, 60)
+        rates = [0.1] * (1 + seed % 6) + [0.6] * 8
+        candidates = pool(labels.tolist(), [erring(rng, labels, rate) for rate in rates])
+        chosen = choose(candidates, labels.tolist(), "accuracy")
+        sizes.add(len(chosen.members))
+        assert chosen.validation >= candidates[0].score
+        for size in range(len(chosen.members) + 1, LARGEST + 1):
+            fewer = choose(candidates, labels.tolist(), "accuracy", size)
+            assert len(fewer.members) < size, "a larger vote would have been no worse"
+    assert len(sizes) > 2
+
+
 def test_a_size_that_is_given_is_kept_where_the_vote_is_no_worse() -> None:
     rng = np.random.default_rng(2)
     labels = rng.integers(0, 2, 400)
