@@ -1,6 +1,6 @@
 # make demo   a first search, on a real model and real texts
 # make test   every test, with the real model in it
-# make bench  what a trial costs, beside what a user would run instead; about half an hour
+# make bench  what a trial costs, beside what a user would run instead; hours
 # make lint   ruff, mypy, and which package may import which
 # make docs   write the parts of docs/ that repeat the code
 # make lock   pin the newest versions of everything into constraints.txt

@@ -171,10 +171,8 @@ def _sized(pool: _Pool, size: int | None, select: Select) -> list[int]:
     if size:
         return order
     alone = pool.judged([0])
-    return max(
-        (order[:each] for each in range(1, len(order) + 1) if pool.judged(order[:each]) >= alone),
-        key=len,
-    )
+    fewer = (order[:count] for count in range(len(order), 0, -1))
+    return next(draws for draws in fewer if pool.judged(draws) >= alone)
 
 
 def _diverse(pool: _Pool, size: int) -> list[int]:

@@ -30,8 +30,7 @@ REASONS = {
         "thousands of small operations the rest"
     ),
     "search, trials per hour": (
-        "every trial runs to its end on both sides; one thread a worker, and two workers that "
-        "begin together compute some texts twice"
+        "every trial runs to its end on both sides, with one thread a worker"
     ),
     "5 members over 400 texts": (
         "by count of tokens: a snippet has 26, each member adds 8 and the template's 4, so five "

@@ -1,5 +1,6 @@
 """One line of the benchmarks' table, and how it is measured."""
 
+import functools
 import json
 import os
 import subprocess
@@ -23,8 +24,9 @@ class Row:
     note: str = ""
 
 
+@functools.cache
 def measure(module: str, *arguments: str) -> Any:
-    """The JSON that a benchmark prints last."""
+    """The JSON that a benchmark prints last; the same command is run once."""
     print(f"running benchmarks.{module} {' '.join(arguments)} ...", file=sys.stderr, flush=True)
     found = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", f"benchmarks.{module}", *arguments],

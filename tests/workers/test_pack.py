@@ -7,36 +7,20 @@ from typing import Any
 import pytest
 import torch
 
-from search_spaces import AnyPlan, HardPlan, MixedPlan, SoftPlan
-from tests.tiny import TEXTS
+from search_spaces import AnyPlan, MixedPlan
+from tests.workers import test_tuners
+from tests.workers.test_tuners import RUNGS
 from workers.prompt import Laid, Prompt
 from workers.scoring import Scorer
 from workers.tuners import Examples, Pack, Progress, Told, TrialDivergedError, pack, tune
 from workers.tuners.training import Graded
 
-RUNGS = (0.25, 0.5, 1.0)
-SOFT = SoftPlan(
-    seed=1,
-    data_seed=9,
-    length=4,
-    init="vocabulary",
-    learning_rate=0.05,
-    steps=12,
-    batch_size=16,
-    position="suffix",
-)
+SOFT = test_tuners.SOFT.model_copy(update={"data_seed": 9, "steps": 12})
 LONG = SOFT.model_copy(update={"seed": 2, "length": 7, "optimizer": "adafactor", "warmup": 0.0})
 SHORT = SOFT.model_copy(update={"seed": 3, "length": 1, "steps": 8})
 PREFIX = SOFT.model_copy(update={"seed": 4, "position": "prefix"})
-HARD = HardPlan(
-    seed=5,
-    data_seed=9,
-    tokens=3,
-    start="in short",
-    candidates=6,
-    rounds=6,
-    batch_size=16,
-    position="suffix",
+HARD = test_tuners.HARD.model_copy(
+    update={"seed": 5, "data_seed": 9, "candidates": 6, "rounds": 6, "batch_size": 16}
 )
 MIXED = MixedPlan(
     seed=6,
@@ -53,13 +37,6 @@ MIXED = MixedPlan(
     swap_every=4,
 )
 OTHER_ORDER = SOFT.model_copy(update={"seed": 7, "data_seed": 10})
-
-
-@pytest.fixture
-def examples(tiny_scorer: Scorer) -> Examples:
-    texts = tiny_scorer.tokenize([row["text"] for row in TEXTS])
-    labels = torch.tensor([int(row["label"] == "positive") for row in TEXTS])
-    return Examples(texts[::2], labels[::2], texts[1::2], labels[1::2])
 
 
 @pytest.fixture
@@ -177,3 +154,16 @@ def test_a_pass_too_large_for_memory_is_made_one_by_one(
     assert isinstance(told.outcome, torch.OutOfMemoryError)
     assert reports(together[0])[-1].ended
     assert reports(together[2])[-1].ended
+
+
+def test_what_fails_before_a_pass_is_told_of_all(
+    tiny_scorer: Scorer, examples: Examples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: Any) -> None:
+        raise RuntimeError("no text can be read")
+
+    monkeypatch.setattr(tiny_scorer, "packs", fail)
+    together = carried_out(Pack({0: SOFT, 1: PREFIX}, tiny_scorer, examples, RUNGS))
+    for number in (0, 1):
+        [told] = together[number]
+        assert str(told.outcome) == "no text can be read"

@@ -8,7 +8,6 @@ import torch
 
 from search_spaces import HardPlan, SoftPlan
 from search_spaces.schema import Calibration, Init
-from tests.tiny import TEXTS
 from tests.workers.test_frozen_model import parameters_digest
 from workers.frozen_model import FrozenModel
 from workers.prompt import Prompt
@@ -40,13 +39,6 @@ HARD = HardPlan(
     position="suffix",
 )
 RUNGS = (0.25, 0.5, 1.0)
-
-
-@pytest.fixture
-def examples(tiny_scorer: Scorer) -> Examples:
-    texts = tiny_scorer.tokenize([row["text"] for row in TEXTS])
-    labels = torch.tensor([int(row["label"] == "positive") for row in TEXTS])
-    return Examples(texts[::2], labels[::2], texts[1::2], labels[1::2])
 
 
 def loss_without_prompt(scorer: Scorer, examples: Examples) -> float:

@@ -106,7 +106,11 @@ class Pack:
             if not isinstance(member.found, Backward):
                 told += self._go_on(number)
         while self._members and not told and not self._at_rung():
-            for numbers in list(self._passes()):
+            try:
+                passes = list(self._passes())
+            except Exception as error:
+                return told + [self._failed(number, error) for number in self.numbers]
+            for numbers in passes:
                 told += self._step(numbers)
         return told + self._judge()
 

@@ -1,0 +1,15 @@
+"""What tests of the tuners share."""
+
+import pytest
+import torch
+
+from tests.tiny import TEXTS
+from workers.scoring import Scorer
+from workers.tuners import Examples
+
+
+@pytest.fixture
+def examples(tiny_scorer: Scorer) -> Examples:
+    texts = tiny_scorer.tokenize([row["text"] for row in TEXTS])
+    labels = torch.tensor([int(row["label"] == "positive") for row in TEXTS])
+    return Examples(texts[::2], labels[::2], texts[1::2], labels[1::2])
