@@ -53,7 +53,9 @@ def _lead_over_seeds(first: Finalist, second: Finalist) -> list[str]:
     seeds = min(len(first.scores), len(second.scores))
     lead = first.mean - second.mean
     if seeds > 1 and (first.spread or second.spread):
-        p = float(scipy.stats.ttest_ind(first.scores, second.scores, equal_var=False).pvalue)
+        sides = [(each.mean, each.spread, len(each.scores)) for each in (first, second)]
+        test = scipy.stats.ttest_ind_from_stats(*sides[0], *sides[1], equal_var=False)
+        p = float(test.pvalue)
         if p < SIGNIFICANT:
             return []
         why = f"Welch's t p = {p:.2f}"

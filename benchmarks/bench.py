@@ -1,6 +1,6 @@
 """Every benchmark, each in a process of its own, one after another: a table, and JSON.
 
-python -m benchmarks.bench [--only WORD]
+python -m benchmarks.bench [--only WORD ...]
 """
 
 import argparse
@@ -67,12 +67,12 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=sorted(BENCHMARKS), help="one of the benchmarks")
+    parser.add_argument("--only", nargs="+", choices=sorted(BENCHMARKS), help="some of them")
     only = parser.parse_args().only
     known: dict[str, list[dict[str, Any]]] = {}
     if only and RESULTS.exists():
         known = json.loads(RESULTS.read_text(encoding="utf-8"))
-    for name in [only] if only else list(BENCHMARKS):
+    for name in only or BENCHMARKS:
         known[name] = [asdict(row) for row in BENCHMARKS[name]()]
         RESULTS.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
     table = Table(*HEADINGS, box=box.SIMPLE_HEAD)

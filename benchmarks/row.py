@@ -25,7 +25,7 @@ class Row:
 
 
 @functools.cache
-def measure(module: str, *arguments: str) -> Any:
+def measure(module: str, *arguments: str, threads: int = CORES) -> Any:
     """The JSON that a benchmark prints last; the same command is run once."""
     print(f"running benchmarks.{module} {' '.join(arguments)} ...", file=sys.stderr, flush=True)
     found = subprocess.run(
@@ -33,7 +33,7 @@ def measure(module: str, *arguments: str) -> Any:
         capture_output=True,
         text=True,
         check=False,
-        env=os.environ | {"OMP_NUM_THREADS": str(CORES), "RAY_AUTH_MODE": "disabled"},
+        env=os.environ | {"OMP_NUM_THREADS": str(threads), "RAY_AUTH_MODE": "disabled"},
     )
     if found.returncode != 0:
         sys.exit(found.stderr)

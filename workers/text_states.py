@@ -4,7 +4,7 @@ A causal model leaves keys and values behind, a model with an encoder its encode
 is [T, F]: one row of F numbers for each of the text's T tokens.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Protocol
 
@@ -37,6 +37,20 @@ class TextStates(Protocol):
 def states_of(model: FrozenModel) -> "KeysAndValues | EncoderOutputs":
     """The states that a model leaves of a text."""
     return EncoderOutputs(model) if model.family == "seq2seq" else KeysAndValues(model)
+
+
+def past_of(layers: Iterable[tuple[Tensor, ...]]) -> DynamicCache:
+    """Every layer's keys and values, each [B, heads, T, size], as the cache that a forward pass
+    goes on from."""
+    past = DynamicCache()
+    for keys, values in layers:
+        layer = DynamicLayer()
+        # Set rather than passed to `update`, which would copy them once more.
+        layer.keys, layer.values = keys, values
+        layer.dtype, layer.device = keys.dtype, keys.device
+        layer.is_initialized = True
+        past.layers.append(layer)
+    return past
 
 
 def padded(texts: Sequence[TokenIds], device: torch.device) -> tuple[Tensor, Tensor]:
@@ -99,16 +113,13 @@ class KeysAndValues:
     def past(self, block: Tensor) -> DynamicCache:
         """Rows [B, T, F] as the cache that a forward pass goes on from."""
         states = iter(block.split(self._widths, dim=-1))
-        past = DynamicCache()
-        for keys, values, device in self._sizes:
-            layer = DynamicLayer()
-            # Set rather than passed to `update`, which would copy them once more.
-            layer.keys = next(states).to(device).unflatten(-1, keys).transpose(1, 2)
-            layer.values = next(states).to(device).unflatten(-1, values).transpose(1, 2)
-            layer.dtype, layer.device = layer.keys.dtype, layer.keys.device
-            layer.is_initialized = True
-            past.layers.append(layer)
-        return past
+        return past_of(
+            tuple(
+                next(states).to(device).unflatten(-1, sizes).transpose(1, 2)
+                for sizes in (keys, values)
+            )
+            for keys, values, device in self._sizes
+        )
 
 
 class EncoderOutputs:

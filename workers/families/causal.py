@@ -18,7 +18,7 @@ from workers.families.family import Family, real
 from workers.packing import side_by_side
 from workers.prompt import Laid
 from workers.text_cache import CachedTexts
-from workers.text_states import KeysAndValues, TokenIds, padded
+from workers.text_states import KeysAndValues, TokenIds, padded, past_of
 
 
 class CausalFamily(Family):
@@ -104,11 +104,9 @@ class CausalFamily(Family):
         model = self.model
         count, width = len(texts), len(prompt.front)
         ones = torch.ones(count, width, dtype=torch.long, device=model.device)
-        past = DynamicCache(
-            [
-                (layer.keys.expand(count, -1, -1, -1), layer.values.expand(count, -1, -1, -1))
-                for layer in self._states_of_front(prompt.front).layers
-            ]
+        past = past_of(
+            (layer.keys.expand(count, -1, -1, -1), layer.values.expand(count, -1, -1, -1))
+            for layer in self._states_of_front(prompt.front).layers
         )
         rows = self._rows(prompt._replace(front=prompt.front[:0]), texts, ())
         embeds, lengths = self.pad(rows)
