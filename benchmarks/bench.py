@@ -29,7 +29,7 @@ REASONS = {
         "192 tokens a step are few for two cores: matrix products take 40% of the time, and "
         "thousands of small operations the rest"
     ),
-    "search, trials per hour": (
+    "search, all to their ends": (
         "every trial runs to its end on both sides, with one thread a worker"
     ),
     "5 members over 400 texts": (
