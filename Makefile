@@ -2,7 +2,7 @@
 # make test   every test, with the real model in it
 # make bench  what a trial costs, beside what a user would run instead; hours
 # make lint   ruff, mypy, and which package may import which
-# make docs   write the parts of docs/ that repeat the code
+# make docs   write what docs/ and README repeat: commands, the loader, figures
 # make lock   pin the newest versions of everything into constraints.txt
 
 PYTHON ?= python3.11

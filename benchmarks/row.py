@@ -13,12 +13,12 @@ CORES = 2
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table."""
+    """One line of the table; its ratio is None where there is nothing to divide by."""
 
     what: str
     ours: str
     against: str
-    ratio: float
+    ratio: float | None
     target: str
     met: bool
     note: str = ""

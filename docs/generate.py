@@ -1,5 +1,5 @@
-"""Writes what the documentation repeats from the code: docs/cli.md, and the loader in
-docs/export.md. `make docs` runs it; a test fails where it has not been run."""
+"""Writes what the documentation repeats: docs/cli.md, the loader in docs/export.md, and what was
+measured in README.md. `make docs` runs it; a test fails where it has not been run."""
 
 import re
 from pathlib import Path
@@ -8,6 +8,7 @@ import click
 
 from autoprompt.cli import main
 from autoprompt.cli.main import COMMANDS
+from benchmarks.bench import markdown
 
 DOCS = Path(__file__).parent
 LOADER = DOCS.parent / "autoprompt" / "templates" / "predict.py"
@@ -57,7 +58,14 @@ def export_page() -> str:
     return re.sub(r"```python\n.*?```", lambda _: f"```python\n{loader}```", page, flags=re.DOTALL)
 
 
-PAGES = {"cli.md": cli_page, "export.md": export_page}
+def readme() -> str:
+    """README.md, with the benchmarks' last results."""
+    page = (DOCS / "../README.md").read_text(encoding="utf-8")
+    begin, end = "<!-- make bench -->\n\n", "\n\n<!-- until here -->"
+    return re.sub(f"{begin}.*?{end}", lambda _: f"{begin}{markdown()}{end}", page, flags=re.DOTALL)
+
+
+PAGES = {"cli.md": cli_page, "export.md": export_page, "../README.md": readme}
 
 
 if __name__ == "__main__":
