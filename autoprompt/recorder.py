@@ -58,6 +58,7 @@ class Recorder(Callback):
         self._hung = hung
         self._live: dict[int, _Live] = {}
         self._again = {trial.number: _known(trial) for trial in again}
+        self._told: set[str] = set()
         self.error: AutopromptError | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -90,6 +91,10 @@ class Recorder(Callback):
         **info: Any,
     ) -> None:
         worker = f"{result['hostname']}:{result['pid']}"
+        slower = result.get("slower")
+        if slower and slower not in self._told:
+            self._told.add(slower)
+            self._progress.say(f"trials are slower than they might be: {slower}")
         work = {name: result[name] for name in ("models_loaded", "texts_encoded")}
         for report in result["reports"]:
             self._take_in(report, {"worker": worker, **work})

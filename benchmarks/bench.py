@@ -40,6 +40,13 @@ REASONS = {
     "prediction, 5 members of 8 tokens": (
         "five blocks of 12 tokens and a text of 26 against one block and the text: 2.26x by count"
     ),
+    "prediction, 5 members of 2 tokens": (
+        "five blocks of 6 tokens and a text of 26 against one block and the text: 1.75x by count"
+    ),
+    "prediction, one hard prompt": (
+        "texts are sorted by length 256 at a time, so that a long file streams and its progress "
+        "shows; the loop sorts all 400 at once"
+    ),
     "the report of a search of 1000 trials": (
         "most of it is Python reading its libraries: Optuna's importances need scikit-learn and "
         "SciPy, reading the data needs datasets and pandas"

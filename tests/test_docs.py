@@ -55,7 +55,7 @@ def test_the_documented_yaml_is_valid(tmp_path: Path) -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_what_is_generated_is_up_to_date(page: str) -> None:
     written = (DOCS / page).read_text(encoding="utf-8")
-    assert written == PAGES[page](), f"docs/{page} is out of date: run `make docs` and commit it"
+    assert written == PAGES[page](), f"{page} is out of date: run `make docs` and commit it"
 
 
 def blocks(page: str, language: str) -> list[str]:

@@ -117,6 +117,11 @@ class Workbench:
         }
 
     @property
+    def slower(self) -> str | None:
+        """Why trials here take longer than they might."""
+        return self._scorer.family.distrust if self._scorer else None
+
+    @property
     def cache_bytes(self) -> int:
         return self._scorer.cache.bytes if self._scorer else 0
 
@@ -174,6 +179,7 @@ class TrialRunner(tune.Trainable):
             "reports": [self._report(each) for each in told],
             "models_loaded": done["models_loaded"],
             "texts_encoded": done["texts_encoded"],
+            "slower": self._bench.slower,
             "done": self._pack is None or not self._pack.numbers,
         }
 

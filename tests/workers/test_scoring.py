@@ -16,10 +16,10 @@ from workers.families.causal import CausalFamily
 from workers.frozen_model import FrozenModel
 from workers.model_files import ModelSpec
 from workers.model_loading import load_model
-from workers.prompt import Prompt, lay
+from workers.prompt import Laid, Prompt, lay
 from workers.scoring import Scorer
 from workers.task import Task, TaskSpec, build_task
-from workers.text_cache import TextCache
+from workers.text_cache import CachedTexts, TextCache
 
 #: Log-probabilities of labels in float32; the two paths differ by the order of additions only.
 FLOAT32_TOLERANCE = 1e-4
@@ -207,8 +207,8 @@ def test_texts_scored_once_leave_nothing_in_the_cache(tiny_scorer: Scorer) -> No
     texts = [row["text"] for row in TEXTS]
     scores = tiny_scorer.score_texts(PROMPTS, texts)
     assert scores.shape == (len(PROMPTS), len(texts), 2)
-    # Two served to try whether a cache can be trusted.
-    assert tiny_scorer.cache.encoded == 2
+    # Eight served to try whether a cache can be trusted.
+    assert tiny_scorer.cache.encoded == 8
     expected = tiny_scorer.log_probs(PROMPTS, tiny_scorer.tokenize(texts))
     torch.testing.assert_close(scores, expected, atol=FLOAT32_TOLERANCE, rtol=0)
 
@@ -267,6 +267,8 @@ def test_a_cache_that_gives_other_numbers_is_not_used(
     )
     texts = scorer.tokenize(["the film is a joy", "dull"])
     assert not scorer.family.trusts_cache(texts)
+    assert scorer.family.distrust
+    assert "logits lie 1 from the plain ones" in scorer.family.distrust
 
 
 # On the real model
@@ -304,6 +306,24 @@ def test_real_model_cached_agrees_with_plain_in_bfloat16(
     expected = plain(scorer).log_probs(real_prompts(model), texts)
     assert (cached - expected).abs().max() < BFLOAT16_TOLERANCE
     assert (cached.argmax(-1) == expected.argmax(-1)).float().mean() > 0.97
+
+
+def test_bfloat16_rounding_is_no_reason_against_the_cache_and_wrong_positions_are(
+    real_spec: ModelSpec, movies: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever texts serve for trying."""
+    model = load_model(real_spec.model_copy(update={"dtype": "bfloat16"}))
+    texts = real_scorer(model).tokenize(movies.texts[:80])
+    groups = [texts[start : start + 8] for start in range(0, 80, 8)]
+    assert [real_scorer(model).family.trusts_cache(group) for group in groups] == [True] * 10
+
+    honest = CausalFamily.cached
+
+    def misplaced(self: CausalFamily, prompts: list[Laid], texts: CachedTexts) -> Tensor:
+        return honest(self, prompts, replace(texts, lengths=texts.lengths + 3))
+
+    monkeypatch.setattr(CausalFamily, "cached", misplaced)
+    assert [real_scorer(model).family.trusts_cache(group) for group in groups] == [False] * 10
 
 
 def test_real_model_knows_the_task_a_little_without_any_prompt(
