@@ -207,8 +207,8 @@ def test_texts_scored_once_leave_nothing_in_the_cache(tiny_scorer: Scorer) -> No
     texts = [row["text"] for row in TEXTS]
     scores = tiny_scorer.score_texts(PROMPTS, texts)
     assert scores.shape == (len(PROMPTS), len(texts), 2)
-    # Eight served to try whether a cache can be trusted.
-    assert tiny_scorer.cache.encoded == 8
+    # Four served to try whether a cache can be trusted.
+    assert tiny_scorer.cache.encoded == 4
     expected = tiny_scorer.log_probs(PROMPTS, tiny_scorer.tokenize(texts))
     torch.testing.assert_close(scores, expected, atol=FLOAT32_TOLERANCE, rtol=0)
 
@@ -314,8 +314,8 @@ def test_bfloat16_rounding_is_no_reason_against_the_cache_and_wrong_positions_ar
     """Whichever texts serve for trying."""
     model = load_model(real_spec.model_copy(update={"dtype": "bfloat16"}))
     texts = real_scorer(model).tokenize(movies.texts[:80])
-    groups = [texts[start : start + 8] for start in range(0, 80, 8)]
-    assert [real_scorer(model).family.trusts_cache(group) for group in groups] == [True] * 10
+    groups = [texts[start : start + 4] for start in range(0, 80, 4)]
+    assert [real_scorer(model).family.trusts_cache(group) for group in groups] == [True] * 20
 
     honest = CausalFamily.cached
 
@@ -323,7 +323,7 @@ def test_bfloat16_rounding_is_no_reason_against_the_cache_and_wrong_positions_ar
         return honest(self, prompts, replace(texts, lengths=texts.lengths + 3))
 
     monkeypatch.setattr(CausalFamily, "cached", misplaced)
-    assert [real_scorer(model).family.trusts_cache(group) for group in groups] == [False] * 10
+    assert [real_scorer(model).family.trusts_cache(group) for group in groups] == [False] * 20
 
 
 def test_real_model_knows_the_task_a_little_without_any_prompt(

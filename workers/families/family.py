@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 _TOLERANCE = {torch.float32: 0.01, torch.float16: 0.1, torch.bfloat16: 0.25}
 
 #: Texts that the cache is tried on.
-_TRIED = 8
+_TRIED = 4
 
 
 class Family(ABC):
