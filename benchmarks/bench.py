@@ -30,7 +30,7 @@ REASONS = {
         "192 tokens a step are few for two cores: matrix products take 40% of the time, and "
         "thousands of small operations the rest"
     ),
-    "search, all to their ends": (
+    "search, no early stopping, one at a time: trials per hour": (
         "every trial runs to its end on both sides, with one thread a worker"
     ),
     "5 members over 400 texts": (
