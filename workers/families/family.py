@@ -102,7 +102,8 @@ class Family(ABC):
     def _doubt(self, texts: Sequence[TokenIds]) -> str | None:
         """What speaks against the cache, if anything does."""
         assert self.reusable is not None
-        parts = (texts[0][:3], texts[-1][-2:])
+        longest = max(texts, key=len)
+        parts = (longest[:3], longest[-2:])
         probe, shorter = (
             [lay(self.model.embed(part[less:]), self.reusable) for part in parts] for less in (0, 1)
         )
