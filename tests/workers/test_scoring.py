@@ -207,8 +207,8 @@ def test_texts_scored_once_leave_nothing_in_the_cache(tiny_scorer: Scorer) -> No
     texts = [row["text"] for row in TEXTS]
     scores = tiny_scorer.score_texts(PROMPTS, texts)
     assert scores.shape == (len(PROMPTS), len(texts), 2)
-    # Four served to try whether a cache can be trusted.
-    assert tiny_scorer.cache.encoded == 4
+    # Eight served to try whether a cache can be trusted.
+    assert tiny_scorer.cache.encoded == 8
     expected = tiny_scorer.log_probs(PROMPTS, tiny_scorer.tokenize(texts))
     torch.testing.assert_close(scores, expected, atol=FLOAT32_TOLERANCE, rtol=0)
 
@@ -254,6 +254,16 @@ def test_a_sliding_window_model_takes_the_plain_path(tmp_path: Path) -> None:
     assert not scorer.family.trusts_cache(texts)
     scorer.log_probs([Prompt("", (5,))], texts)
     assert scorer.cache.encoded == 0
+
+
+def test_texts_without_a_token_decide_nothing_about_the_cache(tiny_model: FrozenModel) -> None:
+    task = build_task(
+        TaskSpec(template="{text} It was", label_words=DEMO_TASK.label_words), tiny_model.tokenizer
+    )
+    scorer = Scorer(tiny_model, task, longest_prompt=4)
+    assert not scorer.family.trusts_cache([(), ()])
+    assert scorer.family.trusts_cache([(), (5,), (5, 6)])
+    assert scorer.log_probs([Prompt("", (5,))], [(), (5, 6)]).isfinite().all()
 
 
 def test_a_cache_that_gives_other_numbers_is_not_used(
@@ -314,8 +324,8 @@ def test_bfloat16_rounding_is_no_reason_against_the_cache_and_wrong_positions_ar
     """Whichever texts serve for trying."""
     model = load_model(real_spec.model_copy(update={"dtype": "bfloat16"}))
     texts = real_scorer(model).tokenize(movies.texts[:80])
-    groups = [texts[start : start + 4] for start in range(0, 80, 4)]
-    assert [real_scorer(model).family.trusts_cache(group) for group in groups] == [True] * 20
+    groups = [texts[start : start + 8] for start in range(0, 80, 8)]
+    assert [real_scorer(model).family.trusts_cache(group) for group in groups] == [True] * 10
 
     honest = CausalFamily.cached
 
@@ -323,7 +333,7 @@ def test_bfloat16_rounding_is_no_reason_against_the_cache_and_wrong_positions_ar
         return honest(self, prompts, replace(texts, lengths=texts.lengths + 3))
 
     monkeypatch.setattr(CausalFamily, "cached", misplaced)
-    assert [real_scorer(model).family.trusts_cache(group) for group in groups] == [False] * 20
+    assert [real_scorer(model).family.trusts_cache(group) for group in groups] == [False] * 10
 
 
 def test_real_model_knows_the_task_a_little_without_any_prompt(
