@@ -48,8 +48,8 @@ REASONS = {
         "five blocks of 6 tokens and a text of 26 against one block and the text: 1.75x by count"
     ),
     "prediction, one hard prompt": (
-        "texts are sorted by length 256 at a time, so that a long file streams and its progress "
-        "shows; the loop sorts all 400 at once"
+        "not explained yet; one difference is that texts are sorted by length 256 at a time, so "
+        "that a long file streams and its progress shows, where the loop sorts all 400 at once"
     ),
     "the report of a search of 1000 trials": (
         "most of it is Python reading its libraries: Optuna's importances need scikit-learn and "
