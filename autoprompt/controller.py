@@ -7,7 +7,15 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 
 from ray import tune
-from ray.tune import FailureConfig, PlacementGroupFactory, RunConfig, TuneConfig, TuneError, Tuner
+from ray.tune import (
+    CheckpointConfig,
+    FailureConfig,
+    PlacementGroupFactory,
+    RunConfig,
+    TuneConfig,
+    TuneError,
+    Tuner,
+)
 
 from autoprompt.claim import claimed, refuse_if_alive
 from autoprompt.cluster import Cluster, cluster
@@ -171,6 +179,8 @@ def run_trials(
             ],
             stop=supervisor,
             failure_config=FailureConfig(max_failures=spec.attempts - 1),
+            # Else an ended trial waits for its worker to save nothing, and is lost if that dies.
+            checkpoint_config=CheckpointConfig(checkpoint_at_end=False),
         ),
     )
     try:

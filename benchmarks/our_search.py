@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from ray import tune
-from ray.tune import RunConfig, TuneConfig, Tuner
+from ray.tune import CheckpointConfig, RunConfig, TuneConfig, Tuner
 from safetensors.torch import save
 
 import autoprompt
@@ -169,7 +169,11 @@ def nothing(trials: int, workers: int) -> dict[str, float]:
                     metric="score",
                     mode="max",
                 ),
-                run_config=RunConfig(storage_path=folder, verbose=0),
+                run_config=RunConfig(
+                    storage_path=folder,
+                    verbose=0,
+                    checkpoint_config=CheckpointConfig(checkpoint_at_end=False),
+                ),
             )
             started = time.perf_counter()
             bare.fit()

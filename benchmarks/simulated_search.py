@@ -19,7 +19,7 @@ from typing import Any
 
 import psutil
 from ray import tune
-from ray.tune import PlacementGroupFactory, RunConfig, TuneConfig, Tuner
+from ray.tune import CheckpointConfig, PlacementGroupFactory, RunConfig, TuneConfig, Tuner
 
 from autoprompt.cluster import Cluster, cluster
 from autoprompt.config import SearchConfig
@@ -76,7 +76,11 @@ def bare(prepared: Prepared, here: Cluster, folder: str) -> None:
             max_concurrent_trials=here.workers,
             reuse_actors=True,
         ),
-        run_config=RunConfig(storage_path=folder, verbose=0),
+        run_config=RunConfig(
+            storage_path=folder,
+            verbose=0,
+            checkpoint_config=CheckpointConfig(checkpoint_at_end=False),
+        ),
     ).fit()
 
 
