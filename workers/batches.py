@@ -9,6 +9,17 @@ import torch
 log = logging.getLogger(__name__)
 R = TypeVar("R")
 
+#: Texts that are scored once are tokenized, and reported as done, this many at a time.
+_TEXTS_PER_WINDOW = 256
+
+
+def windows(texts: Sequence[str]) -> Iterator[list[int]]:
+    """Indices of texts, a few hundred at a time: alike in length, so that the batches of each hold
+    little padding, and the longest first, so that what is left takes less long than it seems."""
+    order = sorted(range(len(texts)), key=lambda index: len(texts[index]), reverse=True)
+    for start in range(0, len(order), _TEXTS_PER_WINDOW):
+        yield order[start : start + _TEXTS_PER_WINDOW]
+
 
 def batches(lengths: Sequence[int], costs: Sequence[int], budget: int) -> Iterator[list[int]]:
     """Indices of texts in batches: alike in length, so that little is padding, and of at most

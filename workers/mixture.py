@@ -10,14 +10,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from workers.batches import windows
 from workers.frozen_model import FrozenModel
 from workers.prompt import Prompt
 from workers.scoring import Scorer
 from workers.task import Task, Word
 from workers.text_cache import TextCache
-
-#: Texts are tokenized, and reported as done, this many at a time.
-_TEXTS_PER_CHUNK = 256
 
 #: Bytes of texts that are kept while one prompt after another goes over them.
 _CACHE_BYTES = 1 << 28
@@ -51,6 +49,7 @@ class Mixture:
 
     def __init__(self, model: FrozenModel, panels: Sequence[Panel]) -> None:
         self._model = model
+        self._panels = panels
         self._cache = TextCache(model, _CACHE_BYTES)
         shared: dict[Task, list[Panel]] = {}
         for panel in panels:
@@ -70,12 +69,16 @@ class Mixture:
         Returns:
             For each panel [N, B, L] float32 on the CPU.
         """
-        parts = []
-        for start in range(0, len(texts), _TEXTS_PER_CHUNK):
-            chunk = texts[start : start + _TEXTS_PER_CHUNK]
-            parts.append(self._score(chunk))
-            advance(len(chunk))
-        return [torch.cat(chunks, dim=1) for chunks in zip(*parts, strict=True)]
+        found = [
+            torch.empty(len(panel.prompts), len(texts), len(panel.task.labels))
+            for panel in self._panels
+        ]
+        for window in windows(texts):
+            scores = self._score([texts[index] for index in window])
+            for whole, part in zip(found, scores, strict=True):
+                whole[:, window] = part
+            advance(len(window))
+        return found
 
     def _may_share(self, task: Task) -> bool:
         """Whether a task's tail may stand in a prompt: not if its words branch off it."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from search_spaces.schema import Position
-from workers.batches import TokenBudget
+from workers.batches import TokenBudget, windows
 from workers.families import FAMILIES
 from workers.frozen_model import FrozenModel
 from workers.model_files import ModelSpec
@@ -27,9 +27,6 @@ _TOKENS_PER_BATCH = 2048
 #: Query tokens of the prompts packed into one pass. Every one of them is compared with every
 #: other before the mask hides it, which costs more than it saves beyond this.
 _TOKENS_PER_PACK = 128
-
-#: Texts that are scored once are tokenized, and reported as done, this many at a time.
-_TEXTS_PER_CHUNK = 256
 
 
 class Scorer:
@@ -157,12 +154,12 @@ class Scorer:
         Returns:
             [N, B, L] float32 on the CPU.
         """
-        parts = [torch.empty(len(prompts), 0, len(self.task.labels))]
-        for start in range(0, len(texts), _TEXTS_PER_CHUNK):
-            chunk = self.tokenize(texts[start : start + _TEXTS_PER_CHUNK])
-            parts.append(self.log_probs(prompts, chunk, once=True))
-            advance(len(chunk))
-        return torch.cat(parts, dim=1)
+        found = torch.empty(len(prompts), len(texts), len(self.task.labels))
+        for window in windows(texts):
+            chunk = self.tokenize([texts[index] for index in window])
+            found[:, window] = self.log_probs(prompts, chunk, once=True)
+            advance(len(window))
+        return found
 
     def packs(
         self, prompts: Sequence[Laid], texts: Sequence[TokenIds]

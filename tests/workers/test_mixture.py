@@ -53,7 +53,10 @@ def panels(tiny_model: FrozenModel) -> list[Panel]:
     return made
 
 
-def test_together_as_alone(panels: list[Panel], tiny_model: FrozenModel) -> None:
+def test_together_as_alone(
+    panels: list[Panel], tiny_model: FrozenModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.batches._TEXTS_PER_WINDOW", 4)
     together = Mixture(tiny_model, panels).score_texts(GIVEN)
     for panel, found in zip(panels, together, strict=True):
         alone = Scorer(tiny_model, panel.task, panel.longest_prompt)

@@ -203,9 +203,14 @@ def test_gradients_flow_through_words_of_several_tokens(tiny_model: FrozenModel)
     torch.testing.assert_close(gradient(scorer), expected, atol=1e-4, rtol=1e-3)
 
 
-def test_texts_scored_once_leave_nothing_in_the_cache(tiny_scorer: Scorer) -> None:
+def test_texts_scored_once_leave_nothing_in_the_cache(
+    tiny_scorer: Scorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.batches._TEXTS_PER_WINDOW", 32)
     texts = [row["text"] for row in TEXTS]
-    scores = tiny_scorer.score_texts(PROMPTS, texts)
+    done: list[int] = []
+    scores = tiny_scorer.score_texts(PROMPTS, texts, done.append)
+    assert sum(done) == len(texts) > max(done) == 32
     assert scores.shape == (len(PROMPTS), len(texts), 2)
     # Eight served to try whether a cache can be trusted.
     assert tiny_scorer.cache.encoded == 8
