@@ -1,5 +1,6 @@
 """Writes what Ray Tune's trials report into the store, and says it on stderr."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -78,8 +79,16 @@ class Recorder(Callback):
             self._write(self._store.restart_trial, number, live.note)
         else:
             live = _Live(kind)
-            fields = {name: drawn[name] for name in ("plan", "params", "distributions")}
-            self._write(self._store.start_trial, number, kind=kind, **fields)
+            self._write(
+                self._store.start_trial,
+                number,
+                kind=kind,
+                plan=drawn["plan"],
+                params=drawn["params"],
+                distributions={
+                    name: json.loads(each) for name, each in drawn["distributions"].items()
+                },
+            )
         self._live[number] = live
 
     def on_trial_result(
@@ -136,7 +145,9 @@ class Recorder(Callback):
     def on_trial_complete(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
-        """Tune keeps what every trial last reported, and figures of it; the store has them too."""
+        """Tune keeps what every trial was given and last reported; the store has it too."""
+        trial.evaluated_params.clear()
+        trial.experiment_tag = ""
         kept = trial.run_metadata
         kept.last_result = {"done": True}  # of one that has none, Tune asks the worker
         kept.metric_analysis.clear()

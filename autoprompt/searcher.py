@@ -5,7 +5,6 @@ running, and the sampler steers away from it for ever), and does not tell a stop
 finished one. Here each trial is told as what it was: complete, pruned or failed.
 """
 
-import json
 import math
 import random
 import time
@@ -94,8 +93,9 @@ class OptunaSearcher(Searcher):
             "drawn_at": time.time(),
             "plan": plan.model_dump(),
             "params": trial.params,
+            # As JSON: a string is shared by the copies that Tune makes, and keeps.
             "distributions": {
-                name: json.loads(distribution_to_json(distribution))
+                name: distribution_to_json(distribution)
                 for name, distribution in trial.distributions.items()
             },
         }

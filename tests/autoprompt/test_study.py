@@ -1,5 +1,6 @@
 """The Optuna study that is rebuilt from the trials table."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,14 @@ def told(space: Space, tmp_path: Path) -> tuple[optuna.Study, SearchResult]:
     ends = {0: "complete", 1: "pruned", 2: "failed", 3: "complete"}
     for number, found in scores.items():
         [plan] = searcher.suggest(str(number))["trials"]
-        fields = {key: plan[key] for key in ("plan", "params", "distributions")}
-        store.start_trial(search.id, number, kind=plan["plan"]["kind"], **fields)
+        store.start_trial(
+            search.id,
+            number,
+            kind=plan["plan"]["kind"],
+            plan=plan["plan"],
+            params=plan["params"],
+            distributions={name: json.loads(each) for name, each in plan["distributions"].items()},
+        )
         for place, score in enumerate(found, 1):
             report = rung(place, score) | {"ended": False, "stopped": False, "number": number}
             if place == len(found):
