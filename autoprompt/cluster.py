@@ -35,6 +35,9 @@ ENV_VARS_TO_PROPAGATE.difference_update(
     {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN"}
 )
 
+# At a search's end it calls failed trials by names that are Tune's own; we said which and why.
+logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)
+
 #: So long an address may take to answer.
 _ANSWER_SECONDS = 10
 

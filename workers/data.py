@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import datasets
 from pydantic import Field, field_validator
 
 from search_spaces.documents import Document
@@ -203,18 +202,24 @@ def _read_table(path: Path) -> Any:
     if kind is None:
         raise DataError(f"{path}: unknown kind of file; known: {', '.join(_FORMATS)}")
     options: dict[str, Any] = {"sep": "\t"} if path.suffix.lower() == ".tsv" else {}
-    datasets.disable_progress_bars()
     try:
-        return datasets.load_dataset(kind, data_files=str(path), split="train", **options)
+        return _load(kind, data_files=str(path), split="train", **options)
     except Exception as error:
         cause = error.__cause__ or error
         raise DataError(f"{path}: cannot be read as {kind}: {_first_line(cause)}") from error
 
 
-def _load_hub(name: str, spec: DataSpec) -> Any:
+def _load(*arguments: Any, **options: Any) -> Any:
+    # Imported here, as that takes half a second and most commands read no data.
+    import datasets
+
     datasets.disable_progress_bars()
+    return datasets.load_dataset(*arguments, **options)
+
+
+def _load_hub(name: str, spec: DataSpec) -> Any:
     try:
-        return datasets.load_dataset(name, spec.subset)
+        return _load(name, spec.subset)
     except Exception as error:
         raise DataError(
             f"data set {name}: neither a file that is here ({', '.join(_FORMATS)}) nor a Hub data "
@@ -238,7 +243,7 @@ def _rows(table: Any, source: str, spec: DataSpec, labels: Sequence[str]) -> lis
         _require_column(table, source, column)
     feature = table.features[spec.label]
     values = table[spec.label][:]
-    if isinstance(feature, datasets.ClassLabel):
+    if hasattr(feature, "int2str"):  # a ClassLabel
         values = [feature.int2str(value) if value >= 0 else value for value in values]
     named = ["" if value is None else str(value).strip() for value in values]
     unknown = Counter(value for value in named if value not in labels)
