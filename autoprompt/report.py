@@ -128,6 +128,8 @@ class Report:
             "best": f"best single prompt (trial {self.result.best.number})",
             "ensemble": f"{self.record.ensemble['vote']} vote of {size}",
         }
+        if size == 1:
+            del names["mean"]
         return [(name, test[key]) for key, name in names.items() if test.get(key)]
 
     @cached_property

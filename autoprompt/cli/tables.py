@@ -134,6 +134,8 @@ def held_out_table(title: str, scored: dict[str, Any], vote: str) -> Table:
         "best": "best single prompt" + ("" if best is None else f" (trial {best})"),
         "ensemble": f"ensemble of {size}, {vote} vote",
     }
+    if size == 1:
+        del names["mean"]
     low = min(scored[key]["low"] for key in names)
     high = max(scored[key]["high"] for key in names)
     rows: list[Sequence[Any]] = [
