@@ -179,7 +179,7 @@ def run_trials(
             ],
             stop=supervisor,
             failure_config=FailureConfig(max_failures=spec.attempts - 1),
-            # Else an ended trial waits for its worker to save nothing, and is lost if that dies.
+            # Else an ended trial has its worker save nothing, and begins again if that dies.
             checkpoint_config=CheckpointConfig(checkpoint_at_end=False),
         ),
     )

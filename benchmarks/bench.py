@@ -61,7 +61,7 @@ REASONS = {
     ),
     "the report of a search of 1000 trials": (
         "most of it is Python reading its libraries: Optuna's importances alone need scikit-learn "
-        "and SciPy, 1.3 s"
+        "and SciPy"
     ),
     "a hard prefix of 16 tokens, 400 texts": (
         "30 tokens a text in the place of 46, so 1.53x at the most; the rest is the cost of "

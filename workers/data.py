@@ -239,11 +239,13 @@ def _read_hub(name: str, spec: DataSpec, labels: Sequence[str]) -> dict[str, lis
 
 
 def _rows(table: Any, source: str, spec: DataSpec, labels: Sequence[str]) -> list[Row]:
+    from datasets import ClassLabel  # late, as in `_load`, which has read the table
+
     for column in (spec.text, spec.label):
         _require_column(table, source, column)
     feature = table.features[spec.label]
     values = table[spec.label][:]
-    if hasattr(feature, "int2str"):  # a ClassLabel
+    if isinstance(feature, ClassLabel):
         values = [feature.int2str(value) if value >= 0 else value for value in values]
     named = ["" if value is None else str(value).strip() for value in values]
     unknown = Counter(value for value in named if value not in labels)

@@ -65,12 +65,6 @@ class Troubled(Simulated):
         (self._folder / "asked to save").touch()
 
 
-class _Kept(logging.Handler):
-    def __init__(self, records: list[logging.LogRecord]) -> None:
-        super().__init__()
-        self.emit = records.append  # type: ignore[method-assign]
-
-
 def prepared(tiny_config: dict[str, Any], tmp_path: Path) -> Prepared:
     config = SearchConfig.read(write_yaml(tmp_path / "search.yaml", tiny_config))
     return prepare(config, QUIET)
@@ -78,7 +72,10 @@ def prepared(tiny_config: dict[str, Any], tmp_path: Path) -> Prepared:
 
 @pytest.mark.usefixtures("shared_ray")
 def test_workers_that_die_and_trials_that_hang_cost_no_rung_and_no_other_trial(
-    tiny_config: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_config: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     tiny_config["search"] |= {"trials": 6, "workers": 2, "hung_after_seconds": 15}
     made = [
@@ -90,11 +87,10 @@ def test_workers_that_die_and_trials_that_hang_cost_no_rung_and_no_other_trial(
     ready = replace(prepared(tiny_config, tmp_path), job=Trouble(curves, str(tmp_path)))  # type: ignore[arg-type]
     store = Store.open(tiny_config["store"])
     search = create_search(ready, store)
-    said: list[logging.LogRecord] = []
-    monkeypatch.setattr(logging.getLogger("ray.tune"), "handlers", [_Kept(said)])
+    monkeypatch.setattr(logging.getLogger("ray.tune"), "handlers", [caplog.handler])
     with cluster(ready.config.search, "tiny") as here:
         run_trials(ready, store, search, here, QUIET, trainable=Troubled)
-    assert [record.getMessage() for record in said if record.levelno >= logging.ERROR] == []
+    assert [each.message for each in caplog.records if each.levelno >= logging.ERROR] == []
     trials = store.trials(search.id)
     assert [trial.number for trial in trials] == list(range(6))
     states = {trial.number: trial.state for trial in trials}

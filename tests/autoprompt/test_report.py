@@ -128,6 +128,17 @@ def test_confusion_and_hard_texts_count_what_was_predicted(
     assert sum(wrong) / 16 == pytest.approx(1 - mean)
 
 
+@pytest.mark.parametrize(("size", "rows"), [(1, 3), (2, 4)])
+def test_the_mean_of_one_member_is_no_row(finished: SearchResult, size: int, rows: int) -> None:
+    from autoprompt.report import Report
+
+    report = Report(finished)
+    assert finished.record.ensemble is not None
+    ensemble = finished.record.ensemble | {"members": list(range(size))}
+    report.record = dataclasses.replace(finished.record, ensemble=ensemble)
+    assert len(report.tests) == rows
+
+
 def hostile_search(finished: SearchResult, db: str, folder: Path) -> SearchResult:
     """The finished search, with hostile words wherever a user's words may stand."""
     with (
