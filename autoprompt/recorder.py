@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ray.tune import Callback
+from ray.tune import Callback, PlacementGroupFactory
 from ray.tune.experiment import Trial
 
 from autoprompt.progress import SearchProgress
@@ -60,6 +60,7 @@ class Recorder(Callback):
         self._live: dict[int, _Live] = {}
         self._again = {trial.number: _known(trial) for trial in again}
         self._told: set[str] = set()
+        self._needs: PlacementGroupFactory | None = None
         self.error: AutopromptError | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -145,7 +146,12 @@ class Recorder(Callback):
     def on_trial_complete(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
-        """Tune keeps what every trial was given and last reported; the store has it too."""
+        """Tune keeps what every trial was given and last reported, and writes it all down in its
+        scratch folder at the end; the store has it too."""
+        # Equal for all trials, and each has its own copy.
+        self._needs = self._needs or trial.placement_group_factory
+        trial.placement_group_factory = self._needs
+        trial.get_json_state = _no_state
         trial.evaluated_params.clear()
         trial.experiment_tag = ""
         kept = trial.run_metadata
@@ -199,6 +205,11 @@ def _known(trial: TrialRecord) -> _Live:
     rungs = {rung.rung for rung in trial.rungs}
     why = trial.note if trial.state == "stopped" and trial.note else "its controller died"
     return _Live(trial.kind, rungs, trial.score or 0.0, trial.seconds, f"resumed: {why}")
+
+
+def _no_state() -> tuple[str, str]:
+    """What Tune writes of a trial: its state, and the state of its run."""
+    return "{}", "{}"
 
 
 def _cause(trial: Trial) -> str:
