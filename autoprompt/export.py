@@ -33,6 +33,7 @@ Format = Literal["peft", "json"]
 _PLACES = {
     "suffix": "after the text",
     "both": "before and after the text",
+    "end": "behind the whole template",
     "decoder": "behind the decoder's start",
 }
 

@@ -72,8 +72,15 @@ def prepare(config: SearchConfig, progress: SearchProgress) -> Prepared:
             f"{source}: position {', '.join(sorted(impossible))}: {config.model.path} is a "
             f"{family} model, whose prompts may stand at: {', '.join(sorted(possible))}"
         )
-    suffixes = family == "causal" and "suffix" in config.space.positions
-    if suffixes and not keeps_whole_text(model_config):
+    hard = config.space.hard
+    if hard is not None and "end" in hard.positions and task.tail[-1:].isspace():
+        raise BadInputError(
+            f"{source}: hard.position end: the template ends in white space, and label words have "
+            "none before them to stand behind a hard prompt; end the template with a colon or "
+            "another word, or use position suffix"
+        )
+    reusable = config.space.positions & set(FAMILIES[family].reusable)
+    if family == "causal" and reusable and not keeps_whole_text(model_config):
         progress.say(
             f"{config.model.path} has layers that keep no plain keys and values of a text: "
             "every step computes its texts anew, as at position prefix; a model with full "

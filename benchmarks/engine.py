@@ -11,6 +11,7 @@ import multiprocessing
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from multiprocessing.connection import Connection
 
 import psutil
@@ -54,11 +55,13 @@ def ensemble() -> dict[str, float]:
     scorer = load_scorer(MODEL, TASK, 16)
     texts = movie_splits().validation.texts
     members = _soft_prompts(scorer, 5)
+    at_the_end = [replace(member, position="end") for member in members]
     scorer.score_texts(members[:1], texts[:32])
     plain = _plain(scorer)
     tokens: list[TokenIds] = scorer.tokenize(texts)
     return {
         "five_members": _timed(lambda: scorer.score_texts(members, texts)),
+        "five_at_the_end": _timed(lambda: scorer.score_texts(at_the_end, texts)),
         "one_member_uncached": _timed(lambda: plain.log_probs(members[:1], tokens)),
     }
 

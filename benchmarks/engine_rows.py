@@ -6,8 +6,12 @@ from benchmarks.row import Row, at_most, measure
 
 
 def soft_trial() -> list[Row]:
-    """A whole soft trial against PEFT's, in PEFT's default dtype and in ours."""
-    ours = measure("our_soft_trial")
+    """A whole soft trial against PEFT's, in PEFT's default dtype and in ours; behind the text, and
+    behind the whole template."""
+    ours = {
+        "": measure("our_soft_trial"),
+        ", at the end": measure("our_soft_trial", "--position", "end"),
+    }
     rows = []
     for dtype, target in (("float32", 12.0), ("bfloat16", 5.0)):
         peft = measure("peft_prompt_tuning", "--dtype", dtype)
@@ -18,19 +22,21 @@ def soft_trial() -> list[Row]:
             "fourth": ("one of four soft trials side by side", "-", "`trials_per_worker: 4`"),
         }
         for which, (what, wanted, note) in settings.items():
-            seconds = ours[which]["train_seconds"] + ours[which]["evaluate_seconds"]
-            gain, lead = theirs / seconds, ours[which]["accuracy"] - peft["accuracy"]
-            rows.append(
-                Row(
-                    f"{what}, PEFT in {dtype}",
-                    f"{seconds:.1f} s, accuracy {ours[which]['accuracy']:.3f}",
-                    f"{theirs:.1f} s, accuracy {peft['accuracy']:.3f}",
-                    gain,
-                    wanted,
-                    which != "later" or (gain >= target and lead >= -0.01),
-                    note,
+            for place, timed in ours.items():
+                found = timed[which]
+                seconds = found["train_seconds"] + found["evaluate_seconds"]
+                gain, lead = theirs / seconds, found["accuracy"] - peft["accuracy"]
+                rows.append(
+                    Row(
+                        f"{what}{place}, PEFT in {dtype}",
+                        f"{seconds:.1f} s, accuracy {found['accuracy']:.3f}",
+                        f"{theirs:.1f} s, accuracy {peft['accuracy']:.3f}",
+                        gain,
+                        wanted,
+                        which != "later" or (gain >= target and lead >= -0.01),
+                        note,
+                    )
                 )
-            )
     return rows
 
 
@@ -71,15 +77,16 @@ def search() -> list[Row]:
 
 def ensemble() -> list[Row]:
     found = measure("engine", "ensemble")
-    ratio = found["five_members"] / found["one_member_uncached"]
+    one = found["one_member_uncached"]
     return [
         at_most(
-            "5 members over 400 texts",
-            f"{found['five_members']:.2f} s",
-            f"{found['one_member_uncached']:.2f} s for one, uncached",
-            ratio,
+            f"5 members over 400 texts{place}",
+            f"{found[five]:.2f} s",
+            f"{one:.2f} s for one, uncached",
+            found[five] / one,
             1.5,
         )
+        for place, five in (("", "five_members"), (", at the end", "five_at_the_end"))
     ]
 
 

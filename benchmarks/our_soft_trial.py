@@ -1,9 +1,9 @@
-"""The same soft prompt by our engine, its 8 tokens after the text.
+"""The same soft prompt by our engine, its 8 tokens after the text or behind the whole template.
 
 Run twice in one process: the first trial of a search computes the texts, later ones find them. Then
 four of them side by side, of which each one's part is told.
 
-    python -m benchmarks.our_soft_trial [--dtype float32]
+    python -m benchmarks.our_soft_trial [--dtype float32] [--position end]
 """
 
 import argparse
@@ -25,6 +25,7 @@ from benchmarks.setting import (
     movie_splits,
 )
 from search_spaces import SoftPlan
+from search_spaces.schema import Position
 from workers.prompt import soft_prompt
 from workers.scoring import Scorer, load_scorer
 from workers.tuners import Examples, Pack, Progress, tune
@@ -40,28 +41,28 @@ PLAN = SoftPlan(
 )
 
 
-def trial(scorer: Scorer, examples: Examples, *, cold: bool) -> Timed:
+def trial(scorer: Scorer, examples: Examples, plan: SoftPlan, *, cold: bool) -> Timed:
     """One trial from its plan to its accuracy, as a worker runs it."""
     started = time.perf_counter()
     if cold:
-        scorer.prefill(examples.validation, {"suffix"})
-        scorer.prefill(examples.train, {"suffix"})
-    (report,) = tune(PLAN, scorer, examples, fractions=(1.0,))
+        scorer.prefill(examples.validation, {plan.position})
+        scorer.prefill(examples.train, {plan.position})
+    (report,) = tune(plan, scorer, examples, fractions=(1.0,))
     ended = time.perf_counter()
     vectors = report.prompt.vectors
     assert vectors is not None
-    prompt = soft_prompt(vectors, "suffix", scorer.model)
+    prompt = soft_prompt(vectors, plan.position, scorer.model)
     again = time.perf_counter()
     scorer.log_probs([prompt], examples.validation)
     evaluate = time.perf_counter() - again
     return Timed(ended - started - evaluate, evaluate, report.score)
 
 
-def side_by_side(scorer: Scorer, examples: Examples, count: int) -> Timed:
+def side_by_side(scorer: Scorer, examples: Examples, plan: SoftPlan, count: int) -> Timed:
     """Trials that differ in their seeds, as one worker carries them out together: the part of one,
     and their mean accuracy."""
     started = time.perf_counter()
-    plans = {seed: PLAN.model_copy(update={"seed": seed}) for seed in range(count)}
+    plans = {seed: plan.model_copy(update={"seed": seed}) for seed in range(count)}
     pack, scores = Pack(plans, scorer, examples, fractions=(1.0,)), []
     while pack.numbers:
         for told in pack.advance():
@@ -71,8 +72,9 @@ def side_by_side(scorer: Scorer, examples: Examples, count: int) -> Timed:
     return Timed(seconds / count, 0.0, sum(scores) / count)
 
 
-def run(dtype: str = "auto") -> dict[str, Timed]:
+def run(dtype: str = "auto", position: Position = "suffix") -> dict[str, Timed]:
     """The first trial, a later one, and one of four."""
+    plan = PLAN.model_copy(update={"position": position})
     scorer = load_scorer(MODEL.model_copy(update={"dtype": dtype}), TASK, VIRTUAL_TOKENS)
     splits = movie_splits()
     examples = Examples(
@@ -82,14 +84,15 @@ def run(dtype: str = "auto") -> dict[str, Timed]:
         torch.tensor(splits.validation.labels),
     )
     return {
-        "first": trial(scorer, examples, cold=True),
-        "later": trial(scorer, examples, cold=False),
-        "fourth": side_by_side(scorer, examples, 4),
+        "first": trial(scorer, examples, plan, cold=True),
+        "later": trial(scorer, examples, plan, cold=False),
+        "fourth": side_by_side(scorer, examples, plan, 4),
     }
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dtype", default="auto")
-    timed = run(parser.parse_args().dtype)
+    parser.add_argument("--position", choices=["suffix", "end"], default="suffix")
+    timed = run(**vars(parser.parse_args()))
     print(json.dumps({name: asdict(each) for name, each in timed.items()}))

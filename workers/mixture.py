@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from workers.batches import windows
+from workers.families.causal import CausalFamily
 from workers.frozen_model import FrozenModel
 from workers.prompt import Prompt
 from workers.scoring import Scorer
@@ -118,7 +119,7 @@ class Mixture:
         for prompt in panel.prompts:
             prior = torch.tensor(prompt.prior or (0.0,) * len(panel.task.labels))
             bare = replace(prompt, prior=())
-            if shared is not None and prompt.position == "suffix":
+            if shared is not None and prompt.position in CausalFamily.reusable:
                 scorer, slices = shared
                 bare = _with_tail(bare, panel.task)
                 seats.append(_Seat(scorer, bare, slices[id(panel)], prior))
@@ -128,8 +129,10 @@ class Mixture:
 
 
 def _with_tail(prompt: Prompt, task: Task) -> Prompt:
-    """A prompt and its template's tail as one prompt."""
-    return replace(prompt, token_ids=(*prompt.token_ids, *task.tail_ids))
+    """A prompt and its template's tail as one prompt behind the text."""
+    own, tail = prompt.token_ids, task.tail_ids
+    together = (*tail, *own) if prompt.position == "end" else (*own, *tail)
+    return replace(prompt, token_ids=together, position="suffix")
 
 
 def _read_alike(task: Task) -> Task:

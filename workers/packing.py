@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from workers.frozen_model import FrozenModel
+from workers.prompt import Laid
 from workers.task import Task
 
 
@@ -27,13 +28,14 @@ class Blocks:
     keep: Tensor
 
 
-def side_by_side(prompts: Sequence[Tensor], task: Task, model: FrozenModel) -> Blocks:
-    """Each prompt with the tail as a block; behind it, words of several tokens branch off.
+def side_by_side(prompts: Sequence[Laid], task: Task, model: FrozenModel, tail: bool) -> Blocks:
+    """Each prompt as a block; behind it, words of several tokens branch off.
 
     Args:
-        prompts: N tensors of [P, H], P their own.
+        prompts: N of them, without a front.
+        tail: whether a block holds the template's tail too; else the text has brought it along.
     """
-    tail = model.embed(task.tail_ids)
+    between = model.embed(task.tail_ids if tail else ())
     branches = [model.embed(branch) for branch in task.branches]
     rows: list[Tensor] = []
     block: list[int] = []
@@ -42,15 +44,15 @@ def side_by_side(prompts: Sequence[Tensor], task: Task, model: FrozenModel) -> B
     keep: list[int] = []
     for n, prompt in enumerate(prompts):
         start = len(block)
-        length = len(prompt) + len(tail)
-        rows += [prompt.to(tail), tail, *branches]
+        length = len(prompt.back) + len(between) + len(prompt.last)
+        rows += [prompt.back.to(between), between, prompt.last.to(between), *branches]
         block += [n] * (length + sum(map(len, branches)))
         branch += [-1] * length
         offset += range(length)
         for b, tokens in enumerate(branches):
             branch += [b] * len(tokens)
             offset += range(length, length + len(tokens))
-        # The template's end, and every token of the branches.
+        # Where the answer follows, and every token of the branches.
         keep += range(start + length - 1, len(block))
     layout = torch.tensor([block, branch, offset], device=model.device)
     return Blocks(

@@ -24,12 +24,13 @@ class Laid(NamedTuple):
     Attributes:
         front: before everything.
         back: right after the text.
-        decoder: behind the decoder's start, in a model that has a decoder of its own.
+        last: right before the answer: behind the whole template, or behind the decoder's start in
+            a model that has a decoder of its own.
     """
 
     front: Tensor
     back: Tensor
-    decoder: Tensor
+    last: Tensor
 
     @property
     def tokens(self) -> int:
@@ -45,7 +46,8 @@ class Prompt:
         text: a hard prompt as text; for vectors, how to speak of them.
         token_ids: the P tokens, in reading order; `VIRTUAL` where a vector stands.
         vectors: [virtual tokens, H] float32 on the CPU; None for a hard prompt.
-        position: suffix (after the text), prefix (before everything), both, or decoder.
+        position: suffix (after the text), prefix (before everything), both, end (behind the
+            template), or decoder (behind the decoder's start).
         front: of a prompt at both, how many of its tokens stand before everything.
         prior: [L] log-probabilities that scoring takes off (calibration); empty for none.
     """
@@ -152,7 +154,7 @@ def lay(slots: Tensor, position: Position, front: int = 0) -> Laid:
         front: of a prompt at both, how many stand before everything.
     """
     none = slots[:0]
-    if position == "decoder":
+    if position in ("end", "decoder"):
         return Laid(none, none, slots)
     cut = {"suffix": 0, "prefix": len(slots), "both": front}[position]
     return Laid(slots[:cut], slots[cut:], none)

@@ -65,8 +65,10 @@ class Scorer:
     def prefill(self, texts: Sequence[TokenIds], positions: Set[Position]) -> None:
         """Fill the cache ahead of its use, if prompts at any of these positions can use it."""
         family = self.family
-        if family.reusable in positions and family.trusts_cache(texts):
-            self.cache.prefill([family.key(text) for text in texts])
+        for position in family.reusable:
+            if position in positions and family.trusts_cache(texts):
+                somewhere = lay(torch.empty(1, 0), position)
+                self.cache.prefill(family.keys([somewhere], texts))
 
     def label_logits(
         self, prompts: Sequence[Laid], texts: Sequence[TokenIds], *, once: bool = False
@@ -85,7 +87,7 @@ class Scorer:
         if family.reuses(prompts, texts):
             if once:
                 return family.at_once(prompts, texts)
-            return family.cached(prompts, family.fill(texts))
+            return family.cached(prompts, family.fill(prompts, texts))
         rows = []
         for prompt in prompts:
             shared = family.behind_front(prompt, texts)
@@ -108,12 +110,13 @@ class Scorer:
         if not len(texts):
             return result
         lengths = [len(text) for text in texts]
-        packs = list(self.packs([self._shape(prompt) for prompt in prompts], texts))
+        shapes = [self._shape(prompt) for prompt in prompts]
+        packs = list(self.packs(shapes, texts, once=once))
         # What the first pack read, the next ones find.
         once = once and sum(reuses for _, reuses in packs) <= 1
         for pack, reuses in packs:
             embedded = [prompts[n].embedded(self.model) for n in pack]
-            cost = sum(len(prompts[n]) + self.family.after for n in pack)
+            cost = sum(self.family.queries(shapes[n]) for n in pack)
             costs = [cost + (0 if reuses and not once else length) for length in lengths]
             priors = self._priors([prompts[n] for n in pack])
             rows = torch.tensor(pack)[:, None]
@@ -162,17 +165,24 @@ class Scorer:
         return found
 
     def packs(
-        self, prompts: Sequence[Laid], texts: Sequence[TokenIds]
+        self, prompts: Sequence[Laid], texts: Sequence[TokenIds], *, once: bool = False
     ) -> Iterator[tuple[list[int], bool]]:
-        """Which of N prompts share a pass, and whether it goes over reused texts."""
+        """Which of N prompts share a pass, and whether it goes over reused texts.
+
+        Args:
+            once: as in `label_logits`. Else prompts share a pass only if they go over the same
+                cached texts: those at the end over others than those behind the text.
+        """
         pack: list[int] = []
         cost = 0
-        for n, prompt in enumerate(prompts):
+        for n in sorted(range(len(prompts)), key=lambda each: len(prompts[each].last) > 0):
+            prompt = prompts[n]
             if not self.family.reuses([prompt], texts):
                 yield [n], False
                 continue
-            more = prompt.tokens + self.family.after
-            if pack and cost + more > _TOKENS_PER_PACK:
+            more = self.family.queries(prompt)
+            elsewhere = bool(pack) and bool(len(prompts[pack[0]].last)) != bool(len(prompt.last))
+            if pack and (cost + more > _TOKENS_PER_PACK or (elsewhere and not once)):
                 yield pack, True
                 pack, cost = [], 0
             pack.append(n)

@@ -43,9 +43,9 @@ def read(prompt, text, word_ids):
     ids = tokenizer(task["head"] + text.strip(), add_special_tokens=False).input_ids
     ids = [*task["begin_ids"], *ids][: task["longest_text"]]
     slots, place = prompt_vectors(prompt), prompt["position"]
-    cut = {"suffix": 0, "decoder": 0, "prefix": len(slots)}.get(place, prompt["front"])
+    cut = {"prefix": len(slots), "both": prompt["front"]}.get(place, 0)
     front, back, none = slots[:cut], slots[cut:], slots[:0]
-    behind = none if place == "decoder" else back
+    behind, last = (none, back) if place in ("end", "decoder") else (back, none)
     tail = embed([*task["tail_ids"], *task["end_ids"]])
     if family == "masked":
         begin = len(task["begin_ids"])
@@ -53,11 +53,11 @@ def read(prompt, text, word_ids):
         at = task["mask"] + (len(front) if task["mask"] >= 0 else 0)
         return model(inputs_embeds=torch.cat(parts)[None]).logits[0, [at]]
     inputs = {"inputs_embeds": torch.cat([front, embed(ids), behind, tail])}
-    last = "inputs_embeds"
+    answering = "inputs_embeds"
     if family == "seq2seq":
-        last = "decoder_inputs_embeds"
-        inputs[last] = torch.cat([embed(task["decoder_ids"]), back if place == "decoder" else none])
-    inputs[last] = torch.cat([inputs[last], embed(word_ids)])
+        answering = "decoder_inputs_embeds"
+        inputs[answering] = embed(task["decoder_ids"])
+    inputs[answering] = torch.cat([inputs[answering], last, embed(word_ids)])
     logits = model(**{name: each[None] for name, each in inputs.items()}).logits
     return logits[0, -1 - len(word_ids) :]
 

@@ -193,6 +193,14 @@ def set_key(path: str, value: Any) -> Change:
     return change
 
 
+def both(*changes: Change) -> Change:
+    def change(config: dict[str, Any], folder: Path) -> None:
+        for each in changes:
+            each(config, folder)
+
+    return change
+
+
 def write_data(rows: list[dict[str, str]]) -> Change:
     return lambda _config, folder: write_texts(folder / "texts.csv", rows) and None
 
@@ -224,6 +232,14 @@ BAD_INPUT: dict[str, tuple[Change, list[str]]] = {
     "a prompt that leaves no room": (
         set_key("space.soft.length", 64),
         ["search.yaml", "no room", "soft.length"],
+    ),
+    "a prompt that this family has no place for": (
+        set_key("space.soft.position", "decoder"),
+        ["search.yaml", "position decoder", "causal", "both, end, prefix, suffix"],
+    ),
+    "label words that would run into the prompt": (
+        both(set_key("task.template", "{text}\n"), set_key("space.hard.position", "end")),
+        ["search.yaml", "hard.position end", "white space", "colon"],
     ),
     "a database that cannot be opened": (
         set_key("store", "sqlite:////none/at/all.db"),

@@ -26,7 +26,7 @@ from autoprompt.config import SearchConfig
 from autoprompt.results import SearchResult
 from autoprompt.store import Store
 from benchmarks.many_trials import VERSIONS
-from tests.tiny import TEXTS, save_tiny_bart, save_tiny_bert, save_tiny_t5
+from tests.tiny import TEXTS, save_tiny_bart, save_tiny_bert, save_tiny_model, save_tiny_t5
 from workers.model_files import ModelSpec, fingerprint
 from workers.model_loading import load_model
 from workers.prompt import Prompt, soft_prompt
@@ -159,6 +159,7 @@ def made_search(model: Path, template: str, prompt: Prompt, db: Path) -> SearchR
         (save_tiny_t5, "Review: {text}", "decoder"),
         (save_tiny_t5, "Review: {text}", "prefix"),
         (save_tiny_bart, "Review: {text}", "suffix"),
+        (save_tiny_model, "Review: {text}\nSentiment:", "end"),
         (save_tiny_bert, "{text} It was {mask}.", "both"),
         (save_tiny_bert, "{mask}: {text}", "prefix"),
     ],

@@ -48,7 +48,10 @@ def db(folder: Path, shared_ray: None) -> str:
                     "length": [1, 3], "learning_rate": 0.05, "steps": 2, "batch_size": 4,
                     "calibration": ["none", "batch"], "position": ["suffix", "prefix"],
                 },
-                "hard": {"tokens": 2, "start": "in short", "rounds": 1, "batch_size": 4},
+                "hard": {
+                    "tokens": 2, "start": "in short", "rounds": 1, "batch_size": 4,
+                    "position": "end",
+                },
             },
             "search": {"trials": 3, "rungs": 1, "cache_gib_on_disk": 0},
             "ensemble": {"size": 3},

@@ -45,16 +45,33 @@ class Kind:
     end: tuple[int, ...] = ()
     decoder: tuple[int, ...] = ()
     positions: tuple[Position, ...] = ("suffix", "prefix", "both")
-    cached: Position | None = None
+    cached: tuple[Position, ...] = ()
 
 
-EVERYWHERE: tuple[Position, ...] = ("suffix", "prefix", "both", "decoder")
+BESIDE: tuple[Position, ...] = ("suffix", "prefix", "both")
 CLOZE = "Review: {text} It was {mask}."
 KINDS = [
-    Kind("llama", tiny.save_tiny_model, "Review: {text}\nSentiment:", "causal", cached="suffix"),
+    Kind(
+        "llama",
+        tiny.save_tiny_model,
+        "Review: {text}\nSentiment:",
+        "causal",
+        positions=(*BESIDE, "end"),
+        cached=("suffix", "end"),
+    ),
     Kind("bert", tiny.save_tiny_bert, CLOZE, "masked", (2,), (3,)),
     Kind("roberta", tiny.save_tiny_roberta, "A {mask} review: {text}.", "masked", (0,), (2,)),
-    Kind("t5", tiny.save_tiny_t5, CLOZE, "seq2seq", (), (1,), (0, 3), EVERYWHERE, "decoder"),
+    Kind(
+        "t5",
+        tiny.save_tiny_t5,
+        CLOZE,
+        "seq2seq",
+        (),
+        (1,),
+        (0, 3),
+        (*BESIDE, "decoder"),
+        ("decoder",),
+    ),
     Kind(
         "bart",
         tiny.save_tiny_bart,
@@ -63,8 +80,8 @@ KINDS = [
         (0,),
         (2,),
         (2, 0),
-        EVERYWHERE,
-        "decoder",
+        (*BESIDE, "decoder"),
+        ("decoder",),
     ),
 ]
 LAYOUTS: dict[Position, Layout] = {
@@ -120,19 +137,19 @@ def by_hand(kind: Kind, scorer: Scorer, prompt: Prompt, text: str) -> Tensor:
     soft = iter([] if prompt.vectors is None else prompt.vectors)
     slots = [next(soft) if token == VIRTUAL else vectors(token)[0] for token in prompt.token_ids]
     cut = {"prefix": len(prompt), "both": prompt.front}.get(prompt.position, 0)
-    front, back, decoder = slots[:cut], slots[cut:], vectors(*kind.decoder)
-    if prompt.position == "decoder":
-        back, decoder = [], decoder + slots
+    front, back, last = slots[:cut], slots[cut:], list[Tensor]()
+    if prompt.position in ("end", "decoder"):
+        back, last = [], slots
     head = vectors(*kind.begin)
     # A prefix stands before everything; what a masked model begins with stays the first.
     head = head + front if kind.family == "masked" else front + head
     body = vectors(*tokens(task.head + text))
     tail = vectors(*tokens("good" + task.tail)[len(tokens("good")) :], *kind.end)
-    inputs = torch.stack([*head, *body, *back, *tail])
+    behind = [] if kind.family == "seq2seq" else last
+    inputs = torch.stack([*head, *body, *back, *tail, *behind])
     if kind.family == "seq2seq":
-        outputs = model(
-            inputs_embeds=inputs[None], decoder_inputs_embeds=torch.stack(decoder)[None]
-        )
+        decoder = torch.stack([*vectors(*kind.decoder), *last])
+        outputs = model(inputs_embeds=inputs[None], decoder_inputs_embeds=decoder[None])
         logits = outputs.logits[0, -1]
     else:
         logits = model(inputs_embeds=inputs[None]).logits[0, -1]
@@ -158,7 +175,7 @@ def test_scores_are_those_of_the_model_called_by_hand(
     found = scorer.log_probs(prompts, tokens)
     torch.testing.assert_close(found, expected, atol=TOLERANCE, rtol=0)
     torch.testing.assert_close(scorer.score_texts(prompts, texts), expected, atol=TOLERANCE, rtol=0)
-    assert (scorer.cache.encoded > 0) == (kind.cached is not None)
+    assert (scorer.cache.encoded > 0) == bool(kind.cached)
 
 
 @pytest.mark.parametrize(("kind", "position"), PLACES, ids=lambda each: getattr(each, "name", each))
@@ -182,7 +199,7 @@ def test_gradients_of_the_cached_path_equal_the_plain_ones(
     assert expected.abs().max() > 1e-3
     reusing = scorers(kind)
     torch.testing.assert_close(gradient(reusing), expected, atol=1e-4, rtol=1e-3)
-    assert (reusing.cache.encoded > 0) == (kind.cached == position)
+    assert (reusing.cache.encoded > 0) == (position in kind.cached)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)

@@ -43,6 +43,8 @@ def panels(tiny_model: FrozenModel) -> list[Panel]:
         Prompt("", (5, 6, 7)),
         soft_prompt(vectors, "suffix", tiny_model),
         soft_prompt(vectors[:2], "prefix", tiny_model),
+        soft_prompt(vectors[1:], "end", tiny_model),
+        Prompt("", (7, 5), position="end"),
         Prompt("", (9, -1, 8), vectors[:1]),
         Prompt(""),
     ]

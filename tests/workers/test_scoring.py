@@ -99,6 +99,35 @@ def test_a_prefix_prompt_stands_before_everything(tiny_scorer: Scorer) -> None:
         torch.testing.assert_close(found, torch.log_softmax(logits, -1), atol=1e-4, rtol=0)
 
 
+def test_prompts_at_the_end_pay_for_themselves_alone(
+    tiny_scorer: Scorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = tiny_scorer.tokenize([row["text"] for row in TEXTS[:4]])
+    ends = [replace(prompt, position="end") for prompt in PROMPTS[:3]]
+    tail = len(tiny_scorer.task.tail_ids)
+    tiny_scorer.log_probs([*ends, PROMPTS[0]], texts)
+    widths: list[int] = []
+    honest = tiny_scorer.model.logits
+
+    def counted(keep: Tensor, **given: Tensor) -> Tensor:
+        widths.append(given["inputs_embeds"].shape[1])
+        return honest(keep, **given)
+
+    monkeypatch.setattr(tiny_scorer.model, "logits", counted)
+    cached = tiny_scorer.log_probs([PROMPTS[0], *ends], texts)
+    # Over the text with its template there are but the prompts, behind the text the template too.
+    assert sorted(widths) == [3 + tail, 3 + 1 + 4]
+    widths.clear()
+    once = tiny_scorer.log_probs(ends, texts, once=True)
+    assert widths == [max(map(len, texts)) + tail + 3 + 1 + 4]
+    mixed = tiny_scorer.log_probs([PROMPTS[0], *ends], texts, once=True)
+    assert len(widths) == 2, "prompts at both places share a pass over texts that are read once"
+    expected = plain(tiny_scorer).log_probs([PROMPTS[0], *ends], texts)
+    for found in (cached, mixed):
+        torch.testing.assert_close(found, expected, atol=FLOAT32_TOLERANCE, rtol=0)
+    torch.testing.assert_close(once, expected[1:], atol=FLOAT32_TOLERANCE, rtol=0)
+
+
 def test_a_prefix_shared_by_all_texts_scores_as_one_that_is_not(tiny_scorer: Scorer) -> None:
     texts = tiny_scorer.tokenize([row["text"] for row in TEXTS[:30]])
     prompts = [replace(prompt, position="prefix") for prompt in PROMPTS]

@@ -12,7 +12,7 @@ from tests.workers.test_frozen_model import parameters_digest
 from workers.frozen_model import FrozenModel
 from workers.prompt import Prompt
 from workers.scoring import Scorer
-from workers.task import Task
+from workers.task import Task, TaskSpec, Word, build_task
 from workers.tuners import Examples, Progress, TrialDivergedError, tune
 from workers.tuners.calibration import calibrated
 from workers.tuners.inits import initial_vectors
@@ -219,6 +219,24 @@ def test_tokens_that_merge_with_their_neighbours_are_refused(
     assert whole != pieces
     kept = reads_back([tuple(whole), tuple(pieces)], "suffix", tiny_task, tiny_model)
     assert kept == [True, False]
+
+
+def test_a_prompt_before_the_answer_leaves_the_label_words_as_they_are(
+    tiny_model: FrozenModel,
+) -> None:
+    tokenizer = tiny_model.tokenizer
+    words = {"negative": "dull", "positive": "warm"}
+    spec = {"template": "{text} It was", "label_words": words}
+    task = build_task(TaskSpec.model_validate(spec), tiny_model.tokenizer)
+    # " f" before "ilm" reads back as " film".
+    prompt = tuple(tokenizer(" f", add_special_tokens=False).input_ids)
+    rest = tuple(tokenizer("ilm", add_special_tokens=False).input_ids)
+    glued = replace(task, words=(Word(0, rest), task.words[1]))
+    assert reads_back([prompt], "end", task, tiny_model) == [True]
+    assert reads_back([prompt], "end", glued, tiny_model) == [False]
+    assert reads_back([prompt], "suffix", glued, tiny_model) == [True]
+    behind_nothing = replace(glued, tail="", tail_ids=())
+    assert reads_back([prompt], "suffix", behind_nothing, tiny_model) == [False]
 
 
 def test_special_and_broken_tokens_are_not_readable(tiny_model: FrozenModel) -> None:

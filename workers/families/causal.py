@@ -1,9 +1,10 @@
-"""Causal models: `[front][text][back][tail] -> label word`.
+"""Causal models: `[front][text][back][tail][last] -> label word`.
 
 A prompt behind the text cannot change what the model made of the text, so the text's keys and
-values are computed once. Several prompts share one pass over the same text, each attending to the
-text and to itself only (a block-diagonal mask). A front that is not being trained is computed once
-and shared by all texts. A front being trained reuses nothing.
+values are computed once; of a prompt behind the whole template, so are the template's. Several
+prompts share one pass over the same text, each attending to the text and to itself only (a
+block-diagonal mask). A front that is not being trained is computed once and shared by all texts. A
+front being trained reuses nothing.
 """
 
 from collections.abc import Sequence
@@ -24,7 +25,8 @@ from workers.text_states import KeysAndValues, TokenIds, padded, past_of
 class CausalFamily(Family):
     """Causal models over cached keys and values."""
 
-    reusable: ClassVar[Position | None] = "suffix"
+    positions: ClassVar[frozenset[Position]] = Family.positions | {"end"}
+    reusable: ClassVar[tuple[Position, ...]] = ("suffix", "end")
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -34,12 +36,20 @@ class CausalFamily(Family):
 
     def _leaves_texts(self, prompt: Laid) -> bool:
         # With nothing behind the text, its own last token would have to be asked again.
-        asks = len(prompt.back) or len(self.task.tail_ids)
+        asks = prompt.tokens or len(self.task.tail_ids)
         return bool(asks) and not len(prompt.front)
+
+    def queries(self, prompt: Laid) -> int:
+        return super().queries(prompt) + (0 if len(prompt.last) else len(self.task.tail_ids))
+
+    def keys(self, prompts: Sequence[Laid], texts: Sequence[TokenIds]) -> list[TokenIds]:
+        if not _at_the_end(prompts):
+            return list(texts)
+        return [(*text, *self.task.tail_ids) for text in texts]
 
     def cached(self, prompts: Sequence[Laid], texts: CachedTexts) -> Tensor:
         """[N, B, L]: all prompts in one pass behind the cached texts."""
-        blocks = side_by_side([prompt.back for prompt in prompts], self.task, self.model)
+        blocks = side_by_side(prompts, self.task, self.model, tail=not _at_the_end(prompts))
         count, queries = len(texts.mask), len(blocks.embeds)
         visible = torch.cat(
             [
@@ -60,8 +70,8 @@ class CausalFamily(Family):
     def at_once(self, prompts: Sequence[Laid], texts: Sequence[TokenIds]) -> Tensor:
         """[N, B, L]: the texts and all prompts behind them in one pass, nothing kept."""
         model = self.model
-        blocks = side_by_side([prompt.back for prompt in prompts], self.task, self.model)
-        ids, is_text = padded(texts, model.device)
+        blocks = side_by_side(prompts, self.task, self.model, tail=not _at_the_end(prompts))
+        ids, is_text = padded(self.keys(prompts, texts), model.device)
         lengths = is_text.sum(1)
         count, width = ids.shape
         queries = len(blocks.embeds)
@@ -152,6 +162,12 @@ class CausalFamily(Family):
         return self.readout(torch.cat(found, dim=1))
 
     def _rows(self, prompt: Laid, texts: Sequence[TokenIds], branch: TokenIds) -> list[Tensor]:
-        after = self.model.embed((*self.task.tail_ids, *branch))
-        front, back = prompt.front.to(after), prompt.back.to(after)
-        return [torch.cat([front, self.model.embed(text), back, after]) for text in texts]
+        tail, word = self.model.embed(self.task.tail_ids), self.model.embed(branch)
+        front, back, last = (part.to(tail) for part in prompt)
+        behind = torch.cat([back, tail, last, word])
+        return [torch.cat([front, self.model.embed(text), behind]) for text in texts]
+
+
+def _at_the_end(prompts: Sequence[Laid]) -> bool:
+    """Whether all of the prompts stand behind the whole template."""
+    return all(len(prompt.last) for prompt in prompts)

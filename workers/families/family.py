@@ -33,20 +33,19 @@ class Family(ABC):
 
     Attributes:
         positions: where a prompt may stand.
-        reusable: the position at which a prompt leaves what the model made of the text untouched.
-        after: query tokens that a prompt brings along in a pass over reused texts.
+        reusable: those at which a prompt leaves what the model made of the text untouched; the
+            first of them is tried before any is trusted.
         distrust: why cached texts are not used although the model should allow it.
     """
 
     positions: ClassVar[frozenset[Position]] = frozenset({"suffix", "prefix", "both"})
-    reusable: ClassVar[Position | None] = None
+    reusable: ClassVar[tuple[Position, ...]] = ()
 
     def __init__(self, model: FrozenModel, task: Task, cache: TextCache) -> None:
         self.model = model
         self.task = task
         self.cache = cache
         self.readout = Readout(task)
-        self.after = sum(map(len, task.branches)) + len(task.tail_ids)
         self.distrust: str | None = None
         self._trusts_cache: bool | None = None if model.may_reuse_text else False
 
@@ -55,21 +54,26 @@ class Family(ABC):
         """[B, L]: the whole input of each text, run through the model."""
 
     def cached(self, prompts: Sequence[Laid], texts: CachedTexts) -> Tensor:
-        """[N, B, L]: prompts at the reusable position, over texts from the cache."""
+        """[N, B, L]: prompts at reusable positions, over texts from the cache as `fill` gives them
+        for these prompts."""
         raise NotImplementedError
 
     def at_once(self, prompts: Sequence[Laid], texts: Sequence[TokenIds]) -> Tensor:
-        """[N, B, L]: prompts at the reusable position, over texts that nothing is kept of."""
+        """[N, B, L]: prompts at reusable positions, over texts that nothing is kept of."""
         raise NotImplementedError
 
     def behind_front(self, prompt: Laid, texts: Sequence[TokenIds]) -> Tensor | None:
         """[B, L] with the front's states shared by all texts; None where that cannot be."""
         return None
 
-    def key(self, text: TokenIds) -> TokenIds:
-        """The tokens that the cache keeps a text's states under: all that the model reads of it
-        before any prompt at the reusable position."""
-        return text
+    def queries(self, prompt: Laid) -> int:
+        """How many query tokens a prompt takes in a pass over reused texts."""
+        return prompt.tokens + sum(map(len, self.task.branches))
+
+    def keys(self, prompts: Sequence[Laid], texts: Sequence[TokenIds]) -> list[TokenIds]:
+        """The tokens that the cache keeps each text's states under: all that the model reads before
+        any of these prompts."""
+        return list(texts)
 
     def reuses(self, prompts: Sequence[Laid], texts: Sequence[TokenIds]) -> bool:
         """Whether these prompts may go over cached texts."""
@@ -79,9 +83,9 @@ class Family(ABC):
     def _leaves_texts(self, prompt: Laid) -> bool:
         """Whether a prompt leaves what the model makes of the text as it is."""
 
-    def fill(self, texts: Sequence[TokenIds]) -> CachedTexts:
-        """The texts from the cache, encoded first where they are not in it."""
-        keys = [self.key(text) for text in texts]
+    def fill(self, prompts: Sequence[Laid], texts: Sequence[TokenIds]) -> CachedTexts:
+        """The texts that these prompts go over, encoded first where they are not in the cache."""
+        keys = self.keys(prompts, texts)
         self.cache.fill(keys)
         return self.cache.batch(keys)
 
@@ -104,14 +108,14 @@ class Family(ABC):
     @torch.no_grad()
     def _doubt(self, texts: Sequence[TokenIds]) -> str | None:
         """What speaks against the cache, if anything does."""
-        assert self.reusable is not None
         longest = max(texts, key=len)
         parts = [part for part in (longest[:3], longest[4:7], longest[-2:]) if part]
         probe, shorter = (
-            [lay(self.model.embed(part[less:]), self.reusable) for part in parts] for less in (0, 1)
+            [lay(self.model.embed(part[less:]), self.reusable[0]) for part in parts]
+            for less in (0, 1)
         )
         try:
-            cached = self.cached(probe, self.fill(texts))
+            cached = self.cached(probe, self.fill(probe, texts))
         except (RuntimeError, TypeError, ValueError, AttributeError, IndexError) as error:
             return f"the text cache is not used, as this model cannot go on from one: {error}"
         plain, other = (

@@ -23,7 +23,7 @@ class Seq2SeqFamily(Family):
     """Sequence-to-sequence models over cached encoder outputs."""
 
     positions: ClassVar[frozenset[Position]] = Family.positions | {"decoder"}
-    reusable: ClassVar[Position | None] = "decoder"
+    reusable: ClassVar[tuple[Position, ...]] = ("decoder",)
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -34,13 +34,15 @@ class Seq2SeqFamily(Family):
         #: What the decoder reads before it answers.
         self._start: TokenIds = (start, *self.task.answer_ids)
         self._states = EncoderOutputs(self.model)
-        self.after = len(self._start) + sum(map(len, self.task.branches))
 
     def _leaves_texts(self, prompt: Laid) -> bool:
         return not len(prompt.front) and not len(prompt.back)
 
-    def key(self, text: TokenIds) -> TokenIds:
-        return (*text, *self.task.tail_ids, *self.task.end_ids)
+    def queries(self, prompt: Laid) -> int:
+        return super().queries(prompt) + len(self._start)
+
+    def keys(self, prompts: Sequence[Laid], texts: Sequence[TokenIds]) -> list[TokenIds]:
+        return [(*text, *self.task.tail_ids, *self.task.end_ids) for text in texts]
 
     def cached(self, prompts: Sequence[Laid], texts: CachedTexts) -> Tensor:
         """[N, B, L]: the decoder over the encoder's kept outputs, prompt by prompt, because its
@@ -49,7 +51,7 @@ class Seq2SeqFamily(Family):
 
     def at_once(self, prompts: Sequence[Laid], texts: Sequence[TokenIds]) -> Tensor:
         """[N, B, L]: the encoder runs once for all prompts, and nothing is kept."""
-        keys = [self.key(text) for text in texts]
+        keys = self.keys(prompts, texts)
         mask = padded(keys, self.model.device)[1]
         output = self._states.encode(keys)
         return torch.stack([self._decode(prompt, output, mask) for prompt in prompts])
@@ -71,7 +73,7 @@ class Seq2SeqFamily(Family):
         start = model.embed(self._start)
         found = []
         for number, branch in enumerate(self.task.branches or ((),)):
-            embeds = torch.cat([start, prompt.decoder.to(start), model.embed(branch)])
+            embeds = torch.cat([start, prompt.last.to(start), model.embed(branch)])
             asked = torch.arange(len(embeds) - 1 - len(branch), len(embeds), device=model.device)
             read = model.decoder_logits(
                 output, mask.long(), embeds.expand(len(output), -1, -1), asked

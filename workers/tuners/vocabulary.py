@@ -45,7 +45,12 @@ def reads_back(
     elif position == "decoder":
         around = [(task.answer_ids, ())]
     else:
-        around = [(tuple(end), task.tail_ids) for end in _tokens(_TEXT_ENDS, model)]
+        between = task.tail_ids if position == "end" else ()
+        after = task.tail_ids if position == "suffix" else ()
+        around = [((*end, *between), after) for end in _tokens(_TEXT_ENDS, model)]
+        if model.family == "causal" and not after:
+            # The answer follows, and must stay the words that are asked for.
+            around += [(around[0][0], word.ids) for word in task.words]
     kept = [True] * len(prompts)
     for before, after in around:
         # Surroundings that do not read back by themselves would blame every prompt.
