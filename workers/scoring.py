@@ -175,14 +175,14 @@ class Scorer:
         """
         pack: list[int] = []
         cost = 0
-        for n in sorted(range(len(prompts)), key=lambda each: len(prompts[each].last) > 0):
-            prompt = prompts[n]
-            if not self.family.reuses([prompt], texts):
+        at_the_end = [len(prompt.last) > 0 for prompt in prompts]
+        for n in sorted(range(len(prompts)), key=at_the_end.__getitem__):
+            if not self.family.reuses([prompts[n]], texts):
                 yield [n], False
                 continue
-            more = self.family.queries(prompt)
-            elsewhere = bool(pack) and bool(len(prompts[pack[0]].last)) != bool(len(prompt.last))
-            if pack and (cost + more > _TOKENS_PER_PACK or (elsewhere and not once)):
+            more = self.family.queries(prompts[n])
+            apart = not once and bool(pack) and at_the_end[pack[0]] != at_the_end[n]
+            if pack and (apart or cost + more > _TOKENS_PER_PACK):
                 yield pack, True
                 pack, cost = [], 0
             pack.append(n)
