@@ -116,7 +116,7 @@ class Scorer:
         once = once and sum(reuses for _, reuses in packs) <= 1
         for pack, reuses in packs:
             embedded = [prompts[n].embedded(self.model) for n in pack]
-            cost = sum(self.family.queries(shapes[n]) for n in pack)
+            cost = sum(self.family.queries(shapes[n], texts) for n in pack)
             costs = [cost + (0 if reuses and not once else length) for length in lengths]
             priors = self._priors([prompts[n] for n in pack])
             rows = torch.tensor(pack)[:, None]
@@ -180,7 +180,7 @@ class Scorer:
             if not self.family.reuses([prompts[n]], texts):
                 yield [n], False
                 continue
-            more = self.family.queries(prompts[n])
+            more = self.family.queries(prompts[n], texts)
             apart = not once and bool(pack) and at_the_end[pack[0]] != at_the_end[n]
             if pack and (apart or cost + more > _TOKENS_PER_PACK):
                 yield pack, True

@@ -39,8 +39,10 @@ class CausalFamily(Family):
         asks = prompt.tokens or len(self.task.tail_ids)
         return bool(asks) and not len(prompt.front)
 
-    def queries(self, prompt: Laid) -> int:
-        return super().queries(prompt) + (0 if len(prompt.last) else len(self.task.tail_ids))
+    def queries(self, prompt: Laid, texts: Sequence[TokenIds]) -> int:
+        tail = 0 if len(prompt.last) else len(self.task.tail_ids)
+        shared = len(prompt.front) if self._shares_front(prompt, texts) else 0
+        return super().queries(prompt, texts) + tail - shared
 
     def keys(self, prompts: Sequence[Laid], texts: Sequence[TokenIds]) -> list[TokenIds]:
         if not _at_the_end(prompts):
@@ -108,8 +110,7 @@ class CausalFamily(Family):
     def behind_front(self, prompt: Laid, texts: Sequence[TokenIds]) -> Tensor | None:
         """[B, L]: texts behind a front that is not being trained, whose own keys and values are
         computed once and shared by all of them."""
-        fixed = len(prompt.front) and not prompt.front.requires_grad
-        if not fixed or self.task.branches or not self.trusts_cache(texts):
+        if not self._shares_front(prompt, texts):
             return None
         model = self.model
         count, width = len(texts), len(prompt.front)
@@ -129,6 +130,10 @@ class CausalFamily(Family):
             past_key_values=past,
         )
         return self.readout(logits)
+
+    def _shares_front(self, prompt: Laid, texts: Sequence[TokenIds]) -> bool:
+        fixed = len(prompt.front) > 0 and not prompt.front.requires_grad
+        return fixed and not self.task.branches and self.trusts_cache(texts)
 
     def _states_of_front(self, front: Tensor) -> DynamicCache:
         if self._front is None or self._front[0] is not front:

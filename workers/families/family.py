@@ -66,8 +66,9 @@ class Family(ABC):
         """[B, L] with the front's states shared by all texts; None where that cannot be."""
         return None
 
-    def queries(self, prompt: Laid) -> int:
-        """How many query tokens a prompt takes in a pass over reused texts."""
+    def queries(self, prompt: Laid, texts: Sequence[TokenIds]) -> int:
+        """How many query tokens a prompt that is not being trained takes in a pass, beside those of
+        texts that are not reused."""
         return prompt.tokens + sum(map(len, self.task.branches))
 
     def keys(self, prompts: Sequence[Laid], texts: Sequence[TokenIds]) -> list[TokenIds]:

@@ -38,8 +38,8 @@ class Seq2SeqFamily(Family):
     def _leaves_texts(self, prompt: Laid) -> bool:
         return not len(prompt.front) and not len(prompt.back)
 
-    def queries(self, prompt: Laid) -> int:
-        return super().queries(prompt) + len(self._start)
+    def queries(self, prompt: Laid, texts: Sequence[TokenIds]) -> int:
+        return super().queries(prompt, texts) + len(self._start)
 
     def keys(self, prompts: Sequence[Laid], texts: Sequence[TokenIds]) -> list[TokenIds]:
         return [(*text, *self.task.tail_ids, *self.task.end_ids) for text in texts]
