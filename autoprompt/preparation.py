@@ -73,7 +73,8 @@ def prepare(config: SearchConfig, progress: SearchProgress) -> Prepared:
             f"{family} model, whose prompts may stand at: {', '.join(sorted(possible))}"
         )
     hard = config.space.hard
-    if hard is not None and "end" in hard.positions and task.tail[-1:].isspace():
+    answers_next = family == "causal" and hard is not None and "end" in hard.positions
+    if answers_next and task.tail[-1:].isspace():
         raise BadInputError(
             f"{source}: hard.position end: the template ends in white space, and label words have "
             "none before them to stand behind a hard prompt; end the template with a colon or "

@@ -18,9 +18,8 @@ from pydantic import AfterValidator, Discriminator, Tag, model_validator
 from search_spaces.documents import Document, parse, read_yaml
 from search_spaces.errors import ConfigError
 
-#: suffix right after the text, prefix before everything, both parted over the two; or right before
-#: the answer: end behind the whole template, decoder behind the start token of a model that has a
-#: decoder of its own.
+#: suffix right after the text, prefix before everything, both parted over the two, end behind the
+#: whole template, decoder behind the start token of a model that has a decoder of its own.
 Position = Literal["suffix", "prefix", "both", "end", "decoder"]
 Init = Literal["random", "uniform", "vocabulary", "labels", "text", "prompt"]
 Optimizer = Literal["adamw", "adafactor"]

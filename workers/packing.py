@@ -44,8 +44,8 @@ def side_by_side(prompts: Sequence[Laid], task: Task, model: FrozenModel, tail: 
     keep: list[int] = []
     for n, prompt in enumerate(prompts):
         start = len(block)
-        length = len(prompt.back) + len(between) + len(prompt.last)
-        rows += [prompt.back.to(between), between, prompt.last.to(between), *branches]
+        length = len(prompt.back) + len(between) + len(prompt.end)
+        rows += [prompt.back.to(between), between, prompt.end.to(between), *branches]
         block += [n] * (length + sum(map(len, branches)))
         branch += [-1] * length
         offset += range(length)

@@ -24,13 +24,14 @@ class Laid(NamedTuple):
     Attributes:
         front: before everything.
         back: right after the text.
-        last: right before the answer: behind the whole template, or behind the decoder's start in
-            a model that has a decoder of its own.
+        end: behind the whole template.
+        decoder: behind the decoder's start, in a model that has a decoder of its own.
     """
 
     front: Tensor
     back: Tensor
-    last: Tensor
+    end: Tensor
+    decoder: Tensor
 
     @property
     def tokens(self) -> int:
@@ -154,10 +155,12 @@ def lay(slots: Tensor, position: Position, front: int = 0) -> Laid:
         front: of a prompt at both, how many stand before everything.
     """
     none = slots[:0]
-    if position in ("end", "decoder"):
-        return Laid(none, none, slots)
+    if position == "end":
+        return Laid(none, none, slots, none)
+    if position == "decoder":
+        return Laid(none, none, none, slots)
     cut = {"suffix": 0, "prefix": len(slots), "both": front}[position]
-    return Laid(slots[:cut], slots[cut:], none)
+    return Laid(slots[:cut], slots[cut:], none, none)
 
 
 def soft_prompt(vectors: Tensor, position: Position, model: FrozenModel) -> Prompt:

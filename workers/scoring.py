@@ -175,7 +175,7 @@ class Scorer:
         """
         pack: list[int] = []
         cost = 0
-        at_the_end = [len(prompt.last) > 0 for prompt in prompts]
+        at_the_end = [len(prompt.end) > 0 for prompt in prompts]
         for n in sorted(range(len(prompts)), key=at_the_end.__getitem__):
             if not self.family.reuses([prompts[n]], texts):
                 yield [n], False

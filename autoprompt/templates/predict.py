@@ -44,20 +44,22 @@ def read(prompt, text, word_ids):
     ids = [*task["begin_ids"], *ids][: task["longest_text"]]
     slots, place = prompt_vectors(prompt), prompt["position"]
     cut = {"prefix": len(slots), "both": prompt["front"]}.get(place, 0)
-    front, back, none = slots[:cut], slots[cut:], slots[:0]
-    behind, last = (none, back) if place in ("end", "decoder") else (back, none)
-    tail = embed([*task["tail_ids"], *task["end_ids"]])
+    front, rest, none = slots[:cut], slots[cut:], slots[:0]
+    tail, last = embed(task["tail_ids"]), embed(task["end_ids"])
+    behind = {"end": [tail, rest], "decoder": [tail]}.get(place, [rest, tail])
     if family == "masked":
         begin = len(task["begin_ids"])
-        parts = [embed(ids[:begin]), front, embed(ids[begin:]), behind, tail]
+        parts = [embed(ids[:begin]), front, embed(ids[begin:]), *behind, last]
         at = task["mask"] + (len(front) if task["mask"] >= 0 else 0)
+        at -= len(rest) if task["mask"] < 0 and place == "end" else 0
         return model(inputs_embeds=torch.cat(parts)[None]).logits[0, [at]]
-    inputs = {"inputs_embeds": torch.cat([front, embed(ids), behind, tail])}
+    inputs = {"inputs_embeds": torch.cat([front, embed(ids), *behind, last])}
     answering = "inputs_embeds"
     if family == "seq2seq":
         answering = "decoder_inputs_embeds"
-        inputs[answering] = embed(task["decoder_ids"])
-    inputs[answering] = torch.cat([inputs[answering], last, embed(word_ids)])
+        start = embed(task["decoder_ids"])
+        inputs[answering] = torch.cat([start, rest if place == "decoder" else none])
+    inputs[answering] = torch.cat([inputs[answering], embed(word_ids)])
     logits = model(**{name: each[None] for name, each in inputs.items()}).logits
     return logits[0, -1 - len(word_ids) :]
 

@@ -160,7 +160,10 @@ def made_search(model: Path, template: str, prompt: Prompt, db: Path) -> SearchR
         (save_tiny_t5, "Review: {text}", "prefix"),
         (save_tiny_bart, "Review: {text}", "suffix"),
         (save_tiny_model, "Review: {text}\nSentiment:", "end"),
+        (save_tiny_t5, "Review: {text} Sentiment:", "end"),
         (save_tiny_bert, "{text} It was {mask}.", "both"),
+        (save_tiny_bert, "{text} It was {mask}.", "end"),
+        (save_tiny_bert, "{mask}: {text}", "end"),
         (save_tiny_bert, "{mask}: {text}", "prefix"),
     ],
 )

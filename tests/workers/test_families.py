@@ -44,11 +44,11 @@ class Kind:
     begin: tuple[int, ...] = ()
     end: tuple[int, ...] = ()
     decoder: tuple[int, ...] = ()
-    positions: tuple[Position, ...] = ("suffix", "prefix", "both")
+    positions: tuple[Position, ...] = ("suffix", "prefix", "both", "end")
     cached: tuple[Position, ...] = ()
 
 
-BESIDE: tuple[Position, ...] = ("suffix", "prefix", "both")
+ANYWHERE: tuple[Position, ...] = ("suffix", "prefix", "both", "end")
 CLOZE = "Review: {text} It was {mask}."
 KINDS = [
     Kind(
@@ -56,7 +56,6 @@ KINDS = [
         tiny.save_tiny_model,
         "Review: {text}\nSentiment:",
         "causal",
-        positions=(*BESIDE, "end"),
         cached=("suffix", "end"),
     ),
     Kind("bert", tiny.save_tiny_bert, CLOZE, "masked", (2,), (3,)),
@@ -69,7 +68,7 @@ KINDS = [
         (),
         (1,),
         (0, 3),
-        (*BESIDE, "decoder"),
+        (*ANYWHERE, "decoder"),
         ("decoder",),
     ),
     Kind(
@@ -80,7 +79,7 @@ KINDS = [
         (0,),
         (2,),
         (2, 0),
-        (*BESIDE, "decoder"),
+        (*ANYWHERE, "decoder"),
         ("decoder",),
     ),
 ]
@@ -137,19 +136,20 @@ def by_hand(kind: Kind, scorer: Scorer, prompt: Prompt, text: str) -> Tensor:
     soft = iter([] if prompt.vectors is None else prompt.vectors)
     slots = [next(soft) if token == VIRTUAL else vectors(token)[0] for token in prompt.token_ids]
     cut = {"prefix": len(prompt), "both": prompt.front}.get(prompt.position, 0)
-    front, back, last = slots[:cut], slots[cut:], list[Tensor]()
-    if prompt.position in ("end", "decoder"):
-        back, last = [], slots
+    front, back = slots[:cut], slots[cut:]
+    end = slots if prompt.position == "end" else []
+    decoder = vectors(*kind.decoder) + (slots if prompt.position == "decoder" else [])
+    back = [] if prompt.position in ("end", "decoder") else back
     head = vectors(*kind.begin)
     # A prefix stands before everything; what a masked model begins with stays the first.
     head = head + front if kind.family == "masked" else front + head
     body = vectors(*tokens(task.head + text))
-    tail = vectors(*tokens("good" + task.tail)[len(tokens("good")) :], *kind.end)
-    behind = [] if kind.family == "seq2seq" else last
-    inputs = torch.stack([*head, *body, *back, *tail, *behind])
+    tail = vectors(*tokens("good" + task.tail)[len(tokens("good")) :])
+    inputs = torch.stack([*head, *body, *back, *tail, *end, *vectors(*kind.end)])
     if kind.family == "seq2seq":
-        decoder = torch.stack([*vectors(*kind.decoder), *last])
-        outputs = model(inputs_embeds=inputs[None], decoder_inputs_embeds=decoder[None])
+        outputs = model(
+            inputs_embeds=inputs[None], decoder_inputs_embeds=torch.stack(decoder)[None]
+        )
         logits = outputs.logits[0, -1]
     else:
         logits = model(inputs_embeds=inputs[None]).logits[0, -1]

@@ -1,4 +1,4 @@
-"""Causal models: `[front][text][back][tail][last] -> label word`.
+"""Causal models: `[front][text][back][tail][end] -> label word`.
 
 A prompt behind the text cannot change what the model made of the text, so the text's keys and
 values are computed once; of a prompt behind the whole template, so are the template's. Several
@@ -25,7 +25,6 @@ from workers.text_states import KeysAndValues, TokenIds, padded, past_of
 class CausalFamily(Family):
     """Causal models over cached keys and values."""
 
-    positions: ClassVar[frozenset[Position]] = Family.positions | {"end"}
     reusable: ClassVar[tuple[Position, ...]] = ("suffix", "end")
 
     def __init__(self, *arguments: Any) -> None:
@@ -40,7 +39,7 @@ class CausalFamily(Family):
         return bool(asks) and not len(prompt.front)
 
     def queries(self, prompt: Laid, texts: Sequence[TokenIds]) -> int:
-        tail = 0 if len(prompt.last) else len(self.task.tail_ids)
+        tail = 0 if len(prompt.end) else len(self.task.tail_ids)
         shared = len(prompt.front) if self._shares_front(prompt, texts) else 0
         return super().queries(prompt, texts) + tail - shared
 
@@ -168,11 +167,11 @@ class CausalFamily(Family):
 
     def _rows(self, prompt: Laid, texts: Sequence[TokenIds], branch: TokenIds) -> list[Tensor]:
         tail, word = self.model.embed(self.task.tail_ids), self.model.embed(branch)
-        front, back, last = (part.to(tail) for part in prompt)
-        behind = torch.cat([back, tail, last, word])
+        front, back, end = (part.to(tail) for part in prompt[:3])
+        behind = torch.cat([back, tail, end, word])
         return [torch.cat([front, self.model.embed(text), behind]) for text in texts]
 
 
 def _at_the_end(prompts: Sequence[Laid]) -> bool:
     """Whether all of the prompts stand behind the whole template."""
-    return all(len(prompt.last) for prompt in prompts)
+    return all(len(prompt.end) for prompt in prompts)

@@ -38,7 +38,7 @@ class Family(ABC):
         distrust: why cached texts are not used although the model should allow it.
     """
 
-    positions: ClassVar[frozenset[Position]] = frozenset({"suffix", "prefix", "both"})
+    positions: ClassVar[frozenset[Position]] = frozenset({"suffix", "prefix", "both", "end"})
     reusable: ClassVar[tuple[Position, ...]] = ()
 
     def __init__(self, model: FrozenModel, task: Task, cache: TextCache) -> None:

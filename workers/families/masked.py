@@ -1,4 +1,4 @@
-"""Masked models: `[CLS][front][text][back][tail][SEP]` with a mask in the template, which is
+"""Masked models: `[CLS][front][text][back][tail][end][SEP]` with a mask in the template, which is
 answered (cloze templates of PET, Schick and Schütze 2021, and LM-BFF, Gao et al. 2021).
 
 Every token is read in the light of every other, so nothing of a text can be reused.
@@ -24,18 +24,18 @@ class MaskedFamily(Family):
         """[B, L]."""
         task, model = self.task, self.model
         assert task.mask is not None
-        tail = model.embed((*task.tail_ids, *task.end_ids))
-        front, back = prompt.front.to(tail), prompt.back.to(tail)
+        tail, last = model.embed(task.tail_ids), model.embed(task.end_ids)
+        front, back, end = (part.to(tail) for part in prompt[:3])
         begin = len(task.begin_ids)
         rows = []
         for text in texts:
             body = model.embed(text)
             start, rest = body[:begin], body[begin:]
-            rows.append(torch.cat([start, front, rest, back, tail]))
+            rows.append(torch.cat([start, front, rest, back, tail, end, last]))
         embeds, lengths = self.pad(rows)
         # In the template's head the mask is counted from the row's start, in its tail from the end.
         before = torch.full_like(lengths, task.mask + len(front))
-        at = lengths + task.mask if task.mask < 0 else before
+        at = lengths + task.mask - len(end) if task.mask < 0 else before
         # No position ids: some models count them from another number than 0.
         logits = self.ask(
             at[:, None],

@@ -1,5 +1,5 @@
-"""Sequence-to-sequence models: the encoder reads `[front][text][back][tail]`, the decoder answers
-behind its start token.
+"""Sequence-to-sequence models: the encoder reads `[front][text][back][tail][end]`, the decoder
+answers behind its start token.
 
 A soft prompt may stand on the encoder's side, as in Lester et al. 2021, where it changes what the
 encoder makes of the text. Or it stands behind the decoder's start: then the encoder's output for
@@ -36,7 +36,7 @@ class Seq2SeqFamily(Family):
         self._states = EncoderOutputs(self.model)
 
     def _leaves_texts(self, prompt: Laid) -> bool:
-        return not len(prompt.front) and not len(prompt.back)
+        return prompt.tokens == len(prompt.decoder)
 
     def queries(self, prompt: Laid, texts: Sequence[TokenIds]) -> int:
         return super().queries(prompt, texts) + len(self._start)
@@ -59,9 +59,10 @@ class Seq2SeqFamily(Family):
     def plain(self, prompt: Laid, texts: Sequence[TokenIds]) -> Tensor:
         """[B, L]: encoder and decoder."""
         model = self.model
-        after = model.embed((*self.task.tail_ids, *self.task.end_ids))
-        front, back = prompt.front.to(after), prompt.back.to(after)
-        rows = [torch.cat([front, model.embed(text), back, after]) for text in texts]
+        tail, last = model.embed(self.task.tail_ids), model.embed(self.task.end_ids)
+        front, back, end = (part.to(tail) for part in prompt[:3])
+        behind = torch.cat([back, tail, end, last])
+        rows = [torch.cat([front, model.embed(text), behind]) for text in texts]
         embeds, lengths = self.pad(rows)
         mask = torch.arange(embeds.shape[1], device=model.device) < lengths[:, None]
         return self._decode(prompt, model.encoder_output(embeds, mask.long()), mask)
@@ -73,7 +74,7 @@ class Seq2SeqFamily(Family):
         start = model.embed(self._start)
         found = []
         for number, branch in enumerate(self.task.branches or ((),)):
-            embeds = torch.cat([start, prompt.last.to(start), model.embed(branch)])
+            embeds = torch.cat([start, prompt.decoder.to(start), model.embed(branch)])
             asked = torch.arange(len(embeds) - 1 - len(branch), len(embeds), device=model.device)
             read = model.decoder_logits(
                 output, mask.long(), embeds.expand(len(output), -1, -1), asked
