@@ -65,10 +65,10 @@ class Scorer:
     def prefill(self, texts: Sequence[TokenIds], positions: Set[Position]) -> None:
         """Fill the cache ahead of its use, if prompts at any of these positions can use it."""
         family = self.family
-        for position in family.reusable:
-            if position in positions and family.trusts_cache(texts):
-                somewhere = lay(torch.empty(1, 0), position)
-                self.cache.prefill(family.keys([somewhere], texts))
+        family.expect(positions)
+        usable = [position for position in family.reusable if position in positions]
+        if usable and family.trusts_cache(texts):
+            self.cache.prefill(family.keys([lay(torch.empty(1, 0), usable[0])], texts))
 
     def label_logits(
         self, prompts: Sequence[Laid], texts: Sequence[TokenIds], *, once: bool = False

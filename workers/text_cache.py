@@ -177,9 +177,13 @@ class TextCache:
         self.encoded += len(texts)
         return [row[: len(text)].clone() for text, row in zip(texts, block, strict=True)]
 
-    def batch(self, texts: Sequence[TokenIds]) -> CachedTexts:
-        """The B texts, all of them at hand, padded to one another."""
-        rows = [self._rows[text] for text in texts]
+    def batch(self, texts: Sequence[TokenIds], without: int = 0) -> CachedTexts:
+        """The B texts, all of them at hand, padded to one another.
+
+        Args:
+            without: so many tokens at the end of each are left out.
+        """
+        rows = [self._rows[text][: len(text) - without] for text in texts]
         lengths = torch.tensor([len(row) for row in rows], device=self._device)
         block = pad_sequence(rows, batch_first=True)
         mask = torch.arange(block.shape[1], device=block.device) < lengths[:, None]

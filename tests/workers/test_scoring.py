@@ -128,6 +128,18 @@ def test_prompts_at_the_end_pay_for_themselves_alone(
     torch.testing.assert_close(once, expected[1:], atol=FLOAT32_TOLERANCE, rtol=0)
 
 
+def test_texts_kept_for_both_places_are_computed_once(tiny_scorer: Scorer) -> None:
+    texts = tiny_scorer.tokenize([row["text"] for row in TEXTS[:9]])
+    prompts = [*PROMPTS[:3], *(replace(prompt, position="end") for prompt in PROMPTS[:3])]
+    tiny_scorer.prefill(texts, {"suffix", "end", "prefix"})
+    found = tiny_scorer.log_probs(prompts, texts)
+    assert tiny_scorer.cache.encoded == len(set(texts))
+    once = tiny_scorer.log_probs(prompts, texts, once=True)
+    expected = plain(tiny_scorer).log_probs(prompts, texts)
+    torch.testing.assert_close(found, expected, atol=FLOAT32_TOLERANCE, rtol=0)
+    torch.testing.assert_close(once, expected, atol=FLOAT32_TOLERANCE, rtol=0)
+
+
 def test_a_prefix_shared_by_all_texts_scores_as_one_that_is_not(tiny_scorer: Scorer) -> None:
     texts = tiny_scorer.tokenize([row["text"] for row in TEXTS[:30]])
     prompts = [replace(prompt, position="prefix") for prompt in PROMPTS]

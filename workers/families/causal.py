@@ -43,9 +43,24 @@ class CausalFamily(Family):
         shared = len(prompt.front) if self._shares_front(prompt, texts) else 0
         return super().queries(prompt, texts) + tail - shared
 
+    @property
+    def _keeps_tails(self) -> bool:
+        """Whether the cache keeps texts with their templates, which prompts at the end go over."""
+        return "end" in self._expected
+
     def keys(self, prompts: Sequence[Laid], texts: Sequence[TokenIds]) -> list[TokenIds]:
-        if not _at_the_end(prompts):
-            return list(texts)
+        if self._keeps_tails or _at_the_end(prompts):
+            return self._with_tails(texts)
+        return list(texts)
+
+    def fill(self, prompts: Sequence[Laid], texts: Sequence[TokenIds]) -> CachedTexts:
+        """As in any family; prompts right behind the text see nothing of a tail that was kept."""
+        keys = self.keys(prompts, texts)
+        self.cache.fill(keys)
+        surplus = self._keeps_tails and not _at_the_end(prompts)
+        return self.cache.batch(keys, without=len(self.task.tail_ids) if surplus else 0)
+
+    def _with_tails(self, texts: Sequence[TokenIds]) -> list[TokenIds]:
         return [(*text, *self.task.tail_ids) for text in texts]
 
     def cached(self, prompts: Sequence[Laid], texts: CachedTexts) -> Tensor:
@@ -71,8 +86,10 @@ class CausalFamily(Family):
     def at_once(self, prompts: Sequence[Laid], texts: Sequence[TokenIds]) -> Tensor:
         """[N, B, L]: the texts and all prompts behind them in one pass, nothing kept."""
         model = self.model
-        blocks = side_by_side(prompts, self.task, self.model, tail=not _at_the_end(prompts))
-        ids, is_text = padded(self.keys(prompts, texts), model.device)
+        at_the_end = _at_the_end(prompts)
+        blocks = side_by_side(prompts, self.task, self.model, tail=not at_the_end)
+        read = self._with_tails(texts) if at_the_end else texts
+        ids, is_text = padded(read, model.device)
         lengths = is_text.sum(1)
         count, width = ids.shape
         queries = len(blocks.embeds)

@@ -2,7 +2,7 @@
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import ClassVar
 
 import torch
@@ -47,6 +47,7 @@ class Family(ABC):
         self.cache = cache
         self.readout = Readout(task)
         self.distrust: str | None = None
+        self._expected: frozenset[Position] = frozenset()
         self._trusts_cache: bool | None = None if model.may_reuse_text else False
 
     @abstractmethod
@@ -71,9 +72,13 @@ class Family(ABC):
         texts that are not reused."""
         return prompt.tokens + sum(map(len, self.task.branches))
 
+    def expect(self, positions: Set[Position]) -> None:
+        """From now on the cache keeps of a text what serves prompts at all of these positions."""
+        self._expected = frozenset(positions)
+
     def keys(self, prompts: Sequence[Laid], texts: Sequence[TokenIds]) -> list[TokenIds]:
         """The tokens that the cache keeps each text's states under: all that the model reads before
-        any of these prompts."""
+        any of these prompts, if not more."""
         return list(texts)
 
     def reuses(self, prompts: Sequence[Laid], texts: Sequence[TokenIds]) -> bool:
