@@ -34,13 +34,9 @@ REASONS = {
         "LoRA moves the weights of every layer, 460,800 numbers; a prompt of 3 to 8 vectors behind "
         "the text, at most 4,608, only asks the frozen model otherwise"
     ),
-    "memory of the controller, a trial": (
-        "Ray Tune keeps an object for every trial of a search, and we take out of it what we can; "
-        "measured before what Tune was given of a trial was taken out too"
-    ),
     "a search's later soft trial, PEFT in float32": (
         "192 tokens a step are few for two cores: matrix products take 40% of the time, and "
-        "thousands of small operations the rest"
+        "thousands of small operations the rest; at the end a step has 128"
     ),
     "search, no early stopping, one at a time: trials per hour": (
         "every trial runs to its end on both sides, with one thread a worker"
@@ -49,15 +45,15 @@ REASONS = {
         "by count of tokens: a snippet has 26, each member adds 8 and the template's 4, so five "
         "put 86 through the model where one puts 38; longer texts or shorter prompts come nearer"
     ),
+    "5 members over 400 texts, at the end": (
+        "by count of tokens: the template's 4 are shared there, so five put 70 through the model "
+        "where one puts 38"
+    ),
     "prediction, 5 members of 8 tokens": (
         "five blocks of 12 tokens and a text of 26 against one block and the text: 2.26x by count"
     ),
     "prediction, 5 members of 2 tokens": (
         "five blocks of 6 tokens and a text of 26 against one block and the text: 1.75x by count"
-    ),
-    "prediction, one hard prompt": (
-        "not explained in full; texts were sorted by length 256 at a time when this was measured, "
-        "where the loop sorts all 400, and the loop takes the best of four batch sizes"
     ),
     "the report of a search of 1000 trials": (
         "most of it is Python reading its libraries: Optuna's importances alone need scikit-learn "

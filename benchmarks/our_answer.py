@@ -3,24 +3,34 @@
 The preset `quick`, 512 snippets to train on and 256 to choose by; then Amazon reviews and tweets,
 on which nothing was trained or chosen.
 
-    python -m benchmarks.our_answer --seed 0 --trials 24 --workers 2
+    python -m benchmarks.our_answer --seed 0 --trials 24 --workers 2 [--position end]
 """
 
 import argparse
 import json
 import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
 import autoprompt
 from autoprompt.config import SearchConfig
 from benchmarks.setting import DEMO, MODEL, TASK
+from search_spaces import load_space
 
 ELSEWHERE = ("amazon", "tweets")
 
 
-def run(seed: int, trials: int, workers: int, test: int, elsewhere: bool) -> dict[str, Any]:
-    """One search, and its scores on held-out texts of three kinds."""
+def run(
+    seed: int, trials: int, workers: int, test: int, elsewhere: bool, position: str = "suffix"
+) -> dict[str, Any]:
+    """One search, and its scores on held-out texts of three kinds.
+
+    Args:
+        position: where soft prompts stand.
+    """
+    space = load_space("quick", Path(), "quick").model_dump(mode="json", exclude_none=True)
+    space["soft"]["position"] = position
     config = SearchConfig.model_validate(
         {
             "name": "answer",
@@ -30,7 +40,7 @@ def run(seed: int, trials: int, workers: int, test: int, elsewhere: bool) -> dic
                 "sizes": {"train": 512, "validation": 256, "test": test},
             },
             "task": TASK.model_dump(),
-            "space": "quick",
+            "space": space,
             "search": {"trials": trials, "workers": workers, "trials_per_worker": 4, "seed": seed},
         }
     )
@@ -62,5 +72,5 @@ if __name__ == "__main__":
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--test", type=int, default=1000)
     parser.add_argument("--elsewhere", action=argparse.BooleanOptionalAction, default=True)
-    given = parser.parse_args()
-    print(json.dumps(run(given.seed, given.trials, given.workers, given.test, given.elsewhere)))
+    parser.add_argument("--position", choices=["suffix", "end"], default="suffix")
+    print(json.dumps(run(**vars(parser.parse_args()))))
