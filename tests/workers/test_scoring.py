@@ -171,7 +171,7 @@ LONG_WORDS = {
 
 
 @pytest.mark.parametrize("scoring", ["first_token", "sum", "mean"])
-@pytest.mark.parametrize("position", ["suffix", "prefix"])
+@pytest.mark.parametrize("position", ["suffix", "prefix", "end"])
 def test_words_of_several_tokens_against_the_model_called_word_by_word(
     scoring: str, position: str, tiny_model: FrozenModel
 ) -> None:
@@ -188,16 +188,16 @@ def test_words_of_several_tokens_against_the_model_called_word_by_word(
     texts = scorer.tokenize(["the film is a joy", "the plot is far too long", "dull"])
     prompts = [Prompt("", (5, 6), position=position), Prompt("", (7,), position=position)]
     found = scorer.log_probs(prompts, texts)
-    assert (scorer.cache.encoded > 0) == (position == "suffix" or scoring == "first_token")
+    assert (scorer.cache.encoded > 0) == (position != "prefix" or scoring == "first_token")
 
     tiny_model.keep_logits_of(None)
     for n, prompt in enumerate(prompts):
         for b, text in enumerate(texts):
-            ids = (
-                (*text, *prompt.token_ids, *task.tail_ids)
-                if position == "suffix"
-                else (*prompt.token_ids, *text, *task.tail_ids)
-            )
+            ids = {
+                "suffix": (*text, *prompt.token_ids, *task.tail_ids),
+                "prefix": (*prompt.token_ids, *text, *task.tail_ids),
+                "end": (*text, *task.tail_ids, *prompt.token_ids),
+            }[position]
             labels: list[list[Tensor]] = [[], []]
             for label, words in enumerate(LONG_WORDS.values()):
                 for word in words:
