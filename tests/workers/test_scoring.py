@@ -11,6 +11,7 @@ from torch import Tensor
 
 from tests.conftest import DEMO_TASK
 from tests.tiny import TEXTS, save_tiny_model
+from workers.batches import TokenBudget, batches
 from workers.data import Split
 from workers.families.causal import CausalFamily
 from workers.frozen_model import FrozenModel
@@ -146,6 +147,28 @@ def test_a_prefix_shared_by_all_texts_scores_as_one_that_is_not(tiny_scorer: Sco
     found = tiny_scorer.log_probs(prompts, texts)
     expected = plain(tiny_scorer).log_probs(prompts, texts)
     torch.testing.assert_close(found, expected, atol=FLOAT32_TOLERANCE, rtol=0)
+
+
+def test_batches_behind_a_shared_front_are_of_what_goes_through_the_model(
+    tiny_scorer: Scorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = tiny_scorer.tokenize([row["text"] for row in TEXTS[:30]])
+    prompt = Prompt("", tuple(range(5, 13)), position="prefix")
+    tiny_scorer.log_probs([prompt], texts)
+    monkeypatch.setattr(tiny_scorer, "_budget", TokenBudget(64))
+    counts: list[int] = []
+    honest = tiny_scorer.model.logits
+
+    def counted(keep: Tensor, **given: Tensor) -> Tensor:
+        counts.append(len(given["inputs_embeds"]))
+        return honest(keep, **given)
+
+    monkeypatch.setattr(tiny_scorer.model, "logits", counted)
+    tiny_scorer.log_probs([prompt], texts)
+    lengths = [len(text) for text in texts]
+    costs = [length + len(tiny_scorer.task.tail_ids) for length in lengths]
+    # The front by itself goes first.
+    assert counts == [1, *map(len, batches(lengths, costs, 64))]
 
 
 def test_an_empty_tail_and_no_prompt_still_score(tiny_model: FrozenModel) -> None:
