@@ -8,7 +8,7 @@ result.ensemble.predict(["a joy from start to finish"])
 
 from typing import TYPE_CHECKING, Any
 
-from search_spaces.errors import (
+from autoprompt.search_spaces.errors import (
     AutopromptError,
     BadInputError,
     ClusterError,

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from autoprompt.results import SearchResult
+from autoprompt.search_spaces.errors import BadInputError
 from autoprompt.store import PATIENCE_SECONDS, Database, Schema, Store, read_schema, upgrade
-from autoprompt.store_url import store_url
+from autoprompt.store.location import store_url
 from autoprompt.tasks import Tasks
-from search_spaces.errors import BadInputError
 
 if TYPE_CHECKING:
     from autoprompt.config import SearchConfig
@@ -93,9 +93,9 @@ def search(
             trials had reported until then is in it.
     """
     from autoprompt.config import SearchConfig
-    from autoprompt.controller import run_search
-    from autoprompt.earlier import with_earlier
-    from autoprompt.preparation import prepare
+    from autoprompt.controller.runner import run_search
+    from autoprompt.preparation.prepare import prepare
+    from autoprompt.preparation.warm_start import with_earlier
     from autoprompt.progress import SearchProgress
 
     progress = SearchProgress(quiet=quiet)
@@ -132,9 +132,9 @@ def resume(
         BadInputError: it is finished or runs elsewhere, or its data or model is gone or changed.
         SearchFailedError, DatabaseLostError: as `search`.
     """
-    from autoprompt.controller import resume_search
+    from autoprompt.controller.resume import prepare_again
+    from autoprompt.controller.runner import resume_search
     from autoprompt.progress import SearchProgress
-    from autoprompt.resumption import prepare_again
 
     progress = SearchProgress(quiet=quiet)
     url = store_url(db)

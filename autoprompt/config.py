@@ -5,13 +5,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
-from autoprompt.ensemble import Select, Vote
-from search_spaces import Space, load_space
-from search_spaces.documents import Document, parse, read_yaml
-from search_spaces.errors import ConfigError
-from workers.data import DataSpec, Paths
-from workers.model_files import ModelSpec
-from workers.task import TaskSpec
+from autoprompt.search_spaces import Space, load_space
+from autoprompt.search_spaces.documents import Document, parse, read_yaml
+from autoprompt.search_spaces.errors import ConfigError
+from autoprompt.workers.data import DataSpec, Paths
+from autoprompt.workers.model_files import ModelSpec
+from autoprompt.workers.task import TaskSpec
+from autoprompt.workers.vote import Vote
+
+#: How the prompts that vote are chosen.
+Select = Literal["top", "greedy", "diversity"]
 
 #: The store has room for 200, a number behind a taken name included.
 _LONGEST_NAME = 180

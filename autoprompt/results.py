@@ -1,144 +1,23 @@
-"""A search's results, read from the store: trials, the best one, the ensemble, the test scores."""
+"""A search's results: what the store has of it, and what can be done with it."""
 
-from collections.abc import Iterator
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autoprompt.finalists import Finalist, finalists
-from autoprompt.members import Ensemble
-from autoprompt.store import (
-    EvaluationRecord,
-    PromptRecord,
-    SearchRecord,
-    SearchSummary,
-    Store,
-    TrialRecord,
-)
-from search_spaces.errors import SearchUnfinishedError
+from autoprompt.ensemble.ensemble import Ensemble
+from autoprompt.search_spaces.errors import SearchUnfinishedError
+from autoprompt.stored_search import StoredSearch
 
 if TYPE_CHECKING:
     import optuna
 
-    from autoprompt.ensemble import Select, Vote
-    from autoprompt.export import Format
-    from workers.task import Metric
+    from autoprompt.config import Select
+    from autoprompt.export.prompt_folder import Format
+    from autoprompt.workers.task import Metric
+    from autoprompt.workers.vote import Vote
 
 
-class SearchResult:
-    """One search, finished or not, as the store knows it now."""
-
-    def __init__(
-        self, store: Store, record: SearchRecord, summary: SearchSummary | None = None
-    ) -> None:
-        self._store = store
-        self._summary = summary
-        self.record = record
-
-    def __repr__(self) -> str:
-        return f"<SearchResult {self.id} {self.name!r} {self.state}>"
-
-    @property
-    def id(self) -> int:
-        return self.record.id
-
-    @property
-    def name(self) -> str:
-        return self.record.name
-
-    @property
-    def state(self) -> str:
-        return self.record.state
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """How many trials are in each state."""
-        return self._summary.counts if self._summary else self._store.counts(self.id)
-
-    @property
-    def best_score(self) -> float | None:
-        """The best validation score so far."""
-        return self._summary.best_score if self._summary else self._store.best_score(self.id)
-
-    @cached_property
-    def trials(self) -> list[TrialRecord]:
-        """Every trial, in the order of their numbers."""
-        return self._store.trials(self.id)
-
-    def each_trial(self) -> Iterator[TrialRecord]:
-        """The same, a page at a time: for searches of more trials than memory should hold."""
-        return self._store.each_trial(self.id)
-
-    def newest(self, limit: int) -> list[TrialRecord]:
-        """The trials that began last, at most `limit`, in the order of their numbers."""
-        return self._store.newest_trials(self.id, limit)
-
-    @cached_property
-    def leaderboard(self) -> list[TrialRecord]:
-        """The trials that have a score, best first; ties by loss, then by number."""
-        return self._store.leaderboard(self.id)
-
-    def leaders(self, limit: int) -> list[TrialRecord]:
-        """The first of the leaderboard, at most `limit`, of ten trials or a million."""
-        return self._store.leaderboard(self.id, limit)
-
-    @property
-    def best(self) -> TrialRecord:
-        """The best trial: by its mean over seeds where finalists were confirmed, else by its score
-        on validation.
-
-        Raises:
-            SearchUnfinishedError: no trial has a score yet.
-        """
-        first = self.leaders(1)
-        if not first:
-            raise SearchUnfinishedError(f"search {self.name!r} has no trial with a score")
-        chosen = self.record.best
-        if chosen is None or chosen == first[0].number:
-            return first[0]
-        return next(trial for trial in self.leaderboard if trial.number == chosen)
-
-    @cached_property
-    def finalists(self) -> list[Finalist]:
-        """The finalists that were trained again with other seeds, best mean first."""
-        return finalists(self._store, self.id)
-
-    @cached_property
-    def ensemble(self) -> Ensemble:
-        """The ensemble that was chosen when the search ended.
-
-        Raises:
-            SearchUnfinishedError: the search ended without one, or has not ended.
-        """
-        chosen = self.record.ensemble
-        if chosen is None:
-            raise SearchUnfinishedError(
-                f"search {self.name!r} is {self.state} and has no ensemble; "
-                "one is chosen when a search finishes"
-            )
-        from autoprompt.ensemble import vote_weights
-        from autoprompt.selection import Chosen
-
-        by_number = {
-            prompt.number: prompt for prompt in self._store.prompts(self.id, chosen["members"])
-        }
-        members = [by_number[number] for number in chosen["members"]]
-        vote = chosen["vote"]
-        scores = [member.score for member in members]
-        weights = chosen.get("weights") or vote_weights(vote, [1] * len(members), scores)
-        return Ensemble(
-            self.record,
-            Chosen(
-                members,
-                weights,
-                vote,
-                chosen.get("select", "top"),
-                chosen["validation"],
-                chosen.get("note"),
-            ),
-            self._store.validation_labels(self.id),
-            self.test,
-        )
+class SearchResult(StoredSearch):
+    """One search, finished or not: everything `StoredSearch` reads, and what follows from it."""
 
     def try_ensemble(
         self,
@@ -157,7 +36,8 @@ class SearchResult:
         Raises:
             SearchUnfinishedError: no trial has a score yet.
         """
-        from autoprompt.selection import CANDIDATES, choose
+        from autoprompt.ensemble.selection import choose
+        from autoprompt.evaluation.candidates import CANDIDATES
 
         spec = self.record.config["ensemble"]
         candidates = self._store.prompts(self.id, limit=CANDIDATES)
@@ -174,21 +54,6 @@ class SearchResult:
         )
         return Ensemble(self.record, chosen, labels)
 
-    @cached_property
-    def test(self) -> dict[str, Any] | None:
-        """Scores on the test split with their 95% intervals, or None before it was opened.
-
-        Keys: texts, no_prompt, best, mean, best_member, ensemble, members; each score is a mapping
-        of score, low, high and method, and of number where it is one trial's.
-        """
-        tested = [each for each in self.evaluations if each.source == "test" and each.result]
-        return tested[-1].result if tested else None
-
-    @cached_property
-    def evaluations(self) -> list[EvaluationRecord]:
-        """Every opening of labelled texts that no trial saw: the test split, and other files."""
-        return self._store.evaluations(self.id)
-
     def to_optuna(self, storage: str | None = None) -> "optuna.Study":
         """The trials as an Optuna study, for Optuna's plots, importances and dashboard.
 
@@ -196,20 +61,9 @@ class SearchResult:
             storage: an Optuna storage's URL to write it to, such as sqlite:///optuna.db, which
                 `optuna-dashboard` reads; without one, the study is in memory alone.
         """
-        from autoprompt.study import build_study
+        from autoprompt.export.optuna_study import build_study
 
         return build_study(self.trials, name=self.name, storage=storage)
-
-    def prompts(
-        self, numbers: list[int] | None = None, limit: int | None = None
-    ) -> list[PromptRecord]:
-        """The stored prompts, best first: of these trials, or of all; at most `limit`."""
-        return self._store.prompts(self.id, numbers, limit)
-
-    @cached_property
-    def validation_labels(self) -> list[int]:
-        """[B], the right labels of the validation texts that stored predictions are judged by."""
-        return self._store.validation_labels(self.id)
 
     def evaluate(
         self,
@@ -228,7 +82,7 @@ class SearchResult:
             DataError: the texts cannot be read, or have other labels than the search.
             ModelError: the model is no longer where it was.
         """
-        from autoprompt.evaluation import evaluate
+        from autoprompt.evaluation.evaluate import evaluate
         from autoprompt.progress import SearchProgress
 
         if self.state != "finished":
@@ -261,77 +115,12 @@ class SearchResult:
         ensemble: bool = False,
     ) -> Path:
         """Write prompts to a new folder; see `autoprompt.export.export`."""
-        from autoprompt.export import export
+        from autoprompt.export.prompt_folder import export
 
         return export(self, folder, form, trial=trial, ensemble=ensemble)
 
     def report(self, path: str | Path) -> Path:
         """Write the HTML report to a new file; see `autoprompt.report.write_report`."""
-        from autoprompt.report import write_report
+        from autoprompt.reporting.report import write_report
 
         return write_report(self, path)
-
-    def summary(self) -> dict[str, Any]:
-        """What `autoprompt list --json` prints of each search."""
-        record = self.record
-        return {
-            "id": record.id,
-            "name": record.name,
-            "state": record.state,
-            "model": record.model,
-            "metric": record.metric,
-            "seed": record.seed,
-            "started_at": record.started_at.isoformat(),
-            "finished_at": record.finished_at.isoformat() if record.finished_at else None,
-            "trials": self.counts,
-            "best_score": self.best_score,
-        }
-
-    def as_dict(self) -> dict[str, Any]:
-        """What `autoprompt show --json` prints."""
-        record = self.record
-        best = self.best if self.leaders(1) else None
-        return self.summary() | {
-            "error": record.error,
-            "data": record.data,
-            "best": trial_as_dict(best) if best else None,
-            "ensemble": record.ensemble,
-            "test": self.test,
-            "warm_start": record.warm_start,
-            "openings": [opening_as_dict(each) for each in self.evaluations],
-            "finalists": [each.as_dict() for each in self.finalists],
-            "warnings": record.warnings or [],
-            "versions": record.versions,
-            "config": record.config,
-        }
-
-
-def trial_as_dict(trial: TrialRecord) -> dict[str, Any]:
-    """What `autoprompt trials --json` prints of each trial."""
-    return {
-        "number": trial.number,
-        "state": trial.state,
-        "kind": trial.kind,
-        "score": trial.score,
-        "loss": trial.loss,
-        "params": trial.params,
-        "plan": trial.plan,
-        "prompt": trial.prompt,
-        "seconds": round(trial.seconds, 3),
-        "error": trial.error,
-        "worker": trial.worker,
-        "models_loaded": trial.models_loaded,
-        "texts_encoded": trial.texts_encoded,
-        "rungs": [vars(rung) for rung in trial.rungs],
-    }
-
-
-def opening_as_dict(evaluation: EvaluationRecord) -> dict[str, Any]:
-    """Who opened which held-out texts, when and for what; without the scores."""
-    return {
-        "source": evaluation.source,
-        "fingerprint": evaluation.fingerprint,
-        "purpose": evaluation.purpose,
-        "opened_by": evaluation.opened_by,
-        "opened_at": evaluation.opened_at.isoformat(),
-    }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from autoprompt.results import SearchResult
 
 if TYPE_CHECKING:
-    from autoprompt.predictor import Prediction, Predictor
+    from autoprompt.ensemble.predictor import Prediction, Predictor
 
 
 class Tasks:
@@ -34,7 +34,7 @@ class Tasks:
             BadInputError: the searches are on several models.
             SearchUnfinishedError: one of them has no ensemble.
         """
-        from autoprompt.predictor import Predictor
+        from autoprompt.ensemble.predictor import Predictor
 
         return Predictor.load([result.ensemble for result in self])
 

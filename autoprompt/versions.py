@@ -23,12 +23,17 @@ def code_versions() -> dict[str, Any]:
 
 def _source_hash() -> str:
     """Tells two checkouts of the same version apart."""
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parent
     digest = hashlib.sha256()
-    for package in ("search_spaces", "workers", "autoprompt"):
-        for file in sorted((root / package).rglob("*")):
-            if file.suffix in (".py", ".yaml"):
-                digest.update(str(file.relative_to(root)).encode() + b"\0" + file.read_bytes())
+    # In a checkout, workers and search_spaces are links to folders beside this one.
+    found = (
+        Path(folder) / name
+        for folder, _, names in os.walk(root, followlinks=True)
+        for name in names
+    )
+    for file in sorted(found):
+        if file.suffix in (".py", ".yaml"):
+            digest.update(str(file.relative_to(root)).encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()[:16]
 
 

@@ -16,11 +16,11 @@ from typing import Any
 import torch
 
 from autoprompt.config import SearchSpec
-from autoprompt.searcher import OptunaSearcher
+from autoprompt.controller.optuna_searcher import OptunaSearcher
+from autoprompt.search_spaces import load_space, plan_from_dict
+from autoprompt.workers.scoring import load_scorer
+from autoprompt.workers.tuners import Examples, tune
 from benchmarks.setting import MODEL, SEED, TASK, movie_splits
-from search_spaces import load_space, plan_from_dict
-from workers.scoring import load_scorer
-from workers.tuners import Examples, tune
 
 RECORDED = Path(__file__).parent / "curves.json"
 

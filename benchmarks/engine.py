@@ -18,11 +18,11 @@ import psutil
 import torch
 from transformers import AutoTokenizer
 
+from autoprompt.workers.adapter import resolve
+from autoprompt.workers.prompt import Prompt
+from autoprompt.workers.scoring import Scorer, load_scorer
+from autoprompt.workers.text_states import TokenIds
 from benchmarks.setting import MODEL, TASK, VIRTUAL_TOKENS, movie_splits
-from workers.adapter import resolve
-from workers.prompt import Prompt
-from workers.scoring import Scorer, load_scorer
-from workers.text_states import TokenIds
 
 REPEATS = 3
 

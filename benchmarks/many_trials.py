@@ -14,9 +14,9 @@ import torch
 from optuna.distributions import distribution_to_json
 from safetensors.torch import save
 
+from autoprompt.search_spaces import load_space, sample
 from autoprompt.store import Store
-from search_spaces import load_space, sample
-from workers.prompt import Prompt
+from autoprompt.workers.prompt import Prompt
 
 TEXTS, LABELS = 256, ("negative", "positive")
 VERSIONS = ("autoprompt", "code", "torch", "transformers", "model", "data")

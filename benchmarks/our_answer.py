@@ -15,8 +15,8 @@ from typing import Any
 
 import autoprompt
 from autoprompt.config import SearchConfig
+from autoprompt.search_spaces import load_space
 from benchmarks.setting import DEMO, MODEL, TASK
-from search_spaces import load_space
 
 ELSEWHERE = ("amazon", "tweets")
 

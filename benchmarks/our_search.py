@@ -23,8 +23,8 @@ from safetensors.torch import save
 import autoprompt
 from autoprompt.config import SearchConfig
 from autoprompt.store import TrialRecord
+from autoprompt.workers.prompt import Prompt
 from benchmarks.setting import DEMO, MODEL, SEED, STEPS, TASK
-from workers.prompt import Prompt
 
 SPACE = {
     "soft": {
@@ -149,9 +149,9 @@ class BareNothing(Nothing):
 def nothing(trials: int, workers: int) -> dict[str, float]:
     """Seconds for each trial that does nothing, through our controller and store and through bare
     Ray Tune, both with the actors kept and Tune's own files off."""
-    from autoprompt.cluster import cluster
-    from autoprompt.controller import create_search, run_trials
-    from autoprompt.preparation import prepare
+    from autoprompt.controller.ray_cluster import cluster
+    from autoprompt.controller.runner import create_search, run_trials
+    from autoprompt.preparation.prepare import prepare
     from autoprompt.progress import SearchProgress
     from autoprompt.store import Store
 

@@ -13,6 +13,11 @@ from dataclasses import asdict
 
 import torch
 
+from autoprompt.search_spaces import SoftPlan
+from autoprompt.search_spaces.schema import Position
+from autoprompt.workers.prompt import soft_prompt
+from autoprompt.workers.scoring import Scorer, load_scorer
+from autoprompt.workers.tuners import Examples, Pack, Progress, tune
 from benchmarks.setting import (
     BATCH_SIZE,
     LEARNING_RATE,
@@ -24,11 +29,6 @@ from benchmarks.setting import (
     Timed,
     movie_splits,
 )
-from search_spaces import SoftPlan
-from search_spaces.schema import Position
-from workers.prompt import soft_prompt
-from workers.scoring import Scorer, load_scorer
-from workers.tuners import Examples, Pack, Progress, tune
 
 PLAN = SoftPlan(
     seed=SEED,

@@ -19,6 +19,8 @@ from peft import LoraConfig, PeftConfig, PromptTuningConfig, TaskType, get_peft_
 from torch.utils.data import DataLoader
 from transformers import AutoModelForCausalLM, AutoTokenizer, get_linear_schedule_with_warmup
 
+from autoprompt.workers.adapter import resolve
+from autoprompt.workers.data import Split
 from benchmarks.setting import (
     BATCH_SIZE,
     LEARNING_RATE,
@@ -30,8 +32,6 @@ from benchmarks.setting import (
     Timed,
     movie_splits,
 )
-from workers.adapter import resolve
-from workers.data import Split
 
 
 def run(

@@ -15,14 +15,14 @@ from functools import partial
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from autoprompt.workers.adapter import resolve
+from autoprompt.workers.frozen_model import FrozenModel
+from autoprompt.workers.mixture import Mixture, Panel
+from autoprompt.workers.model_config import choose_dtype
+from autoprompt.workers.model_loading import load_model
+from autoprompt.workers.prompt import Prompt
+from autoprompt.workers.task import TaskSpec, build_task
 from benchmarks.setting import MODEL, TASK, movie_splits
-from workers.adapter import resolve
-from workers.frozen_model import FrozenModel
-from workers.mixture import Mixture, Panel
-from workers.model_config import choose_dtype
-from workers.model_loading import load_model
-from workers.prompt import Prompt
-from workers.task import TaskSpec, build_task
 
 REPEATS = 3
 TEXTS = 400

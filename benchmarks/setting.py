@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from workers.data import DataSpec, Sizes, Splits, load_splits
-from workers.model_files import ModelSpec
-from workers.task import TaskSpec
+from autoprompt.workers.data import DataSpec, Sizes, Splits, load_splits
+from autoprompt.workers.model_files import ModelSpec
+from autoprompt.workers.task import TaskSpec
 
 DEMO = Path(__file__).parent.parent / "examples" / "demo"
 MODEL = ModelSpec(path=str(DEMO / "model" / "SmolLM2-135M-Instruct.Q4_1.gguf"))

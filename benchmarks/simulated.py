@@ -8,8 +8,8 @@ import torch
 from ray import tune
 from safetensors.torch import save
 
+from autoprompt.workers.prompt import Prompt
 from benchmarks.curves import VALIDATION_TEXTS, Curves
-from workers.prompt import Prompt
 
 
 class Replay:

@@ -21,13 +21,13 @@ import psutil
 from ray import tune
 from ray.tune import CheckpointConfig, PlacementGroupFactory, RunConfig, TuneConfig, Tuner
 
-from autoprompt.cluster import Cluster, cluster
 from autoprompt.config import SearchConfig
-from autoprompt.controller import create_search, run_trials
-from autoprompt.early_stopping import AshaByKind
-from autoprompt.preparation import Prepared, prepare
+from autoprompt.controller.asha_scheduler import AshaByKind
+from autoprompt.controller.optuna_searcher import OptunaSearcher
+from autoprompt.controller.ray_cluster import Cluster, cluster
+from autoprompt.controller.runner import create_search, run_trials
+from autoprompt.preparation.prepare import Prepared, prepare
 from autoprompt.progress import SearchProgress
-from autoprompt.searcher import OptunaSearcher
 from autoprompt.store import Store
 from benchmarks import virtual_cluster
 from benchmarks.curves import Curves

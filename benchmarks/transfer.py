@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 
+from autoprompt.search_spaces import SoftPlan
+from autoprompt.workers.data import DataSpec, Sizes, Splits, load_splits
+from autoprompt.workers.prompt import Prompt
+from autoprompt.workers.scoring import Scorer, load_scorer
+from autoprompt.workers.tuners import Examples, tune
 from benchmarks.setting import BATCH_SIZE, DEMO, LEARNING_RATE, MODEL, TASK, VIRTUAL_TOKENS
-from search_spaces import SoftPlan
-from workers.data import DataSpec, Sizes, Splits, load_splits
-from workers.prompt import Prompt
-from workers.scoring import Scorer, load_scorer
-from workers.tuners import Examples, tune
 
 #: The domain that prompts are lent from, and those that borrow.
 SOURCE, TARGETS = "movies", ("amazon", "tweets")

@@ -15,15 +15,15 @@ from typing import Any
 from ray.tune.schedulers import TrialScheduler
 
 from autoprompt.config import SearchSpec
-from autoprompt.early_stopping import AshaByKind
+from autoprompt.controller.asha_scheduler import AshaByKind
+from autoprompt.controller.callbacks.store_writer import Recorder
+from autoprompt.controller.optuna_searcher import OptunaSearcher
+from autoprompt.controller.resume import Past
 from autoprompt.progress import SearchProgress
-from autoprompt.recorder import Recorder
-from autoprompt.resumption import Past
-from autoprompt.searcher import OptunaSearcher
+from autoprompt.search_spaces import Space
 from autoprompt.store import Store
 from benchmarks.curves import Curves
 from benchmarks.simulated import Replay
-from search_spaces import Space
 
 
 @dataclass(eq=False)

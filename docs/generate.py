@@ -11,7 +11,7 @@ from autoprompt.cli.main import COMMANDS
 from benchmarks.bench import markdown
 
 DOCS = Path(__file__).parent
-LOADER = DOCS.parent / "autoprompt" / "templates" / "predict.py"
+LOADER = DOCS.parent / "autoprompt" / "export" / "templates" / "predict.py"
 
 _HEAD = """# The command line
 

@@ -3,9 +3,23 @@
 No torch, no Ray and no SQL here: this package is what the other two agree on.
 """
 
-from search_spaces.plan import AnyPlan, HardPlan, MixedPlan, SoftPlan, TrainedPlan, plan_from_dict
-from search_spaces.sampling import params_within, sample
-from search_spaces.schema import HardSpace, SoftSpace, Space, load_space, preset_names, preset_path
+from autoprompt.search_spaces.plan import (
+    AnyPlan,
+    HardPlan,
+    MixedPlan,
+    SoftPlan,
+    TrainedPlan,
+    plan_from_dict,
+)
+from autoprompt.search_spaces.sampling import params_within, sample
+from autoprompt.search_spaces.schema import (
+    HardSpace,
+    SoftSpace,
+    Space,
+    load_space,
+    preset_names,
+    preset_path,
+)
 
 __all__ = [
     "AnyPlan",

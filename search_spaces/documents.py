@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from search_spaces.errors import ConfigError
+from autoprompt.search_spaces.errors import ConfigError
 
 
 class Document(BaseModel):

@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
-from search_spaces.documents import Document
-from search_spaces.schema import (
+from autoprompt.search_spaces.documents import Document
+from autoprompt.search_spaces.schema import (
     Calibration,
     Init,
     Layout,

@@ -4,9 +4,9 @@ hard prompts' parameters and the sampler learns each kind by itself."""
 import random
 from typing import Any, Protocol
 
-from search_spaces.documents import Document
-from search_spaces.plan import AnyPlan, plan_from_dict
-from search_spaces.schema import Range, Space, TrainedSpace
+from autoprompt.search_spaces.documents import Document
+from autoprompt.search_spaces.plan import AnyPlan, plan_from_dict
+from autoprompt.search_spaces.schema import Range, Space, TrainedSpace
 
 
 class Trial(Protocol):

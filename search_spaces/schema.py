@@ -15,8 +15,8 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import AfterValidator, Discriminator, Tag, model_validator
 
-from search_spaces.documents import Document, parse, read_yaml
-from search_spaces.errors import ConfigError
+from autoprompt.search_spaces.documents import Document, parse, read_yaml
+from autoprompt.search_spaces.errors import ConfigError
 
 #: suffix right after the text, prefix before everything, both parted over the two, end behind the
 #: whole template, decoder behind the start token of a model that has a decoder of its own.
@@ -239,7 +239,7 @@ class Space(Document):
 
 def preset_names() -> list[str]:
     """The names of the presets that ship with this package, sorted."""
-    files = resources.files("search_spaces").iterdir()
+    files = resources.files(__package__).iterdir()
     return sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml"))
 
 
@@ -251,7 +251,7 @@ def preset_path(name: str) -> Path:
     """
     if name not in preset_names():
         raise ConfigError(f"no preset named {name!r}; there are: {', '.join(preset_names())}")
-    return Path(str(resources.files("search_spaces") / f"{name}.yaml"))
+    return Path(str(resources.files(__package__) / f"{name}.yaml"))
 
 
 def load_space(reference: str | dict[str, Any], base: Path, source: str) -> Space:

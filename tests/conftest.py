@@ -19,15 +19,15 @@ import yaml
 
 from autoprompt.api import load
 from autoprompt.results import SearchResult
-from search_spaces import Space
+from autoprompt.search_spaces import Space
+from autoprompt.workers.data import Split
+from autoprompt.workers.frozen_model import FrozenModel
+from autoprompt.workers.model_files import ModelSpec
+from autoprompt.workers.model_loading import load_model
+from autoprompt.workers.scoring import Scorer
+from autoprompt.workers.task import Task, TaskSpec, build_task
 from tests.postgresql import PostgreSql
 from tests.tiny import TEXTS, save_tiny_model
-from workers.data import Split
-from workers.frozen_model import FrozenModel
-from workers.model_files import ModelSpec
-from workers.model_loading import load_model
-from workers.scoring import Scorer
-from workers.task import Task, TaskSpec, build_task
 
 DEMO = Path(__file__).parent.parent / "examples" / "demo"
 DEMO_MODEL = DEMO / "model" / "SmolLM2-135M-Instruct.Q4_1.gguf"

@@ -15,8 +15,8 @@ from click.testing import CliRunner
 
 from autoprompt.cli import main
 from autoprompt.config import SearchConfig
+from autoprompt.search_spaces.documents import Document
 from docs.generate import PAGES
-from search_spaces.documents import Document
 from tests.conftest import write_texts, write_yaml
 
 DOCS = Path(__file__).parent.parent / "docs"

@@ -11,9 +11,9 @@ import io
 import json
 from pathlib import Path
 
-from search_spaces.errors import ModelError
-from workers.model_config import LOADERS, family_of, read_config
-from workers.model_files import (
+from autoprompt.search_spaces.errors import ModelError
+from autoprompt.workers.model_config import LOADERS, family_of, read_config
+from autoprompt.workers.model_files import (
     ModelSpec,
     cache_folder,
     digest_ends,

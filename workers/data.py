@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from search_spaces.documents import Document
-from search_spaces.errors import DataError
+from autoprompt.search_spaces.documents import Document
+from autoprompt.search_spaces.errors import DataError
 
 _FORMATS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
 _SPLITS = ("train", "validation", "test")

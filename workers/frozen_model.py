@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import BaseModelOutput
 
-from workers.model_config import context_length, family_of, keeps_whole_text
+from autoprompt.workers.model_config import context_length, family_of, keeps_whole_text
 
 
 class _Readout(nn.Module):

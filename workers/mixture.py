@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from workers.batches import windows
-from workers.families.causal import CausalFamily
-from workers.frozen_model import FrozenModel
-from workers.prompt import Prompt
-from workers.scoring import Scorer
-from workers.task import Task, Word
-from workers.text_cache import TextCache
+from autoprompt.workers.batches import windows
+from autoprompt.workers.families.causal import CausalFamily
+from autoprompt.workers.frozen_model import FrozenModel
+from autoprompt.workers.prompt import Prompt
+from autoprompt.workers.scoring import Scorer
+from autoprompt.workers.task import Task, Word
+from autoprompt.workers.text_cache import TextCache
 
 #: Bytes of texts that are kept while one prompt after another goes over them.
 _CACHE_BYTES = 1 << 28

@@ -15,8 +15,8 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
 )
 
-from search_spaces.errors import ModelError
-from workers.model_files import ModelSpec
+from autoprompt.search_spaces.errors import ModelError
+from autoprompt.workers.model_files import ModelSpec
 
 #: How a model reads a text and where it answers:
 #: causal    reads once from left to right, answers behind the last token;

@@ -18,8 +18,8 @@ import platformdirs
 from filelock import FileLock
 from pydantic import field_validator
 
-from search_spaces.documents import Document
-from search_spaces.errors import ModelError
+from autoprompt.search_spaces.documents import Document
+from autoprompt.search_spaces.errors import ModelError
 
 if TYPE_CHECKING:
     import torch

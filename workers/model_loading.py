@@ -7,12 +7,12 @@ from typing import Any
 from transformers import AutoTokenizer, BitsAndBytesConfig, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
-from search_spaces.errors import ModelError
-from workers.adapter import resolve
-from workers.allocator import keep_large_blocks
-from workers.attention import use_grouped_attention
-from workers.frozen_model import FrozenModel
-from workers.model_config import (
+from autoprompt.search_spaces.errors import ModelError
+from autoprompt.workers.adapter import resolve
+from autoprompt.workers.allocator import keep_large_blocks
+from autoprompt.workers.attention import use_grouped_attention
+from autoprompt.workers.frozen_model import FrozenModel
+from autoprompt.workers.model_config import (
     LOADERS,
     choose_device,
     choose_dtype,
@@ -20,7 +20,7 @@ from workers.model_config import (
     not_a_model,
     read_config,
 )
-from workers.model_files import ModelSpec, fingerprint, in_dtype
+from autoprompt.workers.model_files import ModelSpec, fingerprint, in_dtype
 
 
 def read_tokenizer(spec: ModelSpec) -> tuple[PreTrainedTokenizerBase, Any]:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from workers.frozen_model import FrozenModel
-from workers.prompt import Laid
-from workers.task import Task
+from autoprompt.workers.frozen_model import FrozenModel
+from autoprompt.workers.prompt import Laid
+from autoprompt.workers.task import Task
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from search_spaces.errors import AutopromptError
-from search_spaces.schema import Position
-from workers.frozen_model import FrozenModel
+from autoprompt.search_spaces.errors import AutopromptError
+from autoprompt.search_spaces.schema import Position
+from autoprompt.workers.frozen_model import FrozenModel
 
 #: Stands in `Prompt.token_ids` where a vector takes the place of a token.
 VIRTUAL = -1

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from workers.task import Task
+from autoprompt.workers.task import Task
 
 
 class Readout:

@@ -10,16 +10,16 @@ from collections.abc import Callable, Iterator, Sequence, Set
 import torch
 from torch import Tensor
 
-from search_spaces.schema import Position
-from workers.batches import TokenBudget, windows
-from workers.families import FAMILIES
-from workers.frozen_model import FrozenModel
-from workers.model_files import ModelSpec
-from workers.model_loading import load_model
-from workers.prompt import Laid, Prompt, lay
-from workers.task import Task, TaskSpec, build_task
-from workers.text_cache import CacheSpec, TextCache
-from workers.text_states import TokenIds
+from autoprompt.search_spaces.schema import Position
+from autoprompt.workers.batches import TokenBudget, windows
+from autoprompt.workers.families import FAMILIES
+from autoprompt.workers.frozen_model import FrozenModel
+from autoprompt.workers.model_files import ModelSpec
+from autoprompt.workers.model_loading import load_model
+from autoprompt.workers.prompt import Laid, Prompt, lay
+from autoprompt.workers.task import Task, TaskSpec, build_task
+from autoprompt.workers.text_cache import CacheSpec, TextCache
+from autoprompt.workers.text_states import TokenIds
 
 #: Tokens in one forward pass without gradients: more no longer fit the processor's caches.
 _TOKENS_PER_BATCH = 2048

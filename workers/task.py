@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import field_validator
 
-from search_spaces.documents import Document
-from search_spaces.errors import ConfigError
+from autoprompt.search_spaces.documents import Document
+from autoprompt.search_spaces.errors import ConfigError
 
 if TYPE_CHECKING:
-    from workers.model_config import Family
+    from autoprompt.workers.model_config import Family
 
 Metric = Literal["accuracy", "macro_f1"]
 LabelScoring = Literal["first_token", "sum", "mean"]

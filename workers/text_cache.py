@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from workers.batches import batches
-from workers.cache_files import CacheFiles
-from workers.frozen_model import FrozenModel
-from workers.model_files import cache_folder
-from workers.text_states import TokenIds, states_of
+from autoprompt.workers.batches import batches
+from autoprompt.workers.cache_files import CacheFiles
+from autoprompt.workers.frozen_model import FrozenModel
+from autoprompt.workers.model_files import cache_folder
+from autoprompt.workers.text_states import TokenIds, states_of
 
 #: Tokens in one forward pass while encoding: enough to keep the cores busy, little memory.
 _TOKENS_PER_BATCH = 2048

@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from workers.frozen_model import FrozenModel
+from autoprompt.workers.frozen_model import FrozenModel
 
 TokenIds = tuple[int, ...]
 

@@ -17,16 +17,16 @@ from ray import tune
 from ray.util.metrics import Counter, Gauge
 from safetensors.torch import save
 
-from search_spaces import plan_from_dict
-from search_spaces.errors import ModelError
-from search_spaces.schema import Position
-from workers.data import Split
-from workers.model_files import ModelSpec
-from workers.prompt import Prompt
-from workers.scoring import Scorer, load_scorer
-from workers.task import TaskSpec
-from workers.text_cache import CacheSpec
-from workers.tuners import Examples, Pack, Progress, Told
+from autoprompt.search_spaces import plan_from_dict
+from autoprompt.search_spaces.errors import ModelError
+from autoprompt.search_spaces.schema import Position
+from autoprompt.workers.data import Split
+from autoprompt.workers.model_files import ModelSpec
+from autoprompt.workers.prompt import Prompt
+from autoprompt.workers.scoring import Scorer, load_scorer
+from autoprompt.workers.task import TaskSpec
+from autoprompt.workers.text_cache import CacheSpec
+from autoprompt.workers.tuners import Examples, Pack, Progress, Told
 
 # What a worker says to Prometheus; the controller's part is in autoprompt/metrics.py.
 EXAMPLES = Counter(

@@ -1,7 +1,12 @@
+from typing import TYPE_CHECKING
+
 import click
 
 from autoprompt.cli.options import db_option, json_option, print_json, search_argument
-from autoprompt.ensemble import Select, Vote
+
+if TYPE_CHECKING:
+    from autoprompt.config import Select
+    from autoprompt.workers.vote import Vote
 
 
 @click.command()
@@ -16,8 +21,8 @@ from autoprompt.ensemble import Select, Vote
 def command(
     search: str,
     size: int | None,
-    vote: Vote | None,
-    select: Select | None,
+    vote: "Vote | None",
+    select: "Select | None",
     db: str | None,
     as_json: bool,
 ) -> None:

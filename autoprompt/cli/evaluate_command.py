@@ -5,7 +5,7 @@ import click
 from autoprompt.cli.options import db_option, json_option, print_json, search_argument
 
 if TYPE_CHECKING:
-    from workers.task import Metric
+    from autoprompt.workers.task import Metric
 
 
 @click.command()

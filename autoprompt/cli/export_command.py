@@ -5,7 +5,7 @@ import click
 from autoprompt.cli.options import db_option, search_argument
 
 if TYPE_CHECKING:
-    from autoprompt.export import Format
+    from autoprompt.export.prompt_folder import Format
 
 
 @click.command()
@@ -36,7 +36,7 @@ def command(
     from pathlib import Path
 
     from autoprompt.api import load
-    from autoprompt.new_paths import check_new
+    from autoprompt.new_files import check_new
     from autoprompt.progress import SearchProgress
 
     check_new(Path(out), "--out")

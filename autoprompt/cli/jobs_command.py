@@ -13,7 +13,7 @@ def command(address: str | None, as_json: bool) -> None:
     the searches stay in the store, where `autoprompt list` finds them.
     """
     from autoprompt.cli.tables import console, table
-    from autoprompt.jobs import Jobs
+    from autoprompt.jobs.jobs import Jobs
 
     jobs = Jobs(address)
     found = jobs.list()

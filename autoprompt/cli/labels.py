@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from search_spaces.errors import BadInputError
+from autoprompt.search_spaces.errors import BadInputError
 
 FORMATS = ("csv", "jsonl")
 

@@ -14,7 +14,7 @@ def command(search: str, follow: bool, address: str | None, db: str | None) -> N
     SEARCH is the search's id or name, a job's own id, or `latest`. With -f the exit code is the
     job's: 0 done or stopped, 1 failed, 2 bad input.
     """
-    from autoprompt.jobs import Jobs, find
+    from autoprompt.jobs.jobs import Jobs, find
 
     jobs = Jobs(address)
     job = find(jobs, search, db)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from search_spaces.errors import AutopromptError
+from autoprompt.search_spaces.errors import AutopromptError
 
 #: Command -> its one-line help. The commands themselves are imported when used.
 COMMANDS = {

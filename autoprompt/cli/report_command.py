@@ -16,7 +16,7 @@ def command(search: str, out: str, db: str | None) -> None:
     from pathlib import Path
 
     from autoprompt.api import load
-    from autoprompt.new_paths import check_new
+    from autoprompt.new_files import check_new
 
     check_new(Path(out), "--out")
     load(search, db=db).report(out)

@@ -1,6 +1,6 @@
 import click
 
-from search_spaces import Space, load_space, preset_names, preset_path
+from autoprompt.search_spaces import Space, load_space, preset_names, preset_path
 
 
 @click.command()

@@ -20,7 +20,7 @@ def command(search: str, address: str | None, db: str | None, as_json: bool) -> 
     The search is read from the store, so it is told when the cluster is gone; the job is told where
     the cluster answers, even if the store does not.
     """
-    from autoprompt.status import status
+    from autoprompt.jobs.status import status
 
     found = status(search, address, db)
     for problem in found.problems:

@@ -20,7 +20,7 @@ def command(search: str, address: str | None, db: str | None, as_json: bool) -> 
     What its trials reported stays in the store. A job that does not end by itself within a minute
     is killed; it can be resumed as well.
     """
-    from autoprompt.jobs import Jobs, find
+    from autoprompt.jobs.jobs import Jobs, find
     from autoprompt.progress import SearchProgress
 
     jobs = Jobs(address)

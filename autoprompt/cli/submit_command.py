@@ -32,7 +32,7 @@ def command(
     """
     from autoprompt.cli.tables import console
     from autoprompt.config import SearchConfig
-    from autoprompt.jobs import Jobs
+    from autoprompt.jobs.jobs import Jobs
 
     if resume and (name or trials or workers or seed is not None):
         raise click.UsageError("--resume takes all but its files from the store: no other option")

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from autoprompt.members import Ensemble
+from autoprompt.ensemble.ensemble import Ensemble
 from autoprompt.results import SearchResult
 from autoprompt.store import TrialRecord
 

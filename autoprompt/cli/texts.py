@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from search_spaces.errors import BadInputError
-from workers.data import read_column
+from autoprompt.search_spaces.errors import BadInputError
+from autoprompt.workers.data import read_column
 
 FORMATS = ("txt", "csv", "tsv", "jsonl")
 

@@ -7,10 +7,10 @@ from typing import ParamSpec, TypeVar, cast
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from autoprompt.search_spaces.errors import SearchTakenError
 from autoprompt.store.database import Bound, Database, Method, writes
 from autoprompt.store.reading import Reader
 from autoprompt.store.tables import Search, now
-from search_spaces.errors import SearchTakenError
 
 P = ParamSpec("P")
 Work = TypeVar("Work")

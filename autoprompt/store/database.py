@@ -10,7 +10,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
-from search_spaces.errors import DatabaseLostError, SearchNotFoundError, StoreError
+from autoprompt.search_spaces.errors import DatabaseLostError, SearchNotFoundError, StoreError
 
 DEFAULT_URL = "sqlite:///autoprompt.db"
 

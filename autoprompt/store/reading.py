@@ -6,6 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, joinedload, selectinload
 
+from autoprompt.search_spaces.errors import SearchNotFoundError
 from autoprompt.store.database import Database, reads
 from autoprompt.store.records import (
     ConfirmationRecord,
@@ -17,7 +18,6 @@ from autoprompt.store.records import (
     TrialRecord,
 )
 from autoprompt.store.tables import Confirmation, Evaluation, Prompt, Search, Trial
-from search_spaces.errors import SearchNotFoundError
 
 #: What a trial may be.
 STATES = ("running", "complete", "pruned", "failed", "stopped")

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from workers.task import Metric
+    from autoprompt.workers.task import Metric
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from autoprompt.search_spaces.errors import SearchNotFoundError, StoreError
 from autoprompt.store.database import Database, check_folder
 from autoprompt.store.tables import Base
-from search_spaces.errors import SearchNotFoundError, StoreError
 
 #: Any number will do that no one else locks: PostgreSQL lets one process at a time migrate.
 _LOCK = 0x6175746F

@@ -7,12 +7,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from autoprompt.search_spaces.errors import BadInputError
 from autoprompt.store.claims import Claims, changes
 from autoprompt.store.database import writes
 from autoprompt.store.reading import search_record
 from autoprompt.store.records import SearchRecord
 from autoprompt.store.tables import Search, Trial, now
-from search_spaces.errors import BadInputError
 
 
 class Searches(Claims):

@@ -5,11 +5,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from autoprompt.search_spaces.errors import StoreError
 from autoprompt.store.claims import Claims, changes
 from autoprompt.store.database import reads
 from autoprompt.store.reading import trial_of
 from autoprompt.store.tables import Prompt, Rung, Trial, now
-from search_spaces.errors import StoreError
 
 
 class Trials(Claims):

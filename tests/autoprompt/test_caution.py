@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from autoprompt.caution import lead_warnings, luck_warnings, overfit_warnings
-from autoprompt.comparison import clearly_below, luckier_than, mcnemar, paired_p
-from autoprompt.finalists import Finalist
-from autoprompt.intervals import estimate
-from autoprompt.scores import held_out_table, scores_table
-from autoprompt.selection import stacked
+from autoprompt.ensemble.selection import stacked
+from autoprompt.evaluation.finalists import Finalist
+from autoprompt.evaluation.score_table import held_out_table, scores_table
+from autoprompt.evaluation.score_warnings import lead_warnings, luck_warnings, overfit_warnings
+from autoprompt.statistics.intervals import estimate
+from autoprompt.statistics.significance import clearly_below, luckier_than, mcnemar, paired_p
 from tests.autoprompt.test_selection import erring, pool
 
 

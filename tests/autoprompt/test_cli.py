@@ -134,7 +134,7 @@ def test_predict_from_arguments_and_files(db: str, tmp_path: Path) -> None:
 def test_spaces_are_listed_and_printed_to_copy(tmp_path: Path) -> None:
     assert "quick" in call("spaces").stdout
     (tmp_path / "mine.yaml").write_text(call("spaces", "soft").stdout, encoding="utf-8")
-    from search_spaces import load_space
+    from autoprompt.search_spaces import load_space
 
     assert load_space("mine.yaml", tmp_path, "x") == load_space("soft", Path(), "x")
     assert call("spaces", "huge").exit_code == 2

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from autoprompt.config import SearchConfig
-from search_spaces.errors import ConfigError
+from autoprompt.search_spaces.errors import ConfigError
 from tests.conftest import DEMO, write_yaml
 
 

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 import autoprompt
-from autoprompt.cluster import cluster
 from autoprompt.config import SearchConfig
-from autoprompt.confirmation import confirm
-from autoprompt.finalists import finalists
-from autoprompt.preparation import prepare
+from autoprompt.controller.ray_cluster import cluster
+from autoprompt.controller.retrain_finalists import confirm
+from autoprompt.evaluation.finalists import finalists
+from autoprompt.preparation.prepare import prepare
 from autoprompt.progress import SearchProgress
 from autoprompt.store import ConfirmationRecord, Store
 from tests.autoprompt.test_store import report, search_fields, start

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from autoprompt.search_spaces.errors import SearchNotFoundError, StoreError
 from autoprompt.store import Store, read_schema
-from search_spaces.errors import SearchNotFoundError, StoreError
 from tests.postgresql import PASSWORD, PostgreSql
 
 

@@ -11,18 +11,18 @@ from safetensors.torch import save_file
 
 import autoprompt
 from autoprompt.config import SearchConfig
-from autoprompt.controller import create_search
-from autoprompt.earlier import with_earlier
-from autoprompt.footprint import Footprint
-from autoprompt.preparation import Prepared, prepare
+from autoprompt.controller.optuna_searcher import OptunaSearcher
+from autoprompt.controller.runner import create_search
+from autoprompt.preparation.prepare import Prepared, prepare
+from autoprompt.preparation.task_similarity import Footprint
+from autoprompt.preparation.warm_start import with_earlier
 from autoprompt.progress import SearchProgress
-from autoprompt.searcher import OptunaSearcher
+from autoprompt.search_spaces.errors import BadInputError, SearchNotFoundError
 from autoprompt.store import Store
-from search_spaces.errors import BadInputError, SearchNotFoundError
+from autoprompt.workers.data import Split, Splits
+from autoprompt.workers.prompt import Prompt
 from tests.conftest import write_texts, write_yaml
 from tests.tiny import TEXTS, save_tiny_model
-from workers.data import Split, Splits
-from workers.prompt import Prompt
 
 HALVES = (TEXTS[::2], TEXTS[1::2])
 OTHER_WORDS = [

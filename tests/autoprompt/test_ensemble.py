@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from autoprompt.ensemble import agreement, cast_votes, mean_agreement, vote_weights
-from autoprompt.intervals import estimate, estimate_mean, scores_of
+from autoprompt.statistics.intervals import estimate, estimate_mean, scores_of
+from autoprompt.workers.vote import agreement, cast_votes, mean_agreement, vote_weights
 
 
 def log_probs(*members: list[float]) -> np.ndarray:

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from autoprompt.cli import main
 from autoprompt.results import SearchResult
-from search_spaces.errors import DataError, ModelError, SearchUnfinishedError
+from autoprompt.search_spaces.errors import DataError, ModelError, SearchUnfinishedError
 from tests.conftest import write_texts
 from tests.tiny import TEXTS
 

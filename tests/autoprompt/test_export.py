@@ -25,12 +25,12 @@ from autoprompt.cli import main
 from autoprompt.config import SearchConfig
 from autoprompt.results import SearchResult
 from autoprompt.store import Store
+from autoprompt.workers.model_files import ModelSpec, fingerprint
+from autoprompt.workers.model_loading import load_model
+from autoprompt.workers.prompt import Prompt, soft_prompt
+from autoprompt.workers.scoring import Scorer, load_scorer
 from benchmarks.many_trials import VERSIONS
 from tests.tiny import TEXTS, save_tiny_bart, save_tiny_bert, save_tiny_model, save_tiny_t5
-from workers.model_files import ModelSpec, fingerprint
-from workers.model_loading import load_model
-from workers.prompt import Prompt, soft_prompt
-from workers.scoring import Scorer, load_scorer
 
 ASKED = [row["text"] for row in TEXTS[::17]]
 TOLERANCE = 1e-5

@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from autoprompt.cluster import cluster
 from autoprompt.config import SearchConfig
-from autoprompt.controller import create_search, run_trials
-from autoprompt.preparation import Prepared, prepare
+from autoprompt.controller.callbacks.watchdog import Supervisor
+from autoprompt.controller.ray_cluster import cluster
+from autoprompt.controller.runner import create_search, run_trials
+from autoprompt.preparation.prepare import Prepared, prepare
 from autoprompt.progress import SearchProgress
 from autoprompt.store import Store
-from autoprompt.supervisor import Supervisor
+from autoprompt.workers.trial import TrialRunner
 from benchmarks.curves import Curves
 from benchmarks.simulated import Simulated
 from tests.conftest import write_yaml
-from workers.trial import TrialRunner
 
 QUIET = SearchProgress(quiet=True)
 

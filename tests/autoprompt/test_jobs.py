@@ -19,10 +19,10 @@ import requests
 from aiohttp import web
 
 from autoprompt.config import SearchConfig
-from autoprompt.job_files import LIMIT_MIB, pack
+from autoprompt.preparation.job_files import LIMIT_MIB, pack
+from autoprompt.search_spaces.errors import BadInputError, DataError, StoreError
 from autoprompt.store import Store
-from autoprompt.store_url import store_url
-from search_spaces.errors import BadInputError, DataError, StoreError
+from autoprompt.store.location import store_url
 from tests.conftest import DEMO_TASK, write_texts, write_yaml
 from tests.postgresql import PostgreSql
 from tests.ray_head import RayHead, wait_for
@@ -400,8 +400,8 @@ def server(answer: str | None) -> Iterator[str]:
 
 
 def refusal(address: str) -> str:
-    from autoprompt.jobs import Jobs
-    from search_spaces.errors import ClusterError
+    from autoprompt.jobs.jobs import Jobs
+    from autoprompt.search_spaces.errors import ClusterError
 
     with pytest.raises(ClusterError) as caught:
         Jobs(address)
@@ -410,7 +410,7 @@ def refusal(address: str) -> str:
 
 
 def test_a_wrong_address_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("autoprompt.job_server.ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr("autoprompt.jobs.job_server.ANSWER_SECONDS", 1.0)
     assert "cannot be reached" in refusal("http://127.0.0.1:1")
     assert "cannot be reached" in refusal("http://user:secret@127.0.0.1:1")
     assert "secret" not in refusal("http://user:secret@127.0.0.1:1")
@@ -435,7 +435,7 @@ def test_the_address_given_comes_before_the_environments(monkeypatch: pytest.Mon
 def test_another_version_of_ray_or_python_is_named_in_one_line() -> None:
     from ray._private.utils import check_version_info
 
-    from autoprompt.cluster import _reason
+    from autoprompt.controller.ray_cluster import _reason
 
     with pytest.raises(RuntimeError) as caught:
         check_version_info(

@@ -18,8 +18,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 from ray.util.metrics import Counter, Histogram, Metric
 
-import autoprompt.metrics
-import workers.trial
+import autoprompt.controller.callbacks.prometheus
+import autoprompt.workers.trial
 from tests.conftest import write_yaml
 from tests.deploy.schema import Dashboard
 
@@ -30,7 +30,7 @@ GRAFANA = Path(__file__).parent.parent.parent / "deploy" / "grafana"
 
 METRICS = [
     metric
-    for module in (autoprompt.metrics, workers.trial)
+    for module in (autoprompt.controller.callbacks.prometheus, autoprompt.workers.trial)
     for metric in vars(module).values()
     if isinstance(metric, Metric)
 ]

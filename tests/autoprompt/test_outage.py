@@ -12,8 +12,8 @@ import sqlalchemy as sa
 import autoprompt
 from autoprompt import api
 from autoprompt.progress import SearchProgress
+from autoprompt.search_spaces.errors import DatabaseLostError
 from autoprompt.store import Store
-from search_spaces.errors import DatabaseLostError
 from tests.autoprompt.test_store import report, search_fields, start
 from tests.conftest import write_yaml
 from tests.postgresql import PASSWORD, CuttingProxy, PostgreSql

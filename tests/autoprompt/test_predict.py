@@ -16,7 +16,7 @@ import autoprompt
 from autoprompt.cli import main
 from autoprompt.cli.texts import BATCH, open_texts
 from autoprompt.results import SearchResult
-from search_spaces.errors import BadInputError, ModelError
+from autoprompt.search_spaces.errors import BadInputError, ModelError
 from tests.conftest import DEMO_TASK, write_texts, write_yaml
 from tests.tiny import save_tiny_model
 

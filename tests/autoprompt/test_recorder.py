@@ -8,8 +8,8 @@ from ray.tune import PlacementGroupFactory
 from ray.tune.experiment import Trial
 from rich.console import Console
 
+from autoprompt.controller.callbacks.store_writer import Recorder
 from autoprompt.progress import SearchProgress
-from autoprompt.recorder import Recorder
 from autoprompt.store import Store
 
 

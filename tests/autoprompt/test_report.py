@@ -18,13 +18,13 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from autoprompt.cli import main
 from autoprompt.config import SearchConfig
 from autoprompt.results import SearchResult
+from autoprompt.search_spaces.errors import SearchUnfinishedError
 from autoprompt.store import Store
+from autoprompt.workers.data import Splits, load_splits
+from autoprompt.workers.prompt import Prompt
 from benchmarks.many_trials import make
-from search_spaces.errors import SearchUnfinishedError
 from tests.conftest import write_texts
 from tests.tiny import TEXTS
-from workers.data import Splits, load_splits
-from workers.prompt import Prompt
 
 HOSTILE = """</script></style></title><script>document.title="owned"</script>
 <img src=x onerror=alert(1)> "quoted" 'single' {{ 7 * 7 }} & <b>bold</b>"""
@@ -114,10 +114,10 @@ def test_it_tells_all_of_the_search(
 def test_confusion_and_hard_texts_count_what_was_predicted(
     finished: SearchResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from autoprompt.report import Report
+    from autoprompt.reporting.report import Report
 
     # Every validation text, so that nothing wrong is left out of the sum.
-    monkeypatch.setattr("autoprompt.report._HARD_TEXTS", 16)
+    monkeypatch.setattr("autoprompt.reporting.report._HARD_TEXTS", 16)
     report = Report(finished)
     right = sum(report.confusion[label][label] for label in range(2))
     assert right / 16 == finished.ensemble.validation
@@ -130,7 +130,7 @@ def test_confusion_and_hard_texts_count_what_was_predicted(
 
 @pytest.mark.parametrize(("size", "rows"), [(1, 3), (2, 4)])
 def test_the_mean_of_one_member_is_no_row(finished: SearchResult, size: int, rows: int) -> None:
-    from autoprompt.report import Report
+    from autoprompt.reporting.report import Report
 
     report = Report(finished)
     assert finished.record.ensemble is not None

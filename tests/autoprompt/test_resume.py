@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 
 import autoprompt
-from autoprompt import claim
 from autoprompt.config import SearchConfig, SearchSpec
-from autoprompt.controller import create_search
-from autoprompt.preparation import prepare
+from autoprompt.controller import lease
+from autoprompt.controller.resume import Past, settle
+from autoprompt.controller.runner import create_search
+from autoprompt.preparation.prepare import prepare
 from autoprompt.progress import SearchProgress
-from autoprompt.resumption import Past, settle
+from autoprompt.search_spaces import Space
+from autoprompt.search_spaces.errors import BadInputError, ConfigError, DataError, ModelError
 from autoprompt.store import Store
 from benchmarks import virtual_cluster
 from benchmarks.curves import Curves
-from search_spaces import Space
-from search_spaces.errors import BadInputError, ConfigError, DataError, ModelError
 from tests.autoprompt.test_store import search_fields
 from tests.conftest import write_texts, write_yaml
 from tests.tiny import TEXTS
@@ -185,16 +185,16 @@ def test_a_search_that_runs_elsewhere_is_not_resumed(
     tiny_config: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = stored(tiny_config, tmp_path)
-    monkeypatch.setattr(claim, "HEARTBEAT_SECONDS", 0.1)
+    monkeypatch.setattr(lease, "HEARTBEAT_SECONDS", 0.1)
     search = store.find("latest")
     with (
-        claim.claimed(store, search),
+        lease.claimed(store, search),
         pytest.raises(BadInputError, match=r"'tiny' is being run by process \d+ on "),
     ):
         autoprompt.resume("tiny", db=tiny_config["store"], quiet=True)
     with (
         pytest.raises(BadInputError, match="is being run by"),
-        claim.claimed(store, search),
+        lease.claimed(store, search),
     ):
         pytest.fail("claimed by what was seen before another process claimed it")
 

@@ -9,9 +9,9 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from autoprompt.search_spaces.errors import StoreError
 from autoprompt.store import Database, Store, read_schema, upgrade
 from autoprompt.store.tables import Base
-from search_spaces.errors import StoreError
 from tests.autoprompt.test_store import search_fields
 
 #: Rows as the first version wrote them, table by table; ids count from 1.

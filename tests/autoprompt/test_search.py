@@ -11,12 +11,12 @@ import sqlalchemy as sa
 import autoprompt
 from autoprompt.config import SearchConfig
 from autoprompt.results import SearchResult
+from autoprompt.search_spaces.errors import BadInputError, SearchFailedError, SearchUnfinishedError
 from autoprompt.store import Store
 from autoprompt.store.tables import Prompt, Trial
-from search_spaces.errors import BadInputError, SearchFailedError, SearchUnfinishedError
+from autoprompt.workers.model_loading import load_model
 from tests.conftest import write_yaml
 from tests.tiny import TEXTS
-from workers.model_loading import load_model
 
 pytestmark = pytest.mark.usefixtures("shared_ray")
 
@@ -70,11 +70,11 @@ def test_stored_predictions_are_the_prompts_own(
     import torch
     from safetensors.torch import load
 
-    from autoprompt.preparation import prepare
+    from autoprompt.preparation.prepare import prepare
     from autoprompt.progress import SearchProgress
-    from workers.prompt import Prompt as PromptArtefact
-    from workers.scoring import Scorer
-    from workers.task import build_task
+    from autoprompt.workers.prompt import Prompt as PromptArtefact
+    from autoprompt.workers.scoring import Scorer
+    from autoprompt.workers.task import build_task
 
     result = run(tiny_config, tmp_path)
     config = SearchConfig.read(tmp_path / "search.yaml")
@@ -200,7 +200,7 @@ def test_a_search_whose_every_trial_fails_says_why_the_first_did(
 
 
 def test_the_test_split_never_reaches_a_worker(tiny_config: dict[str, Any], tmp_path: Path) -> None:
-    from autoprompt.preparation import prepare
+    from autoprompt.preparation.prepare import prepare
     from autoprompt.progress import SearchProgress
 
     config = SearchConfig.read(write_yaml(tmp_path / "search.yaml", tiny_config))

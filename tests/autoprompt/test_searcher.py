@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
-from autoprompt.early_stopping import AshaByKind
-from autoprompt.searcher import OptunaSearcher
-from search_spaces import Space, plan_from_dict
+from autoprompt.controller.asha_scheduler import AshaByKind
+from autoprompt.controller.optuna_searcher import OptunaSearcher
+from autoprompt.search_spaces import Space, plan_from_dict
 
 
 @pytest.fixture

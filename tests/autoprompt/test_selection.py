@@ -6,9 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
-from autoprompt.ensemble import Select, Vote
-from autoprompt.selection import DRAWS, LARGEST, best_distinct, choose
+from autoprompt.config import Select
+from autoprompt.ensemble.selection import DRAWS, LARGEST, choose
+from autoprompt.evaluation.candidates import best_distinct
 from autoprompt.store import PromptRecord
+from autoprompt.workers.vote import Vote
 
 
 def record(number: int, score: float, digest: str, probabilities: list[float]) -> PromptRecord:
@@ -139,7 +141,7 @@ def test_a_greedy_draw_may_count_a_member_more_than_once() -> None:
 
 def test_a_greedy_draw_that_only_fitted_its_half_is_not_kept() -> None:
     """Two candidates mend each other on the half that is drawn on, and are noise on the other."""
-    from autoprompt.selection import _halves
+    from autoprompt.ensemble.selection import _halves
 
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, 200)

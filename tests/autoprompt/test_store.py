@@ -7,8 +7,13 @@ from typing import Any
 
 import pytest
 
+from autoprompt.search_spaces.errors import (
+    BadInputError,
+    SearchNotFoundError,
+    SearchTakenError,
+    StoreError,
+)
 from autoprompt.store import Store, reading
-from search_spaces.errors import BadInputError, SearchNotFoundError, SearchTakenError, StoreError
 
 
 @pytest.fixture

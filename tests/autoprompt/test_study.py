@@ -8,10 +8,10 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
+from autoprompt.controller.optuna_searcher import OptunaSearcher
 from autoprompt.results import SearchResult
-from autoprompt.searcher import OptunaSearcher
+from autoprompt.search_spaces import Space
 from autoprompt.store import Store
-from search_spaces import Space
 from tests.autoprompt.test_store import search_fields
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import optuna
 import pytest
 
-from search_spaces import (
+from autoprompt.search_spaces import (
     HardPlan,
     SoftPlan,
     Space,
@@ -17,8 +17,8 @@ from search_spaces import (
     preset_path,
     sample,
 )
-from search_spaces.documents import parse, read_yaml
-from search_spaces.errors import ConfigError
+from autoprompt.search_spaces.documents import parse, read_yaml
+from autoprompt.search_spaces.errors import ConfigError
 
 SOFT = {"length": 4, "learning_rate": 0.1, "steps": 10}
 HARD = {"tokens": 4, "start": "x", "rounds": 4}

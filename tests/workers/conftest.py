@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from autoprompt.workers.scoring import Scorer
+from autoprompt.workers.tuners import Examples
 from tests.tiny import TEXTS
-from workers.scoring import Scorer
-from workers.tuners import Examples
 
 
 @pytest.fixture

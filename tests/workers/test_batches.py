@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.batches import TokenBudget, batches
+from autoprompt.workers.batches import TokenBudget, batches
 
 
 @given(st.lists(st.integers(1, 50), max_size=60), st.integers(1, 200))

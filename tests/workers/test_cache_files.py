@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 import torch
 
+from autoprompt.workers import text_cache
+from autoprompt.workers.cache_files import CacheFiles
+from autoprompt.workers.frozen_model import FrozenModel
+from autoprompt.workers.model_files import ModelSpec
+from autoprompt.workers.model_loading import load_model
+from autoprompt.workers.scoring import Scorer
+from autoprompt.workers.task import Task
+from autoprompt.workers.text_cache import CacheSpec
 from tests.tiny import TEXTS, save_tiny_model
 from tests.workers.test_scoring import PROMPTS
-from workers import text_cache
-from workers.cache_files import CacheFiles
-from workers.frozen_model import FrozenModel
-from workers.model_files import ModelSpec
-from workers.model_loading import load_model
-from workers.scoring import Scorer
-from workers.task import Task
-from workers.text_cache import CacheSpec
 
 STATES = torch.arange(12, dtype=torch.bfloat16).reshape(3, 4)
 TEXT = (5, 6, 7)

@@ -8,10 +8,10 @@ from typing import Any
 import datasets
 import pytest
 
-from search_spaces.errors import DataError
+from autoprompt.search_spaces.errors import DataError
+from autoprompt.workers.data import DataSpec, Splits, load_splits, read_column
 from tests.conftest import write_texts
 from tests.tiny import TEXTS
-from workers.data import DataSpec, Splits, load_splits, read_column
 
 LABELS = ("negative", "positive")
 

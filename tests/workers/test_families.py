@@ -11,20 +11,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from search_spaces import AnyPlan, HardPlan, MixedPlan, SoftPlan
-from search_spaces.errors import ConfigError
-from search_spaces.schema import Layout, Position
+from autoprompt.search_spaces import AnyPlan, HardPlan, MixedPlan, SoftPlan
+from autoprompt.search_spaces.errors import ConfigError
+from autoprompt.search_spaces.schema import Layout, Position
+from autoprompt.workers.frozen_model import FrozenModel
+from autoprompt.workers.model_files import ModelSpec
+from autoprompt.workers.model_loading import load_model
+from autoprompt.workers.prompt import VIRTUAL, Prompt, hard_prompt
+from autoprompt.workers.scoring import Scorer
+from autoprompt.workers.task import TaskSpec, build_task
+from autoprompt.workers.tuners import Examples, tune
+from autoprompt.workers.tuners.inits import phrase_tokens
 from tests import tiny
 from tests.tiny import TEXTS
 from tests.workers.test_frozen_model import parameters_digest
-from workers.frozen_model import FrozenModel
-from workers.model_files import ModelSpec
-from workers.model_loading import load_model
-from workers.prompt import VIRTUAL, Prompt, hard_prompt
-from workers.scoring import Scorer
-from workers.task import TaskSpec, build_task
-from workers.tuners import Examples, tune
-from workers.tuners.inits import phrase_tokens
 
 LABEL_WORDS = {"negative": "dull", "positive": "great"}
 

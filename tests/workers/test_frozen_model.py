@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from search_spaces.errors import ModelError
+from autoprompt.search_spaces.errors import ModelError
+from autoprompt.workers.adapter import resolve
+from autoprompt.workers.attention import use_grouped_attention
+from autoprompt.workers.frozen_model import FrozenModel
+from autoprompt.workers.model_config import choose_dtype
+from autoprompt.workers.model_files import ModelSpec, conversion_is_due, fingerprint, in_dtype
+from autoprompt.workers.model_loading import load_model, read_tokenizer
 from tests.conftest import DEMO_MODEL
 from tests.tiny import save_tiny_model
-from workers.adapter import resolve
-from workers.attention import use_grouped_attention
-from workers.frozen_model import FrozenModel
-from workers.model_config import choose_dtype
-from workers.model_files import ModelSpec, conversion_is_due, fingerprint, in_dtype
-from workers.model_loading import load_model, read_tokenizer
 
 
 def parameters_digest(model: FrozenModel) -> str:

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 import torch
 
+from autoprompt.workers.frozen_model import FrozenModel
+from autoprompt.workers.mixture import Mixture, Panel
+from autoprompt.workers.prompt import Prompt, soft_prompt
+from autoprompt.workers.scoring import Scorer
+from autoprompt.workers.task import Task, TaskSpec, build_task
 from tests.tiny import TEXTS
-from workers.frozen_model import FrozenModel
-from workers.mixture import Mixture, Panel
-from workers.prompt import Prompt, soft_prompt
-from workers.scoring import Scorer
-from workers.task import Task, TaskSpec, build_task
 
 GIVEN = [row["text"] for row in TEXTS[:9]]
 
@@ -58,7 +58,7 @@ def panels(tiny_model: FrozenModel) -> list[Panel]:
 def test_together_as_alone(
     panels: list[Panel], tiny_model: FrozenModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.batches._TEXTS_PER_WINDOW", 4)
+    monkeypatch.setattr("autoprompt.workers.batches._TEXTS_PER_WINDOW", 4)
     together = Mixture(tiny_model, panels).score_texts(GIVEN)
     for panel, found in zip(panels, together, strict=True):
         alone = Scorer(tiny_model, panel.task, panel.longest_prompt)

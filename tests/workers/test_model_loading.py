@@ -9,15 +9,15 @@ import torch
 from peft import LoraConfig, PromptTuningConfig, TaskType, get_peft_model
 from transformers import AutoModelForCausalLM
 
-from search_spaces.errors import ModelError
+from autoprompt.search_spaces.errors import ModelError
+from autoprompt.workers.adapter import resolve
+from autoprompt.workers.model_files import ModelSpec
+from autoprompt.workers.model_loading import load_model
+from autoprompt.workers.prompt import Prompt
+from autoprompt.workers.scoring import Scorer
+from autoprompt.workers.task import build_task
 from tests.conftest import DEMO_TASK
 from tests.tiny import TEXTS, save_tiny_model
-from workers.adapter import resolve
-from workers.model_files import ModelSpec
-from workers.model_loading import load_model
-from workers.prompt import Prompt
-from workers.scoring import Scorer
-from workers.task import build_task
 
 TOKENS = torch.arange(5, 15)[None]
 

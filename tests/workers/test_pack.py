@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import torch
 
-from search_spaces import AnyPlan, MixedPlan
+from autoprompt.search_spaces import AnyPlan, MixedPlan
+from autoprompt.workers.prompt import Laid, Prompt
+from autoprompt.workers.scoring import Scorer
+from autoprompt.workers.tuners import Examples, Pack, Progress, Told, TrialDivergedError, pack, tune
+from autoprompt.workers.tuners.training import Graded
 from tests.workers import test_tuners
 from tests.workers.test_tuners import RUNGS
-from workers.prompt import Laid, Prompt
-from workers.scoring import Scorer
-from workers.tuners import Examples, Pack, Progress, Told, TrialDivergedError, pack, tune
-from workers.tuners.training import Graded
 
 SOFT = test_tuners.SOFT.model_copy(update={"data_seed": 9, "steps": 12})
 LONG = SOFT.model_copy(update={"seed": 2, "length": 7, "optimizer": "adafactor", "warmup": 0.0})

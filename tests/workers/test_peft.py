@@ -9,16 +9,16 @@ from peft import PromptTuningConfig, TaskType, get_peft_model
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
+from autoprompt.workers.adapter import resolve
+from autoprompt.workers.data import Split
+from autoprompt.workers.frozen_model import FrozenModel
+from autoprompt.workers.model_files import ModelSpec
+from autoprompt.workers.model_loading import load_model
+from autoprompt.workers.prompt import Prompt
+from autoprompt.workers.scoring import Scorer
+from autoprompt.workers.task import TaskSpec, build_task
 from tests.conftest import DEMO_TASK
 from tests.tiny import TEXTS, save_tiny_t5
-from workers.adapter import resolve
-from workers.data import Split
-from workers.frozen_model import FrozenModel
-from workers.model_files import ModelSpec
-from workers.model_loading import load_model
-from workers.prompt import Prompt
-from workers.scoring import Scorer
-from workers.task import TaskSpec, build_task
 
 TOLERANCE = 1e-4
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from search_spaces.errors import AutopromptError
-from workers.frozen_model import FrozenModel
-from workers.prompt import Prompt, hard_prompt, soft_prompt
+from autoprompt.search_spaces.errors import AutopromptError
+from autoprompt.workers.frozen_model import FrozenModel
+from autoprompt.workers.prompt import Prompt, hard_prompt, soft_prompt
 
 SOFT = Prompt("[soft]", vectors=torch.arange(12.0).reshape(3, 4), position="prefix")
 HARD = Prompt(" so, ça \u201cgood\u201d", token_ids=(3, 1, 4))

@@ -9,18 +9,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from autoprompt.workers.batches import TokenBudget, batches
+from autoprompt.workers.data import Split
+from autoprompt.workers.families.causal import CausalFamily
+from autoprompt.workers.frozen_model import FrozenModel
+from autoprompt.workers.model_files import ModelSpec
+from autoprompt.workers.model_loading import load_model
+from autoprompt.workers.prompt import Laid, Prompt, lay
+from autoprompt.workers.scoring import Scorer
+from autoprompt.workers.task import Task, TaskSpec, build_task
+from autoprompt.workers.text_cache import CachedTexts, TextCache
 from tests.conftest import DEMO_TASK
 from tests.tiny import TEXTS, save_tiny_model
-from workers.batches import TokenBudget, batches
-from workers.data import Split
-from workers.families.causal import CausalFamily
-from workers.frozen_model import FrozenModel
-from workers.model_files import ModelSpec
-from workers.model_loading import load_model
-from workers.prompt import Laid, Prompt, lay
-from workers.scoring import Scorer
-from workers.task import Task, TaskSpec, build_task
-from workers.text_cache import CachedTexts, TextCache
 
 #: Log-probabilities of labels in float32; the two paths differ by the order of additions only.
 FLOAT32_TOLERANCE = 1e-4
@@ -270,7 +270,7 @@ def test_gradients_flow_through_words_of_several_tokens(tiny_model: FrozenModel)
 def test_texts_scored_once_leave_nothing_in_the_cache(
     tiny_scorer: Scorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.batches._TEXTS_PER_WINDOW", 32)
+    monkeypatch.setattr("autoprompt.workers.batches._TEXTS_PER_WINDOW", 32)
     texts = [row["text"] for row in TEXTS]
     done: list[int] = []
     scores = tiny_scorer.score_texts(PROMPTS, texts, done.append)
@@ -285,7 +285,7 @@ def test_texts_scored_once_leave_nothing_in_the_cache(
 def test_the_cache_stays_within_its_limit_and_still_scores_right(
     tiny_scorer: Scorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.text_cache._TOKENS_PER_BATCH", 32)
+    monkeypatch.setattr("autoprompt.workers.text_cache._TOKENS_PER_BATCH", 32)
     texts = tiny_scorer.tokenize([row["text"] for row in TEXTS])
     expected = tiny_scorer.log_probs(PROMPTS, texts)
     each = tiny_scorer.cache.bytes // len(texts)

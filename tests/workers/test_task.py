@@ -2,9 +2,9 @@
 
 import pytest
 
-from search_spaces.errors import ConfigError
-from workers.frozen_model import FrozenModel
-from workers.task import TaskSpec, build_task, score
+from autoprompt.search_spaces.errors import ConfigError
+from autoprompt.workers.frozen_model import FrozenModel
+from autoprompt.workers.task import TaskSpec, build_task, score
 
 
 def test_label_words_are_tokenized_where_they_will_stand(tiny_model: FrozenModel) -> None:

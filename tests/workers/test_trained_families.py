@@ -12,16 +12,16 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForMaskedLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
-from search_spaces import SoftPlan
-from search_spaces.schema import Position
+from autoprompt.search_spaces import SoftPlan
+from autoprompt.search_spaces.schema import Position
+from autoprompt.workers.model_files import ModelSpec
+from autoprompt.workers.model_loading import load_model
+from autoprompt.workers.prompt import Prompt
+from autoprompt.workers.scoring import Scorer
+from autoprompt.workers.task import TaskSpec, build_task
+from autoprompt.workers.tuners import Examples, tune
 from tests.conftest import DEMO_DATA
 from tests.tiny import save_tiny_bert, save_tiny_t5
-from workers.model_files import ModelSpec
-from workers.model_loading import load_model
-from workers.prompt import Prompt
-from workers.scoring import Scorer
-from workers.task import TaskSpec, build_task
-from workers.tuners import Examples, tune
 
 TEMPLATE = "{text} It was {mask}."
 LABEL_WORDS = {"negative": "awful", "positive": "great"}

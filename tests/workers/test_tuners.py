@@ -6,19 +6,19 @@ from typing import Any, get_args
 import pytest
 import torch
 
-from search_spaces import HardPlan, SoftPlan
-from search_spaces.schema import Calibration, Init
+from autoprompt.search_spaces import HardPlan, SoftPlan
+from autoprompt.search_spaces.schema import Calibration, Init
+from autoprompt.workers.frozen_model import FrozenModel
+from autoprompt.workers.prompt import Prompt
+from autoprompt.workers.scoring import Scorer
+from autoprompt.workers.task import Task, TaskSpec, Word, build_task
+from autoprompt.workers.tuners import Examples, Progress, TrialDivergedError, tune
+from autoprompt.workers.tuners.calibration import calibrated
+from autoprompt.workers.tuners.inits import initial_vectors
+from autoprompt.workers.tuners.optimizers import build_optimizer
+from autoprompt.workers.tuners.progress import rungs_by_step
+from autoprompt.workers.tuners.vocabulary import readable_tokens, reads_back
 from tests.workers.test_frozen_model import parameters_digest
-from workers.frozen_model import FrozenModel
-from workers.prompt import Prompt
-from workers.scoring import Scorer
-from workers.task import Task, TaskSpec, Word, build_task
-from workers.tuners import Examples, Progress, TrialDivergedError, tune
-from workers.tuners.calibration import calibrated
-from workers.tuners.inits import initial_vectors
-from workers.tuners.optimizers import build_optimizer
-from workers.tuners.progress import rungs_by_step
-from workers.tuners.vocabulary import readable_tokens, reads_back
 
 SOFT = SoftPlan(
     seed=1,

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from search_spaces.schema import Position
-from workers.families.family import Family, real
-from workers.packing import side_by_side
-from workers.prompt import Laid
-from workers.text_cache import CachedTexts
-from workers.text_states import KeysAndValues, TokenIds, padded, past_of
+from autoprompt.search_spaces.schema import Position
+from autoprompt.workers.families.family import Family, real
+from autoprompt.workers.packing import side_by_side
+from autoprompt.workers.prompt import Laid
+from autoprompt.workers.text_cache import CachedTexts
+from autoprompt.workers.text_states import KeysAndValues, TokenIds, padded, past_of
 
 
 class CausalFamily(Family):

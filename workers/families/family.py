@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from search_spaces.schema import Position
-from workers.frozen_model import FrozenModel
-from workers.prompt import Laid, lay
-from workers.readout import Readout
-from workers.task import Task
-from workers.text_cache import CachedTexts, TextCache
-from workers.text_states import TokenIds
+from autoprompt.search_spaces.schema import Position
+from autoprompt.workers.frozen_model import FrozenModel
+from autoprompt.workers.prompt import Laid, lay
+from autoprompt.workers.readout import Readout
+from autoprompt.workers.task import Task
+from autoprompt.workers.text_cache import CachedTexts, TextCache
+from autoprompt.workers.text_states import TokenIds
 
 log = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from workers.families.family import Family, real
-from workers.prompt import Laid
-from workers.text_states import TokenIds
+from autoprompt.workers.families.family import Family, real
+from autoprompt.workers.prompt import Laid
+from autoprompt.workers.text_states import TokenIds
 
 
 class MaskedFamily(Family):

@@ -12,11 +12,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from search_spaces.schema import Position
-from workers.families.family import Family
-from workers.prompt import Laid
-from workers.text_cache import CachedTexts
-from workers.text_states import EncoderOutputs, TokenIds, padded
+from autoprompt.search_spaces.schema import Position
+from autoprompt.workers.families.family import Family
+from autoprompt.workers.prompt import Laid
+from autoprompt.workers.text_cache import CachedTexts
+from autoprompt.workers.text_states import EncoderOutputs, TokenIds, padded
 
 
 class Seq2SeqFamily(Family):

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 
-from search_spaces import AnyPlan
-from workers.scoring import Scorer
-from workers.tuners.examples import Examples
-from workers.tuners.pack import Pack, Told
-from workers.tuners.progress import Progress, TrialDivergedError
+from autoprompt.search_spaces import AnyPlan
+from autoprompt.workers.scoring import Scorer
+from autoprompt.workers.tuners.examples import Examples
+from autoprompt.workers.tuners.pack import Pack, Told
+from autoprompt.workers.tuners.progress import Progress, TrialDivergedError
 
 __all__ = ["Examples", "Pack", "Progress", "Told", "TrialDivergedError", "tune"]
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import torch
 
-from search_spaces.schema import Calibration
-from workers.prompt import Prompt
-from workers.scoring import Scorer
-from workers.tuners.examples import Examples
+from autoprompt.search_spaces.schema import Calibration
+from autoprompt.workers.prompt import Prompt
+from autoprompt.workers.scoring import Scorer
+from autoprompt.workers.tuners.examples import Examples
 
 #: Texts that say nothing (Zhao et al. 2021, "Calibrate Before Use").
 _CONTENT_FREE = ("N/A", "...", "nothing")

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from workers.prompt import Prompt
-from workers.text_states import TokenIds
+from autoprompt.workers.prompt import Prompt
+from autoprompt.workers.text_states import TokenIds
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 import torch
 
-from search_spaces import HardPlan
-from workers.prompt import half, hard_prompt, lay
-from workers.scoring import Scorer
-from workers.tuners.examples import Examples
-from workers.tuners.inits import phrase_tokens
-from workers.tuners.progress import AtRung, Backward, Tuner, checked, rungs_by_step
-from workers.tuners.swaps import best_of, swapped
+from autoprompt.search_spaces import HardPlan
+from autoprompt.workers.prompt import half, hard_prompt, lay
+from autoprompt.workers.scoring import Scorer
+from autoprompt.workers.tuners.examples import Examples
+from autoprompt.workers.tuners.inits import phrase_tokens
+from autoprompt.workers.tuners.progress import AtRung, Backward, Tuner, checked, rungs_by_step
+from autoprompt.workers.tuners.swaps import best_of, swapped
 
 
 def tune_hard(

@@ -6,12 +6,12 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from search_spaces import TrainedPlan
-from search_spaces.errors import AutopromptError
-from workers.frozen_model import FrozenModel
-from workers.prompt import Prompt
-from workers.task import Task
-from workers.tuners.vocabulary import readable_tokens
+from autoprompt.search_spaces import TrainedPlan
+from autoprompt.search_spaces.errors import AutopromptError
+from autoprompt.workers.frozen_model import FrozenModel
+from autoprompt.workers.prompt import Prompt
+from autoprompt.workers.task import Task
+from autoprompt.workers.tuners.vocabulary import readable_tokens
 
 #: Vocabularies list tokens by frequency, behind what is no text.
 _FREQUENT_TOKENS = 5000

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from search_spaces import AnyPlan
-from workers.prompt import Prompt
-from workers.scoring import Scorer
-from workers.task import Metric, predictions, score
-from workers.tuners.calibration import calibrated
-from workers.tuners.examples import Examples
-from workers.tuners.progress import AtRung, Progress, TrialDivergedError
+from autoprompt.search_spaces import AnyPlan
+from autoprompt.workers.prompt import Prompt
+from autoprompt.workers.scoring import Scorer
+from autoprompt.workers.task import Metric, predictions, score
+from autoprompt.workers.tuners.calibration import calibrated
+from autoprompt.workers.tuners.examples import Examples
+from autoprompt.workers.tuners.progress import AtRung, Progress, TrialDivergedError
 
 
 def judged(

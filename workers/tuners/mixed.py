@@ -8,16 +8,16 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from search_spaces import MixedPlan
-from search_spaces.schema import Position
-from workers.prompt import VIRTUAL, Laid, Prompt, lay, mixed_prompt
-from workers.scoring import Scorer
-from workers.text_states import TokenIds
-from workers.tuners.examples import Examples
-from workers.tuners.inits import phrase_tokens
-from workers.tuners.progress import AtRung, Backward, Tuner, checked, rungs_by_step
-from workers.tuners.swaps import best_of, swapped
-from workers.tuners.training import Training
+from autoprompt.search_spaces import MixedPlan
+from autoprompt.search_spaces.schema import Position
+from autoprompt.workers.prompt import VIRTUAL, Laid, Prompt, lay, mixed_prompt
+from autoprompt.workers.scoring import Scorer
+from autoprompt.workers.text_states import TokenIds
+from autoprompt.workers.tuners.examples import Examples
+from autoprompt.workers.tuners.inits import phrase_tokens
+from autoprompt.workers.tuners.progress import AtRung, Backward, Tuner, checked, rungs_by_step
+from autoprompt.workers.tuners.swaps import best_of, swapped
+from autoprompt.workers.tuners.training import Training
 
 
 class _Arrangement:

@@ -5,7 +5,7 @@ import math
 import torch
 from torch.optim.lr_scheduler import LambdaLR
 
-from search_spaces import TrainedPlan
+from autoprompt.search_spaces import TrainedPlan
 
 
 def build_optimizer(

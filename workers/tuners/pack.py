@@ -13,15 +13,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from search_spaces import AnyPlan
-from workers.scoring import Scorer
-from workers.tuners.examples import Examples
-from workers.tuners.hard import tune_hard
-from workers.tuners.judging import judged
-from workers.tuners.mixed import tune_mixed
-from workers.tuners.progress import AtRung, Backward, Progress, Tuner
-from workers.tuners.soft import tune_soft
-from workers.tuners.training import Graded, grade, passed_on
+from autoprompt.search_spaces import AnyPlan
+from autoprompt.workers.scoring import Scorer
+from autoprompt.workers.tuners.examples import Examples
+from autoprompt.workers.tuners.hard import tune_hard
+from autoprompt.workers.tuners.judging import judged
+from autoprompt.workers.tuners.mixed import tune_mixed
+from autoprompt.workers.tuners.progress import AtRung, Backward, Progress, Tuner
+from autoprompt.workers.tuners.soft import tune_soft
+from autoprompt.workers.tuners.training import Graded, grade, passed_on
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from search_spaces.errors import AutopromptError
-from workers.prompt import Laid, Prompt
+from autoprompt.search_spaces.errors import AutopromptError
+from autoprompt.workers.prompt import Laid, Prompt
 
 
 class TrialDivergedError(AutopromptError, ArithmeticError):

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import torch
 
-from search_spaces import SoftPlan
-from workers.prompt import half, lay, soft_prompt
-from workers.scoring import Scorer
-from workers.tuners.examples import Examples
-from workers.tuners.progress import AtRung, Backward, Tuner, checked, rungs_by_step
-from workers.tuners.training import Training
+from autoprompt.search_spaces import SoftPlan
+from autoprompt.workers.prompt import half, lay, soft_prompt
+from autoprompt.workers.scoring import Scorer
+from autoprompt.workers.tuners.examples import Examples
+from autoprompt.workers.tuners.progress import AtRung, Backward, Tuner, checked, rungs_by_step
+from autoprompt.workers.tuners.training import Training
 
 
 def tune_soft(

@@ -7,10 +7,10 @@ loss, and GCG (Zou et al. 2023), which draws the swaps to try from all positions
 import torch
 from torch import Tensor
 
-from search_spaces.schema import Position
-from workers.scoring import Scorer
-from workers.text_states import TokenIds
-from workers.tuners.vocabulary import readable_tokens, reads_back
+from autoprompt.search_spaces.schema import Position
+from autoprompt.workers.scoring import Scorer
+from autoprompt.workers.text_states import TokenIds
+from autoprompt.workers.tuners.vocabulary import readable_tokens, reads_back
 
 #: How many tokens per position the gradient proposes; the swaps are drawn among them.
 _PROPOSED = 64

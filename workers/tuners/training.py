@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from search_spaces import TrainedPlan
-from workers.prompt import Laid
-from workers.scoring import Scorer
-from workers.text_states import TokenIds
-from workers.tuners.examples import Examples
-from workers.tuners.inits import initial_vectors
-from workers.tuners.optimizers import build_optimizer
+from autoprompt.search_spaces import TrainedPlan
+from autoprompt.workers.prompt import Laid
+from autoprompt.workers.scoring import Scorer
+from autoprompt.workers.text_states import TokenIds
+from autoprompt.workers.tuners.examples import Examples
+from autoprompt.workers.tuners.inits import initial_vectors
+from autoprompt.workers.tuners.optimizers import build_optimizer
 
 
 class Training:

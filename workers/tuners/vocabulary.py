@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from search_spaces.schema import Position
-from workers.frozen_model import FrozenModel
-from workers.prompt import half
-from workers.task import Task
-from workers.text_states import TokenIds
+from autoprompt.search_spaces.schema import Position
+from autoprompt.workers.frozen_model import FrozenModel
+from autoprompt.workers.prompt import half
+from autoprompt.workers.task import Task
+from autoprompt.workers.text_states import TokenIds
 
 #: What may stand before a suffix prompt: the ends of three different texts.
 _TEXT_ENDS = (".", "good", "1")

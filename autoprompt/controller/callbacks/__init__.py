@@ -1,0 +1,1 @@
+"""What hears of a search as it runs: the store, Prometheus, the watchdog."""

@@ -1,0 +1,122 @@
+"""Text in, label out: ensembles vote beside one frozen model."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from autoprompt.config import SearchConfig
+from autoprompt.search_model import model_of
+from autoprompt.search_spaces.errors import BadInputError
+from autoprompt.store import PromptRecord, SearchRecord
+from autoprompt.workers.frozen_model import FrozenModel
+from autoprompt.workers.mixture import Mixture, Panel
+from autoprompt.workers.model_loading import load_model
+from autoprompt.workers.prompt import Prompt
+from autoprompt.workers.task import build_task
+from autoprompt.workers.vote import cast_votes
+
+
+class Voting(Protocol):
+    """Prompts of one search that vote; `Ensemble` is one."""
+
+    @property
+    def search(self) -> SearchRecord: ...
+    @property
+    def members(self) -> Sequence[PromptRecord]: ...
+    @property
+    def weights(self) -> Sequence[float]: ...
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The label of one text.
+
+    Attributes:
+        probability: of that label, the members' mean.
+        votes: the part of the votes it got, 0 to 1.
+        probabilities: of every label, the members' mean.
+    """
+
+    text: str
+    label: str
+    probability: float
+    votes: float
+    probabilities: dict[str, float]
+
+
+class Predictor:
+    """The ensembles of one or several searches on one frozen model.
+
+    Every text is read once for all of them, as far as their templates begin alike.
+    """
+
+    def __init__(self, model: FrozenModel, ensembles: Sequence[Voting]) -> None:
+        self._ensembles = list(ensembles)
+        panels = []
+        for ensemble in ensembles:
+            config = SearchConfig.model_validate(ensemble.search.config)
+            panels.append(
+                Panel(
+                    build_task(config.task, model.tokenizer, model.family),
+                    [Prompt.from_bytes(member.content) for member in ensemble.members],
+                    config.space.longest_prompt(),
+                )
+            )
+        self._tasks = [panel.task for panel in panels]
+        self._mixture = Mixture(model, panels)
+
+    @classmethod
+    def load(cls, ensembles: Sequence[Voting]) -> "Predictor":
+        """The predictor of stored searches; the model is loaded once.
+
+        Raises:
+            ModelError: the model is no longer where it was, or is another one now.
+            BadInputError: the searches are on several models.
+        """
+        first, *others = [ensemble.search for ensemble in ensembles]
+        for other in others:
+            if other.versions.get("model") != first.versions.get("model"):
+                raise BadInputError(
+                    f"searches {first.name!r} and {other.name!r} are on different models "
+                    f"({first.model}, {other.model}); label with each in a call of its own"
+                )
+        return cls(load_model(model_of(first)), ensembles)
+
+    @property
+    def labels(self) -> list[str]:
+        """Every label that a text may get."""
+        return list(dict.fromkeys(label for task in self._tasks for label in task.labels))
+
+    def predict(
+        self, texts: Sequence[str], advance: Callable[[int], None] = lambda done: None
+    ) -> dict[str, list[Prediction]]:
+        """Label texts, in the order given, by every search: its name -> its predictions.
+
+        Args:
+            advance: called with the number of texts done since the last call.
+        """
+        names = [ensemble.search.name for ensemble in self._ensembles]
+        if not texts:
+            return {name: [] for name in names}
+        scores = self._mixture.score_texts([text.strip() for text in texts], advance)
+        found = {}
+        for name, ensemble, task, log_probs in zip(
+            names, self._ensembles, self._tasks, scores, strict=True
+        ):
+            ballot = cast_votes(log_probs.numpy(), ensemble.weights)
+            probabilities = np.exp(log_probs.numpy()).mean(axis=0)
+            found[name] = [
+                Prediction(
+                    text=text,
+                    label=task.labels[label],
+                    probability=float(each[label]),
+                    votes=float(shares[label]),
+                    probabilities=dict(zip(task.labels, map(float, each), strict=True)),
+                )
+                for text, label, each, shares in zip(
+                    texts, ballot.labels, probabilities, ballot.shares, strict=True
+                )
+            ]
+        return found

@@ -1,0 +1,1 @@
+"""What scores mean: tables, warnings, finalists, held-out texts, other data."""

@@ -1,0 +1,107 @@
+"""Evaluation elsewhere: a search's answers on labelled texts of another domain (Lester et al. 2021,
+section 5), beside the template alone."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from autoprompt.config import SearchConfig
+from autoprompt.evaluation.held_out_log import open_texts
+from autoprompt.evaluation.score_table import held_out_table
+from autoprompt.progress import SearchProgress
+from autoprompt.search_model import model_of
+from autoprompt.search_spaces.errors import DataError
+from autoprompt.store import PromptRecord, SearchRecord, Store
+from autoprompt.workers.data import Split, load_splits, read_labelled
+from autoprompt.workers.prompt import Prompt
+from autoprompt.workers.scoring import load_scorer
+from autoprompt.workers.task import Metric
+
+
+def evaluate(
+    store: Store,
+    search: SearchRecord,
+    best: PromptRecord,
+    members: Sequence[PromptRecord],
+    weights: Sequence[float],
+    source: str,
+    *,
+    text: str | None = None,
+    label: str | None = None,
+    metric: Metric | None = None,
+    progress: SearchProgress,
+) -> dict[str, Any]:
+    """Score the best prompt, the members, their vote and the template alone, and store it.
+
+    Nothing is stored unless the data and the model can be read. The opening is stored before the
+    first text is scored, and stays without scores where this is interrupted.
+
+    Args:
+        weights: [N], what each member's vote counts.
+        source: a file, or a Hub id.
+        text, label: the columns, where they are not called as in the search.
+        metric: another one than the search's.
+
+    Raises:
+        DataError: a missing file or column, another label than the search's, or a metric that
+            these texts cannot be judged by.
+        ModelError: the model is no longer where it was, or is another one now.
+    """
+    config = SearchConfig.model_validate(search.config)
+    columns = {"text": text or config.data.text, "label": label or config.data.label}
+    labels = tuple(config.task.label_words)
+    metric = metric or config.task.metric
+    with progress.step(f"reading {source}"):
+        split = read_labelled(source, config.data.model_copy(update=columns), labels)
+    _check(metric, split, labels, source)
+    seen = _seen(split, search, config)
+    if seen:
+        progress.say(
+            f"note: {seen} of these {len(split)} texts are in the search's own train or validation "
+            "split; its prompts were made or chosen by them"
+        )
+    with progress.step("loading the model"):
+        scorer = load_scorer(model_of(search), config.task, config.space.longest_prompt())
+    earlier = len([each for each in store.evaluations(search.id) if each.source == source])
+    opening = open_texts(store, search, source, split, "evaluate", progress)
+    # The best one usually votes too; it is scored once.
+    asked = {each.digest: each for each in (best, *members)}
+    places = {digest: place for place, digest in enumerate(asked, 1)}
+    prompts = [Prompt(""), *(Prompt.from_bytes(each.content) for each in asked.values())]
+    with (
+        progress.step(f"scoring {len(split)} texts"),
+        progress.counting("texts scored", len(split)) as advance,
+    ):
+        found = scorer.score_texts(prompts, split.texts, advance).numpy()
+    log_probs = found[[0, *(places[each.digest] for each in (best, *members))]]
+    if scorer.truncated:
+        progress.say(f"{scorer.truncated} texts were longer than the model takes: ends cut off")
+    table = held_out_table(metric, split.labels, best, members, weights, log_probs) | {
+        "labels": list(labels),
+        "truncated": scorer.truncated,
+        "seen": seen,
+    }
+    store.record_evaluation(search.id, opening, table)
+    return {"search": search.name, "data": source, "opening": earlier + 1, **table}
+
+
+def _seen(split: Split, search: SearchRecord, config: SearchConfig) -> int | None:
+    """How many of the texts the search learnt from or chose by; None where its data is gone."""
+    try:
+        splits = load_splits(config.data, tuple(config.task.label_words), config.base, search.seed)
+    except DataError:
+        return None
+    if splits.fingerprint != search.versions.get("data"):
+        return None
+    return len({*splits.train.texts, *splits.validation.texts} & set(split.texts))
+
+
+def _check(metric: Metric, split: Split, labels: Sequence[str], source: str) -> None:
+    """Accuracy takes any texts; a mean over labels takes some of every label."""
+    counts = Counter(split.labels)
+    missing = [name for number, name in enumerate(labels) if not counts[number]]
+    if metric != "accuracy" and missing:
+        raise DataError(
+            f"{source}: {metric} is a mean over all labels, and no text is labelled "
+            f"{missing[0]!r}; --metric accuracy applies"
+        )

@@ -1,0 +1,73 @@
+"""Scores with their intervals: of each member, their mean, their vote, and the template alone."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from autoprompt.statistics.intervals import estimate, estimate_mean
+from autoprompt.store import PromptRecord
+from autoprompt.workers.task import Metric, predictions
+from autoprompt.workers.vote import Floats, cast_votes
+
+
+def scores_table(
+    metric: Metric,
+    labels: Sequence[int],
+    members: Sequence[PromptRecord],
+    weights: Sequence[float],
+    log_probs: Floats,
+) -> dict[str, Any]:
+    """The members' scores on B texts, as Lester et al. 2021 report them (table 3).
+
+    Args:
+        labels: [B], what is right.
+        weights: [N], what each member's vote counts.
+        log_probs: [N, B, L].
+    """
+    expected = np.array(labels)
+    said = [predictions(each) for each in log_probs]
+    voted = cast_votes(log_probs, weights).labels
+    each_member = [
+        estimate(metric, expected, answers).as_dict() | {"number": member.number}
+        for member, answers in zip(members, said, strict=True)
+    ]
+    return {
+        "metric": metric,
+        "texts": len(expected),
+        "mean": estimate_mean(metric, expected, said).as_dict(),
+        "best_member": max(each_member, key=lambda member: member["score"]),
+        "ensemble": estimate(metric, expected, voted).as_dict(),
+        "members": each_member,
+        "confusion": _confusion(expected, voted, log_probs.shape[-1]),
+    }
+
+
+def held_out_table(
+    metric: Metric,
+    labels: Sequence[int],
+    best: PromptRecord,
+    members: Sequence[PromptRecord],
+    weights: Sequence[float],
+    log_probs: Floats,
+) -> dict[str, Any]:
+    """What the search's answers score on texts that it never saw, beside the template alone.
+
+    Args:
+        log_probs: [2 + N, B, L]: without a prompt, of the best one, of each member.
+    """
+    expected = np.array(labels)
+    alone, single = (estimate(metric, expected, predictions(each)) for each in log_probs[:2])
+    return {
+        **scores_table(metric, labels, members, weights, log_probs[2:]),
+        "no_prompt": alone.as_dict(),
+        "best": single.as_dict() | {"number": best.number},
+    }
+
+
+def _confusion(expected: Any, said: Any, labels: int) -> list[list[int]]:
+    """[L, L], rows what is right and columns what the vote says."""
+    counts = np.zeros((labels, labels), dtype=int)
+    np.add.at(counts, (expected, said), 1)
+    rows: list[list[int]] = counts.tolist()
+    return rows

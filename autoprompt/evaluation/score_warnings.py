@@ -1,0 +1,128 @@
+"""What a reader of a search's scores should be warned of, a sentence each."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import scipy
+from safetensors.numpy import load
+
+from autoprompt.evaluation.candidates import best_distinct
+from autoprompt.evaluation.finalists import Finalist
+from autoprompt.statistics.intervals import Estimate, Labels, estimate
+from autoprompt.statistics.significance import SIGNIFICANT, clearly_below, luckier_than, paired_p
+from autoprompt.store import PromptRecord
+from autoprompt.workers.task import Metric, predictions
+
+
+def lead_warnings(
+    metric: Metric,
+    labels: Sequence[int],
+    best: PromptRecord,
+    candidates: Sequence[PromptRecord],
+    confirmed: Sequence[Finalist],
+) -> list[str]:
+    """Where the best prompt cannot be told from the next one.
+
+    Args:
+        labels: [B], the right labels of the validation texts.
+        candidates: best first.
+        confirmed: the finalists, best mean first; without any, the next one is the next candidate.
+    """
+    if len(confirmed) > 1:
+        return _lead_over_seeds(*confirmed[:2])
+    rest = [each for each in best_distinct(candidates, 2) if each.number != best.number]
+    if not rest:
+        return []
+    second = rest[0]
+    p, test = paired_p(metric, np.array(labels), _said(best), _said(second))
+    if p < SIGNIFICANT:
+        return []
+    lead = (
+        f"trial {best.number}'s lead of {best.score - second.score:.4f} over trial {second.number}"
+        if best.score > second.score
+        else f"trial {best.number} scores as much as trial {second.number}; the choice between them"
+    )
+    return [
+        f"{lead} is within noise on {len(labels)} validation texts ({test} p = {p:.2f}); "
+        "`confirm` in the configuration trains the best again with other seeds"
+    ]
+
+
+def _lead_over_seeds(first: Finalist, second: Finalist) -> list[str]:
+    seeds = min(len(first.scores), len(second.scores))
+    lead = first.mean - second.mean
+    if seeds > 1 and (first.spread or second.spread):
+        sides = [(each.mean, each.spread, len(each.scores)) for each in (first, second)]
+        test = scipy.stats.ttest_ind_from_stats(*sides[0], *sides[1], equal_var=False)
+        p = float(test.pvalue)
+        if p < SIGNIFICANT:
+            return []
+        why = f"Welch's t p = {p:.2f}"
+    elif lead > 0 and seeds > 1:
+        return []
+    else:
+        why = f"with {seeds} other seed{'s' if seeds > 1 else ''}"
+    return [
+        f"trial {first.number}'s mean over seeds leads trial {second.number}'s by {lead:.4f}: "
+        f"within noise ({why})"
+    ]
+
+
+def luck_warnings(confirmed: Sequence[Finalist]) -> list[str]:
+    """Where the trial that led the search owed it to its seed."""
+    if not confirmed:
+        return []
+    leader = max(confirmed, key=lambda each: each.search_score)
+    if not luckier_than(leader.search_score, leader.scores):
+        return []
+    return [
+        f"trial {leader.number} had {leader.search_score:.4f} in the search, and {leader.mean:.4f} "
+        f"± {leader.spread:.4f} with {len(leader.scores)} other seeds: the first was luck"
+    ]
+
+
+def overfit_warnings(
+    metric: Metric,
+    labels: Sequence[int],
+    best: PromptRecord,
+    validated: dict[str, Any],
+    tested: dict[str, Any],
+    halves: tuple[Estimate, Estimate] | None,
+) -> list[str]:
+    """Where what was chosen on validation does clearly worse on texts it was not chosen by.
+
+    Args:
+        validated, tested: the ensemble's scores on validation, and all of them on test.
+        halves: of a greedy choice, on the half it was drawn on and the half that confirmed it.
+    """
+    pairs = {
+        f"trial {best.number}": (
+            estimate(metric, np.array(labels), _said(best)),
+            _estimate(tested["best"]),
+        )
+    }
+    if len(tested["members"]) > 1:
+        pairs["the ensemble"] = (_estimate(validated["ensemble"]), _estimate(tested["ensemble"]))
+    found = [
+        f"{name} scores {seen.score:.4f} on validation and {unseen.score:.4f} on test, clearly "
+        "less: the search has fitted its validation texts; more of them would help"
+        for name, (seen, unseen) in pairs.items()
+        if clearly_below(unseen, seen)
+    ]
+    if halves and clearly_below(halves[1], halves[0]):
+        found.append(
+            f"the greedy ensemble scores {halves[0].score:.4f} on the validation texts it was "
+            f"drawn on and {halves[1].score:.4f} on those that confirmed it, clearly less: it has "
+            "fitted the first"
+        )
+    return found
+
+
+def _estimate(row: dict[str, Any]) -> Estimate:
+    return Estimate(**{name: row[name] for name in ("score", "low", "high", "method")})
+
+
+def _said(prompt: PromptRecord) -> Labels:
+    """What a prompt says of the validation texts, [B]."""
+    return predictions(load(prompt.log_probs)["log_probs"])

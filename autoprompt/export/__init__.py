@@ -1,0 +1,1 @@
+"""A search taken elsewhere: prompts as a folder, trials as an Optuna study."""

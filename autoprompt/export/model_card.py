@@ -1,0 +1,75 @@
+"""The model card of an export: what the prompts are, what they score, and where they came from."""
+
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from autoprompt.config import SearchConfig
+from autoprompt.stored_search import StoredSearch
+from autoprompt.workers.model_files import ModelSpec, licence
+
+
+def model_card(
+    result: StoredSearch,
+    config: SearchConfig,
+    document: dict[str, Any],
+    form: str,
+    ensemble: bool,
+) -> str:
+    """Markdown with the front matter that the Hugging Face Hub reads.
+
+    Args:
+        document: prompt.json.
+        ensemble: whether the prompts vote together.
+    """
+    # Markdown in a file, not HTML in a page: nothing to escape.
+    environment = Environment(
+        loader=PackageLoader("autoprompt.export"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # noqa: S701
+    )
+    environment.filters["line"] = one_line
+    return environment.get_template("model_card.md.j2").render(
+        search=result.record,
+        config=config,
+        document=document,
+        form=form,
+        ensemble=ensemble,
+        auto_class="AutoModelFor"
+        + ("Seq2SeqLM" if document["model"]["family"] == "seq2seq" else "CausalLM"),
+        base_model=_hub_id(config.model),
+        licence=licence(config.model),
+        validation=result.ensemble.validation if ensemble else document["prompts"][0]["score"],
+        tests=_tests(result, document, ensemble),
+    )
+
+
+def one_line(text: str) -> str:
+    """Text as a cell of a Markdown table."""
+    return " ".join(text.split()).replace("|", "\\|").replace("`", "'")
+
+
+def _hub_id(model: ModelSpec) -> str | None:
+    return None if model.is_local else model.path
+
+
+def _tests(
+    result: StoredSearch, document: dict[str, Any], ensemble: bool
+) -> list[tuple[str, dict[str, Any]]]:
+    """Rows of the test table that speak of what was exported: name and estimate."""
+    test = result.test
+    if test is None or result.record.ensemble is None:
+        return []
+    rows = [("no prompt, the template alone", test["no_prompt"])]
+    numbers = result.record.ensemble["members"]
+    for prompt in document["prompts"]:
+        if prompt["trial"] in numbers:
+            place = numbers.index(prompt["trial"])
+            rows.append((f"trial {prompt['trial']}", test["members"][place]))
+        elif prompt["trial"] == test["best"].get("number"):
+            rows.append((f"trial {prompt['trial']}", test["best"]))
+    if ensemble:
+        rows.append((f"{result.ensemble.vote} vote of {len(numbers)}", test["ensemble"]))
+    return rows

@@ -1,0 +1,226 @@
+"""Export: a search's prompts as a folder that other tools read.
+
+Both formats hold `prompt.json` (the task as token ids, and every prompt), `predict.py` (a loader
+that needs no Autoprompt) and `README.md` (the model card). The vectors of soft prompts lie beside
+them: for `peft` as an adapter that `peft.PeftModel.from_pretrained` loads, for `json` in
+`prompts.safetensors`.
+"""
+
+import json
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from autoprompt.config import SearchConfig
+from autoprompt.export.model_card import model_card
+from autoprompt.new_files import made_whole
+from autoprompt.search_model import model_of
+from autoprompt.search_spaces.errors import BadInputError
+from autoprompt.store import PromptRecord
+from autoprompt.stored_search import StoredSearch
+from autoprompt.workers.model_config import Family, context_length, family_of
+from autoprompt.workers.model_loading import read_tokenizer
+from autoprompt.workers.prompt import Prompt
+from autoprompt.workers.scoring import longest_text
+from autoprompt.workers.task import build_task
+
+Format = Literal["peft", "json"]
+
+_PLACES = {
+    "suffix": "after the text",
+    "both": "before and after the text",
+    "end": "behind the whole template",
+    "decoder": "behind the decoder's start",
+}
+
+#: Rises when a reader of prompt.json has to change.
+_VERSION = 1
+
+
+def export(
+    result: StoredSearch,
+    folder: str | Path,
+    form: Format = "json",
+    *,
+    trial: int | None = None,
+    ensemble: bool = False,
+) -> Path:
+    """Write prompts of a search to a new folder: the best trial's unless told otherwise.
+
+    Args:
+        trial: this trial's prompt.
+        ensemble: every member's, with their votes; `json` only.
+
+    Raises:
+        BadInputError: the folder exists, there is no such prompt, or PEFT cannot express it.
+        ModelError: the model is no longer where it was, or no longer the same.
+        SearchUnfinishedError: no trial has a score yet.
+    """
+    with made_whole(Path(folder), "--out") as unfinished:
+        records = _chosen(result, trial, ensemble)
+        prompts = [Prompt.from_bytes(record.content) for record in records]
+        if form == "peft":
+            _check_peft(result, records, prompts)
+        config = SearchConfig.model_validate(result.record.config)
+        config = config.model_copy(update={"model": model_of(result.record)})
+        family, task = _task(config)
+        if form == "peft" and family == "masked":
+            raise BadInputError(
+                "--format peft: PEFT's prompt tuning is for models that write, this one fills "
+                "masks; use --format json"
+            )
+        unfinished.mkdir()
+        stored = _save_vectors(unfinished, form, config, family, records, prompts)
+        weights = result.ensemble.weights if ensemble else [1.0]
+        document = {
+            "version": _VERSION,
+            "search": result.name,
+            "model": {
+                "path": config.model.path,
+                "family": family,
+                "revision": config.model.revision or "main",
+                "fingerprint": result.record.versions["model"],
+            },
+            "task": task,
+            "prompts": [
+                {
+                    "trial": record.number,
+                    "kind": prompt.kind,
+                    "score": record.score,
+                    "weight": weight,
+                    "position": prompt.position,
+                    "front": prompt.front,
+                    "text": prompt.text,
+                    "token_ids": prompt.token_ids,
+                    "prior": prompt.prior,
+                }
+                | ({"vectors": stored[record.number]} if record.number in stored else {})
+                for record, prompt, weight in zip(records, prompts, weights, strict=True)
+            ],
+        }
+        _write(unfinished / "prompt.json", json.dumps(document, indent=2, ensure_ascii=False))
+        loader = resources.files(__package__) / "templates" / "predict.py"
+        _write(unfinished / "predict.py", loader.read_text(encoding="utf-8"))
+        _write(unfinished / "README.md", model_card(result, config, document, form, ensemble))
+    return Path(folder)
+
+
+def _chosen(result: StoredSearch, trial: int | None, ensemble: bool) -> list[PromptRecord]:
+    if ensemble and trial is not None:
+        raise BadInputError("--ensemble and --trial: choose one of them")
+    if ensemble:
+        return result.ensemble.members
+    found = result.prompts([result.best.number if trial is None else trial])
+    if not found:
+        raise BadInputError(
+            f"--trial {trial}: search {result.name!r} has no such trial with a prompt; "
+            f"`autoprompt trials {result.name}` lists them"
+        )
+    return found
+
+
+def _check_peft(
+    result: StoredSearch, records: Sequence[PromptRecord], prompts: Sequence[Prompt]
+) -> None:
+    """Refuse what PEFT's prompt tuning, vectors before the whole input, cannot say.
+
+    Raises:
+        BadInputError: several prompts, a hard one, or one behind the text.
+    """
+    if len(records) > 1:
+        raise BadInputError(
+            f"--format peft holds one prompt, the ensemble is {len(records)}; use --format json, "
+            "or --trial N for a member"
+        )
+    [record], [prompt] = records, prompts
+    if prompt.kind == "hard":
+        problem = f"trial {record.number} is a hard prompt, words that need no adapter"
+    elif prompt.kind == "mixed":
+        problem = f"trial {record.number} holds words among its vectors, PEFT holds vectors alone"
+    elif prompt.position != "prefix":
+        problem = f"trial {record.number} is laid {_PLACES[prompt.position]}, PEFT lays it before"
+    else:
+        return
+    fits = [
+        each.number
+        for each in result.leaderboard
+        if each.kind == "soft" and each.plan["position"] == "prefix"
+    ]
+    other = f", or --trial {fits[0]}, the best that PEFT can hold" if fits else ""
+    raise BadInputError(f"--format peft: {problem}; use --format json{other}")
+
+
+def _task(config: SearchConfig) -> tuple[Family, dict[str, Any]]:
+    """The model's family, and the task as plain values: all that a reader needs who does not know
+    how a tokenizer joins words. `longest_text` is in tokens, the template's head included."""
+    tokenizer, model_config = read_tokenizer(config.model)
+    family = family_of(model_config) or "causal"
+    task = build_task(config.task, tokenizer, family)
+    start = getattr(model_config, "decoder_start_token_id", None)
+    return family, {
+        "head": task.head,
+        "tail": task.tail,
+        "begin_ids": task.begin_ids,
+        "tail_ids": task.tail_ids,
+        "end_ids": task.end_ids,
+        "mask": task.mask,
+        "decoder_ids": (model_config.pad_token_id if start is None else start, *task.answer_ids)
+        if family == "seq2seq"
+        else (),
+        "labels": task.labels,
+        "words": [{"label": word.label, "ids": word.ids} for word in task.words],
+        "mean": task.mean,
+        "longest_text": longest_text(
+            context_length(model_config), task, config.space.longest_prompt()
+        ),
+    }
+
+
+def _save_vectors(
+    folder: Path,
+    form: Format,
+    config: SearchConfig,
+    family: Family,
+    records: Sequence[PromptRecord],
+    prompts: Sequence[Prompt],
+) -> dict[int, dict[str, str]]:
+    """Write the soft prompts' vectors; trial number -> the file and tensor that hold them."""
+    soft = {
+        record.number: prompt.vectors
+        for record, prompt in zip(records, prompts, strict=True)
+        if prompt.vectors is not None
+    }
+    if form == "peft":
+        [(number, vectors)] = soft.items()
+        _save_adapter(folder, config, family, vectors)
+        return {number: {"file": "adapter_model.safetensors", "tensor": "prompt_embeddings"}}
+    if soft:
+        tensors = {f"trial-{number}": each.contiguous() for number, each in soft.items()}
+        save_file(tensors, folder / "prompts.safetensors")
+    return {number: {"file": "prompts.safetensors", "tensor": f"trial-{number}"} for number in soft}
+
+
+def _save_adapter(folder: Path, config: SearchConfig, family: Family, vectors: Tensor) -> None:
+    """PEFT's two files. Written without PEFT, which need not be installed; the rest of its
+    configuration is what PEFT takes when it is not given."""
+    adapter = {
+        "peft_type": "PROMPT_TUNING",
+        "task_type": "SEQ_2_SEQ_LM" if family == "seq2seq" else "CAUSAL_LM",
+        "base_model_name_or_path": config.model.path,
+        "revision": config.model.revision,
+        "inference_mode": True,
+        "num_virtual_tokens": vectors.shape[0],
+        "token_dim": vectors.shape[1],
+        "num_transformer_submodules": 1,
+    }
+    _write(folder / "adapter_config.json", json.dumps(adapter, indent=2))
+    tensors = {"prompt_embeddings": vectors.contiguous()}
+    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+
+
+def _write(path: Path, content: str) -> None:
+    path.write_text(content.rstrip("\n") + "\n", encoding="utf-8")

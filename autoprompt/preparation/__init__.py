@@ -1,0 +1,1 @@
+"""Everything that is read, checked and fixed before a search starts."""

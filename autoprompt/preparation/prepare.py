@@ -1,0 +1,138 @@
+"""Everything a search needs, read and checked before anything starts or is written."""
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from autoprompt.config import SearchConfig
+from autoprompt.preparation.job_files import unpacked
+from autoprompt.preparation.task_similarity import Footprint
+from autoprompt.progress import SearchProgress
+from autoprompt.search_spaces.errors import BadInputError, ConfigError
+from autoprompt.versions import code_versions
+from autoprompt.workers.adapter import resolve
+from autoprompt.workers.data import Splits, load_splits
+from autoprompt.workers.families import FAMILIES
+from autoprompt.workers.model_config import context_length, family_of, keeps_whole_text
+from autoprompt.workers.model_files import conversion_is_due, fingerprint
+from autoprompt.workers.model_loading import read_tokenizer
+from autoprompt.workers.scoring import longest_text
+from autoprompt.workers.task import Task, build_task
+from autoprompt.workers.text_cache import CacheSpec
+from autoprompt.workers.trial import Job
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A search that can start.
+
+    Attributes:
+        job: what the workers are given; the test split is not in it.
+        versions: of model, data and code.
+        truncated: how many texts are cut to fit the model.
+        hidden_size: how wide the model's input embeddings are.
+        footprint: what is kept of the texts for later searches.
+        warm_start: what the search takes over from an earlier one; None for nothing.
+    """
+
+    config: SearchConfig
+    splits: Splits
+    job: Job
+    versions: dict[str, Any]
+    truncated: int
+    hidden_size: int
+    footprint: Footprint
+    warm_start: dict[str, Any] | None = None
+
+
+def prepare(config: SearchConfig, progress: SearchProgress) -> Prepared:
+    """Read the data and the model's tokenizer, and hold the configuration against both.
+
+    Raises:
+        BadInputError: one line with the file, the key, and what would do.
+    """
+    source = config.source
+    found = unpacked(config)
+    with progress.step("reading the data"):
+        splits = load_splits(
+            found.data, tuple(config.task.label_words), config.base, config.search.seed
+        )
+    due = conversion_is_due(found.model)
+    with progress.step("unpacking the GGUF model, once" if due else "checking the model"):
+        tokenizer, model_config = read_tokenizer(found.model)
+    family = family_of(model_config) or "causal"
+    try:
+        task = build_task(config.task, tokenizer, family)
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error}") from None
+    possible = FAMILIES[family].positions
+    impossible = config.space.positions - possible
+    if impossible:
+        raise BadInputError(
+            f"{source}: position {', '.join(sorted(impossible))}: {config.model.path} is a "
+            f"{family} model, whose prompts may stand at: {', '.join(sorted(possible))}"
+        )
+    hard = config.space.hard
+    answers_next = family == "causal" and hard is not None and "end" in hard.positions
+    if answers_next and task.tail[-1:].isspace():
+        raise BadInputError(
+            f"{source}: hard.position end: the template ends in white space, and label words have "
+            "none before them to stand behind a hard prompt; end the template with a colon or "
+            "another word, or use position suffix"
+        )
+    reusable = config.space.positions & set(FAMILIES[family].reusable)
+    if family == "causal" and reusable and not keeps_whole_text(model_config):
+        progress.say(
+            f"{config.model.path} has layers that keep no plain keys and values of a text: "
+            "every step computes its texts anew, as at position prefix; a model with full "
+            "attention in every layer is several times faster here"
+        )
+    longest_prompt = config.space.longest_prompt()
+    limit = longest_text(context_length(model_config), task, longest_prompt)
+    if limit <= len(task.read(tokenizer, [""])[0]):
+        raise BadInputError(
+            f"{source}: a prompt of {longest_prompt} tokens and the template leave no room for the "
+            f"text in the {context_length(model_config)} tokens that {config.model.path} takes; "
+            "shorten soft.length or hard.tokens"
+        )
+    truncated = _count_longer(splits, task, tokenizer, limit)
+    if truncated:
+        progress.say(
+            f"{truncated} of {sum(splits.sizes.values())} texts are longer than the {limit} tokens "
+            f"that {config.model.path} leaves for them: their ends are cut off"
+        )
+    folder = resolve(found.model)
+    return Prepared(
+        config=config,
+        splits=splits,
+        job=Job(
+            model=found.model,
+            task=config.task,
+            train=splits.train,
+            validation=splits.validation,
+            longest_prompt=longest_prompt,
+            cache=CacheSpec(
+                bytes_at_hand=int(config.search.cache_gib_per_worker * (1 << 30)),
+                bytes_on_disk=int(config.search.cache_gib_on_disk * (1 << 30)),
+                folder=os.environ.get("AUTOPROMPT_CACHE"),
+            ),
+            positions=config.space.positions,
+            fractions=config.search.fractions,
+            patience=config.search.patience,
+        ),
+        versions={
+            **code_versions(),
+            "model": fingerprint(folder) or getattr(model_config, "_commit_hash", None),
+            "data": splits.fingerprint,
+        },
+        truncated=truncated,
+        hidden_size=model_config.get_text_config(decoder=True).hidden_size,
+        footprint=Footprint.of(splits, tokenizer),
+    )
+
+
+def _count_longer(splits: Splits, task: Task, tokenizer: Any, limit: int) -> int:
+    texts = [*splits.train.texts, *splits.validation.texts, *splits.test.texts]
+    # A token is at least one character, so only texts of more characters can be too long.
+    suspects = [text for text in texts if len(task.head + text) + len(task.begin_ids) > limit]
+    return sum(len(ids) > limit for ids in task.read(tokenizer, suspects))

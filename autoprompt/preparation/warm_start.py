@@ -1,0 +1,323 @@
+"""What earlier searches lend to a new one: settings to try first, prompts to start from.
+
+The soft prompt of another task is often a better start than words are (SPoT, Vu et al. 2022), and
+settings that did well once are worth a trial each.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load
+
+from autoprompt.preparation.prepare import Prepared
+from autoprompt.preparation.task_similarity import Footprint
+from autoprompt.progress import SearchProgress
+from autoprompt.search_spaces import Space, params_within
+from autoprompt.search_spaces.errors import AutopromptError, BadInputError, SearchNotFoundError
+from autoprompt.search_spaces.schema import TrainedSpace, values_of
+from autoprompt.store import SearchRecord, Store
+from autoprompt.workers.prompt import Prompt
+
+#: Settings of the earlier search that are tried first; never more than half of all trials.
+_TRIED_FIRST = 4
+
+
+def with_earlier(prepared: Prepared, db: str, progress: SearchProgress) -> Prepared:
+    """A search with what `warm_start` and `init: prompt` ask of earlier ones; as it was where they
+    ask for nothing.
+
+    Every name is pinned to a trial or an absolute path, so that the stored configuration says what
+    the search really started from.
+
+    Args:
+        db: URL of the store.
+
+    Raises:
+        BadInputError: no such search, prompt or file; one of another model; or one that has
+            learned from this search's test texts.
+    """
+    asked = [name for part in _trained(prepared.config.space) for name in part.earlier_prompts]
+    if prepared.config.warm_start is None and not asked:
+        return prepared
+    with _opened(db) as store:
+        return _lent(prepared, asked, _Lender(prepared, store, progress), progress)
+
+
+def _lent(
+    prepared: Prepared, asked: Sequence[str], lender: "_Lender", progress: SearchProgress
+) -> Prepared:
+    config = prepared.config
+    pinned = {reference: lender.prompt(reference) for reference in asked}
+    prompts = dict(pinned.values())
+    names = {reference: name for reference, (name, _) in pinned.items()}
+    space = _starting_from(config.space, names)
+    warm_start = None
+    found = None if config.warm_start is None else lender.search(config.warm_start)
+    if found is not None:
+        search, nearness = found
+        best = lender.best_soft(search) if _trained(space) else None
+        if best is not None:
+            prompts |= [best]
+            space = _starting_from(space, {}, also=best[0])
+        warm_start = {
+            "search": search.id,
+            "name": search.name,
+            "nearness": nearness,
+            "prompt": best[0] if best else None,
+            "params": lender.params(search, space, best[0] if best else None),
+        }
+        progress.say(_account(warm_start))
+    return replace(
+        prepared,
+        config=config.with_space(space),
+        job=replace(prepared.job, earlier=prompts),
+        footprint=prepared.footprint.after(lender.footprints),
+        warm_start=warm_start,
+    )
+
+
+def _account(warm_start: dict[str, Any]) -> str:
+    near = warm_start["nearness"]
+    shown = "" if near is None else f" (nearness {near:.2f})"
+    prompt = warm_start["prompt"]
+    also = f", and soft prompts may start from {prompt}" if prompt else ""
+    count = len(warm_start["params"])
+    return f"warm start: search {warm_start['name']}{shown}: {count} settings come first{also}"
+
+
+@contextmanager
+def _opened(db: str) -> Iterator[Store | None]:
+    """The store as it is; None where there is none yet."""
+    try:
+        store = Store.open(db, create=False)
+    except SearchNotFoundError:
+        yield None
+        return
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def _trained(space: Space) -> list[TrainedSpace]:
+    return [part for part in space.parts if isinstance(part, TrainedSpace)]
+
+
+def _starting_from(space: Space, names: Mapping[str, str], also: str | None = None) -> Space:
+    """The space with its references to earlier prompts replaced by their names.
+
+    Args:
+        also: one more that every trained prompt may start from.
+    """
+    changed = {}
+    for kind, part in zip(space.kinds, space.parts, strict=True):
+        if not isinstance(part, TrainedSpace):
+            continue
+        prompts = [names.get(reference, reference) for reference in part.earlier_prompts]
+        inits = values_of(part.init)
+        if also is not None:
+            prompts, inits = [*prompts, also], (*inits, "prompt")
+        if prompts:
+            changes = {"init": _dimension(inits), "init_prompt": _dimension(prompts)}
+            changed[kind] = part.model_copy(update=changes)
+    return space.model_copy(update=changed)
+
+
+def _dimension(values: Sequence[str]) -> str | tuple[str, ...]:
+    """One value is fixed, several are a choice."""
+    distinct = tuple(dict.fromkeys(values))
+    return distinct if len(distinct) > 1 else distinct[0]
+
+
+class _Lender:
+    """The searches in the store, as far as a new one may learn from them.
+
+    Attributes:
+        footprints: of the searches that lent something.
+    """
+
+    def __init__(self, prepared: Prepared, store: Store | None, progress: SearchProgress) -> None:
+        self._prepared = prepared
+        self._store = store
+        self._progress = progress
+        self.footprints: list[Footprint] = []
+
+    def search(self, reference: str) -> tuple[SearchRecord, float | None] | None:
+        """The search to start from, and how near its task is; None where `auto` finds none."""
+        if reference == "auto":
+            return self._nearest()
+        search = self._named(reference, "warm_start")
+        footprint = self._footprint(search)
+        return search, None if footprint is None else self._nearness(search, footprint)
+
+    def _nearest(self) -> tuple[SearchRecord, float] | None:
+        best: tuple[float, SearchRecord, Footprint] | None = None
+        for search in self._store.searches() if self._store else ():  # newest first
+            footprint = self._footprint(search)
+            if footprint is None or not self._same_model(search) or search.state == "running":
+                continue
+            if self._store is None or self._store.best_score(search.id) is None:
+                continue
+            if seen := self._learned_from(footprint):
+                self._progress.say(
+                    f"warm start: search {search.name} is passed over: it has learned from {seen} "
+                    "of this search's test texts"
+                )
+                continue
+            nearness = self._nearness(search, footprint)
+            if best is None or nearness > best[0]:
+                best = nearness, search, footprint
+        if best is None:
+            self._progress.say(
+                "warm start: no earlier search on this model to learn from; starting without"
+            )
+            return None
+        self.footprints.append(best[2])
+        return best[1], best[0]
+
+    def _named(self, reference: str, key: str) -> SearchRecord:
+        """A search by id, name or `latest`, if it may lend anything.
+
+        Args:
+            key: where the configuration names it, for errors.
+        """
+        if self._store is None:
+            raise SearchNotFoundError(f"{key}: no search {reference!r}: there is no store yet")
+        search = self._store.find(reference)
+        if not self._same_model(search):
+            raise BadInputError(
+                f"{key}: search {search.name!r} was on another model ({search.model}); a prompt "
+                "means something to its own model only"
+            )
+        if search.state == "running" or self._store.best_score(search.id) is None:
+            lacks = "is running" if search.state == "running" else "has no trial with a score"
+            raise BadInputError(f"{key}: search {search.name!r} {lacks}; name another one")
+        footprint = self._footprint(search)
+        if footprint is None:
+            self._progress.say(
+                f"{key}: search {search.name} was made by an older version, so whether it has "
+                "learned from this search's test texts is not known"
+            )
+        elif seen := self._learned_from(footprint):
+            raise BadInputError(
+                f"{key}: search {search.name!r} has learned from {seen} of this search's test "
+                "texts, whose scores would mean nothing; the same data with the same "
+                f"search.seed ({search.seed}) is split alike, or give data.path a test file"
+            )
+        else:
+            self.footprints.append(footprint)
+        return search
+
+    def _footprint(self, search: SearchRecord) -> Footprint | None:
+        content = self._store.footprint(search.id) if self._store else None
+        return None if content is None else Footprint.from_bytes(content)
+
+    def _learned_from(self, footprint: Footprint) -> int:
+        return footprint.learned_from(self._prepared.splits.test.texts)
+
+    def _same_model(self, search: SearchRecord) -> bool:
+        mine, theirs = self._prepared.versions["model"], search.versions.get("model")
+        if mine is None and theirs is None:
+            return search.model == self._prepared.config.model.path
+        return bool(mine == theirs)
+
+    def _nearness(self, search: SearchRecord, footprint: Footprint) -> float:
+        """0 to 1: the mean of how alike the texts are, and of how many label words are shared."""
+        mine = _label_words(self._prepared.config.task.label_words)
+        theirs = _label_words(search.config["task"]["label_words"])
+        shared = len(mine & theirs) / len(mine | theirs)
+        return (self._prepared.footprint.nearness(footprint) + shared) / 2
+
+    def prompt(self, reference: str) -> tuple[str, bytes]:
+        """An earlier prompt by file, search, or SEARCH/TRIAL: its pinned name, and its bytes."""
+        key = "soft.init_prompt"
+        if reference.endswith(".safetensors"):
+            path = (self._prepared.config.base / Path(reference).expanduser()).absolute()
+            if not path.is_file():
+                raise BadInputError(f"{key}: {path}: no such file")
+            return str(path), self._fitting(_prompt_in(path), str(path))
+        name, _, trial = reference.rpartition("/")
+        if not (name and trial.isdigit()):
+            search = self._named(reference, key)
+            found = self.best_soft(search)
+            if found is None:
+                raise BadInputError(f"{key}: search {search.name!r} has no soft prompt")
+            return found
+        return self._of_trial(self._named(name, key), int(trial))
+
+    def best_soft(self, search: SearchRecord) -> tuple[str, bytes] | None:
+        """A search's best soft prompt, or None."""
+        assert self._store is not None
+        for trial in self._store.leaderboard(search.id):
+            if trial.kind == "soft":
+                return self._of_trial(search, trial.number)
+        return None
+
+    def _of_trial(self, search: SearchRecord, number: int) -> tuple[str, bytes]:
+        assert self._store is not None
+        prompts = self._store.prompts(search.id, [number])
+        if not prompts:
+            raise BadInputError(
+                f"soft.init_prompt: trial {number} of search {search.name!r} has no prompt"
+            )
+        name = f"{search.name}/{number}"
+        return name, self._fitting(prompts[0].content, name)
+
+    def _fitting(self, content: bytes, source: str) -> bytes:
+        """A prompt's bytes, if its vectors are as wide as the model's."""
+        vectors = Prompt.from_bytes(content).vectors
+        width = self._prepared.hidden_size
+        if vectors is not None and vectors.shape[1] != width:
+            raise BadInputError(
+                f"soft.init_prompt: {source}: its vectors are {vectors.shape[1]} wide, those of "
+                f"{self._prepared.config.model.path} are {width}; it belongs to another model"
+            )
+        return content
+
+    def params(
+        self, search: SearchRecord, space: Space, prompt: str | None
+    ) -> list[dict[str, Any]]:
+        """The best settings of a search that lie in a space, as Optuna names them, best first.
+
+        Args:
+            prompt: what the best soft one of them starts from.
+        """
+        assert self._store is not None
+        most = min(_TRIED_FIRST, max(1, self._prepared.config.search.trials // 2))
+        found: list[dict[str, Any]] = []
+        for trial in self._store.leaderboard(search.id):
+            plan = trial.plan
+            if prompt is not None and plan["kind"] == "soft":
+                plan = plan | {"init": "prompt", "init_prompt": prompt}
+            params = params_within(space, plan)
+            if params and params not in found:
+                found.append(params)
+                # The others start as they did.
+                prompt = None if plan["kind"] == "soft" else prompt
+            if len(found) == most:
+                break
+        return found
+
+
+def _prompt_in(path: Path) -> bytes:
+    """The prompt in a file of ours, or the only vectors in one of `autoprompt export` or PEFT."""
+    content = path.read_bytes()
+    try:
+        return Prompt.from_bytes(content).to_bytes()
+    except AutopromptError as error:
+        try:
+            found = {name: each for name, each in load(content).items() if each.ndim == 2}
+        except SafetensorError:
+            raise BadInputError(f"soft.init_prompt: {path}: {error}") from None
+    if len(found) != 1:
+        holds = f"holds {', '.join(sorted(found))}" if found else "holds no prompt's vectors"
+        raise BadInputError(f"soft.init_prompt: {path}: {holds}; one prompt is wanted")
+    return Prompt(path.name, vectors=next(iter(found.values())).float()).to_bytes()
+
+
+def _label_words(given: Any) -> set[str]:
+    return {word.strip().lower() for words in given.values() for word in words}

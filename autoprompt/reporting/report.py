@@ -1,0 +1,325 @@
+"""The report: one HTML file that tells a search, readable anywhere and without a network.
+
+It holds no script, and a content security policy that would let none run; what comes from the data
+is escaped. Everything is read from the store, except the texts that were most often wrong: those
+are read from the data again, and left out where the data has moved or changed.
+"""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import optuna
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from safetensors.numpy import load
+
+from autoprompt.config import SearchConfig
+from autoprompt.export.optuna_study import build_study
+from autoprompt.new_files import made_whole
+from autoprompt.progress import clock
+from autoprompt.reporting import charts
+from autoprompt.reporting.charts import Axis, Point, Scatter
+from autoprompt.search_spaces.errors import DataError
+from autoprompt.store import TrialRecord
+from autoprompt.stored_search import StoredSearch
+from autoprompt.workers.data import load_splits
+from autoprompt.workers.task import predictions
+from autoprompt.workers.vote import Floats, cast_votes
+
+#: Trials on the leaderboard before the fold.
+_LEADERS = 20
+
+#: The best prompts that are asked which texts are hard, and how many such texts are shown.
+_WITNESSES, _HARD_TEXTS = 50, 15
+
+#: Fewer trials than this say nothing of which parameter matters.
+_TRIALS_FOR_IMPORTANCE = 10
+
+
+def write_report(result: StoredSearch, path: str | Path) -> Path:
+    """Write the report of a search, finished or not, to a new file.
+
+    Raises:
+        BadInputError: the file exists, or its folder does not.
+        SearchUnfinishedError: no trial has a score yet.
+    """
+    with made_whole(Path(path), "--out") as unfinished:
+        unfinished.write_text(render(result), encoding="utf-8")
+    return Path(path)
+
+
+def render(result: StoredSearch) -> str:
+    """The report as HTML.
+
+    Raises:
+        SearchUnfinishedError: no trial has a score yet.
+    """
+    result.best  # noqa: B018 - raises where there is nothing to report
+    environment = Environment(
+        loader=PackageLoader("autoprompt.reporting"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"score": "{:.4f}".format, "percent": "{:.0%}".format, "clock": clock}
+    environment.globals["size"] = {
+        "width": charts.WIDTH, "height": charts.HEIGHT, "left": charts.LEFT,
+        "right": charts.RIGHT, "top": charts.TOP, "bottom": charts.BOTTOM,
+    }  # fmt: skip
+    style = resources.files(__package__) / "templates" / "report.css"
+    return environment.get_template("report.html.j2").render(
+        style=style.read_text(encoding="utf-8"), report=Report(result), leaders=_LEADERS
+    )
+
+
+@dataclass(frozen=True)
+class HardText:
+    """A validation text that many of the best prompts got wrong.
+
+    Attributes:
+        wrong: the part of them that did.
+        instead: what most of those said.
+    """
+
+    text: str
+    expected: str
+    instead: str
+    wrong: float
+
+
+class Report:
+    """What the template tells, each part None or empty where there is nothing to tell."""
+
+    def __init__(self, result: StoredSearch) -> None:
+        self.result = result
+        self.record = result.record
+        self.labels = list(self.record.config["task"]["label_words"])
+        self.scored = [trial for trial in result.trials if trial.score is not None]
+        self.failed = [trial for trial in result.trials if trial.error]
+        self.kinds = sorted({trial.kind for trial in result.trials}, reverse=True)
+
+    @property
+    def seconds(self) -> float | None:
+        """From the search's start to its end."""
+        end = self.record.finished_at
+        return (end - self.record.started_at).total_seconds() if end else None
+
+    # Scores
+
+    @cached_property
+    def tests(self) -> list[tuple[str, dict[str, Any]]]:
+        """Rows of scores on the test split: name and estimate."""
+        test = self.result.test
+        if test is None or self.record.ensemble is None:
+            return []
+        size = len(self.record.ensemble["members"])
+        names = {
+            "no_prompt": "no prompt, the template alone",
+            "mean": f"mean of the {size} members",
+            "best": f"best single prompt (trial {self.result.best.number})",
+            "ensemble": f"{self.record.ensemble['vote']} vote of {size}",
+        }
+        if size == 1:
+            del names["mean"]
+        return [(name, test[key]) for key, name in names.items() if test.get(key)]
+
+    @cached_property
+    def test_axis(self) -> Axis:
+        ends = [row[side] for _, row in self.tests for side in ("low", "high")]
+        return Axis.over(self.record.metric, ends)
+
+    @cached_property
+    def elsewhere(self) -> list[tuple[str, dict[str, Any]]]:
+        """Other labelled texts that the prompts were tried on: source and scores, newest last."""
+        return [
+            (each.source, each.result)
+            for each in self.result.evaluations
+            if each.source != "test" and each.result
+        ]
+
+    # Trials
+
+    @cached_property
+    def history(self) -> Scatter:
+        """Validation score by trial number, with the best so far."""
+        best, line = -1.0, []
+        for trial in self.scored:
+            assert trial.score is not None
+            if trial.score > best:
+                best = trial.score
+                line.append((trial.number, best))
+        numbers = [trial.number for trial in self.result.trials]
+        line.append((numbers[-1], best))
+        return Scatter(
+            Axis.over("trial", numbers, room=0.02),
+            self._score_axis,
+            [_point(trial, trial.number, trial.score) for trial in self.scored],
+            line,
+        )
+
+    @cached_property
+    def by_length(self) -> Scatter:
+        """Validation score by the prompt's length."""
+        lengths = [_length(trial) for trial in self.scored]
+        return Scatter(
+            Axis.over("tokens in the prompt", lengths, log=True),
+            self._score_axis,
+            [
+                _point(trial, length, trial.score)
+                for trial, length in zip(self.scored, lengths, strict=True)
+            ],
+        )
+
+    @cached_property
+    def by_time(self) -> Scatter:
+        """Seconds of work by trial number."""
+        numbers = [trial.number for trial in self.result.trials]
+        return Scatter(
+            Axis.over("trial", numbers, room=0.02),
+            Axis.over("seconds", [trial.seconds for trial in self.scored], zero=True),
+            [_point(trial, trial.number, trial.seconds) for trial in self.scored],
+        )
+
+    @cached_property
+    def _score_axis(self) -> Axis:
+        scores = [trial.score for trial in self.scored if trial.score is not None]
+        return Axis.over(f"validation {self.record.metric}", scores)
+
+    @cached_property
+    def kind_rows(self) -> list[dict[str, Any]]:
+        """For each kind of prompt: how many, and how well and how fast."""
+        rows = []
+        for kind in self.kinds:
+            own = [trial for trial in self.scored if trial.kind == kind]
+            if own:
+                scores = [trial.score for trial in own if trial.score is not None]
+                rows.append(
+                    {
+                        "kind": kind,
+                        "trials": len(own),
+                        "best": max(scores),
+                        "median": median(scores),
+                        "seconds": median(trial.seconds for trial in own),
+                    }
+                )
+        return rows
+
+    @cached_property
+    def importances(self) -> list[tuple[str, float]]:
+        """How much each parameter explains of which trials are among the best, most first.
+
+        By Optuna (PED-ANOVA); trials that were stopped early count with what they had reached.
+        """
+        ended = [
+            dataclasses.replace(trial, state="complete")
+            for trial in self.scored
+            if trial.state in ("complete", "pruned")
+        ]
+        if len(ended) < _TRIALS_FOR_IMPORTANCE or not any(trial.params for trial in ended):
+            return []
+        study = build_study(ended)
+        return list(optuna.importance.get_param_importances(study).items())
+
+    # Predictions on validation
+
+    @cached_property
+    def _expected(self) -> list[int]:
+        return self.result.validation_labels
+
+    @cached_property
+    def _members(self) -> Floats:
+        """[N, B, L] log-probabilities of those that vote; of the best alone before any do."""
+        if self.record.ensemble:
+            prompts = self.result.ensemble.members
+        else:
+            prompts = self.result.prompts([self.result.best.number])
+        return np.stack([load(prompt.log_probs)["log_probs"] for prompt in prompts])
+
+    @property
+    def decided_by(self) -> str:
+        """Whose decisions the confusion matrix counts."""
+        if self.record.ensemble is None:
+            return f"trial {self.result.best.number}"
+        return f"the {self.record.ensemble['vote']} vote of {len(self._members)}"
+
+    @cached_property
+    def confusion(self) -> list[list[int]]:
+        """[L, L]: how many validation texts of each label (row) were given each label."""
+        if self.record.ensemble:
+            ensemble = self.result.ensemble
+            decided = cast_votes(self._members, ensemble.weights).labels
+        else:
+            decided = predictions(self._members)[0]
+        table = np.zeros((len(self.labels), len(self.labels)), dtype=int)
+        np.add.at(table, (np.asarray(self._expected), decided), 1)
+        return [[int(count) for count in row] for row in table]
+
+    @cached_property
+    def unanimous(self) -> float:
+        """The part of the validation texts on which all members say the same."""
+        said = predictions(self._members)
+        return float((said == said[0]).all(axis=0).mean())
+
+    @cached_property
+    def witnesses(self) -> int:
+        """How many prompts were asked which texts are hard."""
+        return min(_WITNESSES, len(self.result.leaderboard))
+
+    @cached_property
+    def hard_texts(self) -> list[HardText]:
+        """The validation texts that the best prompts most often got wrong, most often first."""
+        prompts = self.result.prompts(limit=_WITNESSES)
+        said = np.stack([predictions(load(each.log_probs)["log_probs"]) for each in prompts])
+        missed = (said != np.asarray(self._expected)).mean(axis=0)
+        rows = []
+        for place in np.argsort(-missed, kind="stable")[:_HARD_TEXTS]:
+            if missed[place] > 0:
+                expected = self._expected[place]
+                others = Counter(int(each) for each in said[:, place] if each != expected)
+                rows.append(
+                    HardText(
+                        text=self.texts[place] if self.texts else f"validation text {place + 1}",
+                        expected=self.labels[expected],
+                        instead=self.labels[others.most_common(1)[0][0]],
+                        wrong=float(missed[place]),
+                    )
+                )
+        return rows
+
+    @cached_property
+    def texts(self) -> Sequence[str]:
+        """The validation texts, or none where the data is no longer what it was."""
+        config = SearchConfig.model_validate(self.record.config)
+        try:
+            splits = load_splits(config.data, self.labels, config.base, self.record.seed)
+        except DataError:
+            return ()
+        same = splits.fingerprint == self.record.versions["data"]
+        return splits.validation.texts if same else ()
+
+    # Provenance
+
+    @property
+    def config_yaml(self) -> str:
+        return yaml.safe_dump(self.record.config, sort_keys=False, allow_unicode=True)
+
+
+def _length(trial: TrialRecord) -> int:
+    """The tokens of a trial's prompt, virtual and real."""
+    return int(trial.plan.get("length", 0)) + int(trial.plan.get("tokens", 0))
+
+
+def _point(trial: TrialRecord, x: float, y: float | None) -> Point:
+    title = f"trial {trial.number}, {trial.kind}, {trial.state}: {trial.score:.4f}"
+    return Point(
+        x, y or 0.0, trial.number, trial.kind, trial.state, f"{title}\n{trial.prompt or ''}"
+    )

@@ -1,0 +1,75 @@
+"""Whether a difference between two scores is more than chance."""
+
+import numpy as np
+import scipy
+from numpy.typing import NDArray
+
+from autoprompt.statistics.intervals import Estimate, Labels, scores_of
+from autoprompt.workers.task import Metric
+
+#: A difference is called real where chance alone makes one as large in fewer than so many cases.
+SIGNIFICANT = 0.05
+
+
+def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
+    """McNemar's exact test on the same B texts: p of the two being right equally often.
+
+    Args:
+        first, second: [B], whether each was right.
+    """
+    only_first, only_second = int((first & ~second).sum()), int((~first & second).sum())
+    if only_first + only_second == 0:
+        return 1.0
+    return float(scipy.stats.binomtest(only_first, only_first + only_second).pvalue)
+
+
+def paired_p(metric: Metric, expected: Labels, first: Labels, second: Labels) -> tuple[float, str]:
+    """p of two predictions [B] of the same texts being equally good, and the test's name.
+
+    Accuracy counts right answers, so McNemar's exact test holds; for another metric, the texts are
+    resampled and p is how often the difference changes its sign, twice.
+    """
+    if metric == "accuracy":
+        return mcnemar(first == expected, second == expected), "McNemar"
+    if (first == second).all():
+        return 1.0, "paired bootstrap"
+
+    def difference(
+        right: Labels, one: Labels, other: Labels, axis: int = -1
+    ) -> NDArray[np.float64]:
+        return scores_of(metric, right, one, axis) - scores_of(metric, right, other, axis)
+
+    drawn = scipy.stats.bootstrap(
+        (expected, first, second),
+        difference,
+        paired=True,
+        vectorized=True,
+        n_resamples=2000,
+        batch=100,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).bootstrap_distribution
+    tail = min((drawn <= 0).mean(), (drawn >= 0).mean())
+    return min(1.0, 2 * float(tail)), "paired bootstrap"
+
+
+def clearly_below(lower: Estimate, higher: Estimate) -> bool:
+    """Whether a score on some texts lies below a score on other texts by more than chance (5%, one
+    side), from the widths of their 95% intervals."""
+    normal = scipy.stats.norm
+    errors = [(each.high - each.low) / 2 / normal.ppf(0.975) for each in (lower, higher)]
+    gap = higher.score - lower.score
+    return bool(gap > 0 and gap > normal.ppf(1 - SIGNIFICANT) * np.hypot(*errors))
+
+
+def luckier_than(score: float, repeats: list[float]) -> bool:
+    """Whether a score lies above what repeats with other seeds lead one to expect (5%, one side):
+    beyond Student's prediction interval for one more of them."""
+    if len(repeats) < 2:
+        return False
+    spread = float(np.std(repeats, ddof=1)) * np.sqrt(1 + 1 / len(repeats))
+    bound = (
+        float(np.mean(repeats))
+        + float(scipy.stats.t.ppf(1 - SIGNIFICANT, len(repeats) - 1)) * spread
+    )
+    return score > bound + 1e-12
