@@ -131,12 +131,13 @@ def _alembic() -> Config:
 def _schema(connection: sa.Connection, shown: str) -> Schema:
     script = ScriptDirectory.from_config(_alembic())
     newest = str(script.get_current_head())
+    # The tables first: another process may be making them all, with their version, right now.
+    ours = set(sa.inspect(connection).get_table_names()) & set(Base.metadata.tables)
     current = MigrationContext.configure(connection).get_current_revision()
     if current == newest:
         return Schema(shown, current, newest, "current")
     if current in {each.revision for each in script.walk_revisions()}:
         return Schema(shown, current, newest, "older")
-    ours = set(sa.inspect(connection).get_table_names()) & set(Base.metadata.tables)
     if current is None and not ours:
         return Schema(shown, None, newest, "empty")
     if current is None or "searches" not in ours:
