@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-import torch
+from autoprompt.workers.device_errors import is_out_of_memory
 
 log = logging.getLogger(__name__)
 R = TypeVar("R")
@@ -40,11 +40,6 @@ def batches(lengths: Sequence[int], costs: Sequence[int], budget: int) -> Iterat
         widest = wider
     if batch:
         yield batch
-
-
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether an error of torch says that memory ran out, on a GPU or in the CPU's allocator."""
-    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
 
 
 class TokenBudget:

@@ -21,6 +21,7 @@ from autoprompt.search_spaces import plan_from_dict
 from autoprompt.search_spaces.errors import ModelError
 from autoprompt.search_spaces.schema import Position
 from autoprompt.workers.data import Split
+from autoprompt.workers.device_errors import raise_if_device_broken
 from autoprompt.workers.model_files import ModelSpec
 from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.scoring import Scorer, load_scorer
@@ -131,7 +132,8 @@ class TrialRunner(tune.Trainable):
     until at least one of them reaches its next rung.
 
     A plan that raises is reported as failed rather than left to kill the worker, so that the
-    other plans go on, and the model serves those that come next.
+    other plans go on, and the model serves those that come next. A broken device is no plan's
+    failure: it is raised, and Tune begins with another worker what was under way on this one.
     """
 
     def setup(self, config: dict[str, Any], job: Job) -> None:
@@ -188,6 +190,7 @@ class TrialRunner(tune.Trainable):
             try:
                 scorer, examples = self._bench.open(self._job)
             except Exception as error:
+                raise_if_device_broken(error)
                 return [Told(number, error) for number in self._plans]
             job = self._job
             self._pack = Pack(self._plans, scorer, examples, job.fractions, job.patience)

@@ -18,6 +18,7 @@ from autoprompt.preparation.prepare import Prepared, prepare
 from autoprompt.progress import SearchProgress
 from autoprompt.store import Store
 from autoprompt.workers.trial import TrialRunner
+from autoprompt.workers.tuners import pack
 from benchmarks.curves import Curves
 from benchmarks.simulated import Simulated
 from tests.conftest import write_yaml
@@ -112,18 +113,23 @@ def test_workers_that_die_and_trials_that_hang_cost_no_rung_and_no_other_trial(
 
 
 class Mortal(TrialRunner):
-    """Dies once, after its first report, and leaves a file to say so."""
+    """The first worker's device breaks after its first report, and stays so for as long as the
+    process lives; a file says that it was the first."""
 
     def step(self) -> dict[str, Any]:
-        died = Path(self._job.search)
-        if self._pack is not None and not died.exists():
-            died.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
+        broken = Path(self._job.search)
+        if self._pack is not None and not broken.exists():
+            broken.touch()
+            pack.grade = _break  # type: ignore[assignment]
         return super().step()
 
 
+def _break(*arguments: Any) -> None:
+    raise RuntimeError("CUDA error: device-side assert triggered\nCompile with ...")
+
+
 @pytest.mark.usefixtures("shared_ray")
-def test_of_trials_that_share_a_worker_only_those_under_way_begin_again(
+def test_a_worker_whose_device_broke_is_replaced_and_what_was_under_way_begins_again(
     tiny_config: dict[str, Any], tmp_path: Path
 ) -> None:
     soft = {"length": 2, "learning_rate": 0.05, "steps": [2, 6]}

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from autoprompt.search_spaces import AnyPlan, MixedPlan
+from autoprompt.workers.device_errors import DeviceBrokenError
 from autoprompt.workers.prompt import Laid, Prompt
 from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.tuners import Examples, Pack, Progress, Told, TrialDivergedError, pack, tune
@@ -154,6 +155,22 @@ def test_a_pass_too_large_for_memory_is_made_one_by_one(
     assert isinstance(told.outcome, torch.OutOfMemoryError)
     assert reports(together[0])[-1].ended
     assert reports(together[2])[-1].ended
+
+
+@pytest.mark.parametrize("stage", ["packs", "label_logits", "log_probs"])
+def test_a_broken_device_is_no_plans_failure(
+    stage: str, tiny_scorer: Scorer, examples: Examples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it breaks at: the passes' plan, a step or the judging."""
+
+    def broken(*arguments: Any, **options: Any) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(tiny_scorer, stage, broken)
+    together = Pack({0: SOFT, 1: LONG}, tiny_scorer, examples, RUNGS)
+    with pytest.raises(DeviceBrokenError, match="illegal memory access"):
+        together.advance()
+    assert together.numbers == [0, 1], "both are under way"
 
 
 def test_what_fails_before_a_pass_is_told_of_all(

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from autoprompt.search_spaces import AnyPlan
+from autoprompt.workers.device_errors import is_device_broken, raise_if_device_broken
 from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.tuners.examples import Examples
 from autoprompt.workers.tuners.hard import tune_hard
@@ -100,6 +101,9 @@ class Pack:
         """Go on until at least one plan reaches a rung or fails; empty once none is left.
 
         A plan that fails leaves the others as they are.
+
+        Raises:
+            DeviceBrokenError: none of them can go on in this process.
         """
         told: list[Told] = []
         for number, member in list(self._members.items()):
@@ -148,7 +152,7 @@ class Pack:
             graded = grade(laid, self._scorer, texts, self._examples.train_labels[batch])
             failed = None if all(map(_is_finite, graded)) else "a loss that is no number"
         except Exception as error:
-            if len(numbers) == 1:
+            if len(numbers) == 1 or is_device_broken(error):
                 yield self._failed(numbers[0], error)
                 return
             failed = str(error)
@@ -193,6 +197,8 @@ class Pack:
         return Told(number, replace(outcome, ended=ended))
 
     def _failed(self, number: int, error: Exception) -> Told:
+        """What a plan ended in; one that met a broken device is none of them."""
+        raise_if_device_broken(error)
         self.drop([number])
         return Told(number, error)
 
