@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
     from autoprompt.config import Select
     from autoprompt.export.prompt_folder import Format
-    from autoprompt.workers.task import Metric
     from autoprompt.workers.vote import Vote
 
 
@@ -38,6 +37,7 @@ class SearchResult(StoredSearch):
         """
         from autoprompt.ensemble.selection import choose
         from autoprompt.evaluation.candidates import CANDIDATES
+        from autoprompt.workers.metrics import METRICS
 
         spec = self.record.config["ensemble"]
         candidates = self._store.prompts(self.id, limit=CANDIDATES)
@@ -47,7 +47,7 @@ class SearchResult(StoredSearch):
         chosen = choose(
             candidates,
             labels,
-            self.record.metric,
+            METRICS[self.record.metric],
             size,
             vote or spec["vote"],
             select or spec.get("select", "top"),
@@ -71,7 +71,7 @@ class SearchResult(StoredSearch):
         *,
         text: str | None = None,
         label: str | None = None,
-        metric: "Metric | None" = None,
+        metric: str | None = None,
         quiet: bool = False,
     ) -> dict[str, Any]:
         """Score the best prompt, the ensemble and the template alone on other labelled texts; the

@@ -10,11 +10,11 @@ from pydantic import field_validator
 
 from autoprompt.search_spaces.documents import Document
 from autoprompt.search_spaces.errors import ConfigError
+from autoprompt.workers.metrics import METRICS
 
 if TYPE_CHECKING:
     from autoprompt.workers.model_config import Family
 
-Metric = Literal["accuracy", "macro_f1"]
 LabelScoring = Literal["first_token", "sum", "mean"]
 
 
@@ -29,7 +29,16 @@ class TaskSpec(Document):
     #: What a word of several tokens is judged by: its first token, or the log-probabilities of all
     #: of them, summed or averaged.
     label_scoring: LabelScoring = "first_token"
-    metric: Metric = "accuracy"
+    #: What trials are judged by: a name in `METRICS`, or your own as module:function.
+    metric: str = "accuracy"
+
+    @field_validator("metric")
+    @classmethod
+    def _known_metric(cls, value: str) -> str:
+        # A user's own is imported when it is needed: whoever only labels texts has no use for it.
+        if ":" not in value:
+            METRICS[value]
+        return value
 
     @field_validator("template")
     @classmethod
@@ -89,7 +98,7 @@ class Task:
     labels: tuple[str, ...]
     words: tuple[Word, ...]
     mean: bool
-    metric: Metric
+    metric: str
     begin_ids: tuple[int, ...] = ()
     end_ids: tuple[int, ...] = ()
     mask: int | None = None
@@ -246,16 +255,6 @@ def _words(
                     f"same token {tokenizer.decode([own[0]])!r}; choose other words{way_out}"
                 )
     return tuple(words)
-
-
-def score(metric: Metric, expected: Sequence[int], predicted: Sequence[int]) -> float:
-    """How well predicted label indices [B] match the expected ones [B]: 0 to 1, 1 is best."""
-    # Imported here: it takes a second, and whoever only reads a search need not wait for it.
-    from sklearn.metrics import accuracy_score, f1_score
-
-    if metric == "accuracy":
-        return float(accuracy_score(expected, predicted))
-    return float(f1_score(expected, predicted, average="macro", zero_division=0))
 
 
 def predictions(log_probs: NDArray[Any]) -> NDArray[np.intp]:

@@ -1,11 +1,7 @@
-from typing import TYPE_CHECKING
-
 import click
 
 from autoprompt.cli.options import db_option, json_option, print_json, search_argument
-
-if TYPE_CHECKING:
-    from autoprompt.workers.task import Metric
+from autoprompt.workers.metrics import METRICS
 
 
 @click.command()
@@ -21,7 +17,9 @@ if TYPE_CHECKING:
 )
 @click.option("--label", metavar="COLUMN", help="Likewise, of labels.")
 @click.option(
-    "--metric", type=click.Choice(["accuracy", "macro_f1"]), help="In the place of the search's."
+    "--metric",
+    metavar="NAME",
+    help=f"In the place of the search's: {', '.join(METRICS)}; or your own as module:function.",
 )
 @db_option
 @json_option
@@ -30,7 +28,7 @@ def command(
     data: str,
     text: str | None,
     label: str | None,
-    metric: "Metric | None",
+    metric: str | None,
     db: str | None,
     as_json: bool,
 ) -> None:

@@ -19,6 +19,7 @@ from autoprompt.preparation.prepare import Prepared
 from autoprompt.progress import SearchProgress
 from autoprompt.search_spaces.errors import SearchFailedError
 from autoprompt.store import PromptRecord, SearchRecord, Store
+from autoprompt.workers.metrics import METRICS
 from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.trial import score_texts
 from autoprompt.workers.vote import Floats
@@ -49,7 +50,8 @@ def conclude(
     candidates = store.prompts(search.id, limit=CANDIDATES)
     by_number = {candidate.number: candidate for candidate in candidates}
     best = by_number[confirmed[0].number] if confirmed else candidates[0]
-    spec, labels, metric = config.ensemble, prepared.splits.validation.labels, config.task.metric
+    spec, labels = config.ensemble, prepared.splits.validation.labels
+    metric = METRICS[config.task.metric]
     chosen = choose(candidates, labels, metric, spec.size, spec.vote, spec.select)
     warnings = lead_warnings(metric, labels, best, candidates, confirmed)
     warnings += luck_warnings(confirmed)
@@ -72,7 +74,7 @@ def choose_for_now(prepared: Prepared, store: Store, search: SearchRecord) -> No
     candidates = store.prompts(search.id, limit=CANDIDATES)
     if candidates:
         spec, labels = prepared.config.ensemble, prepared.splits.validation.labels
-        metric = prepared.config.task.metric
+        metric = METRICS[prepared.config.task.metric]
         chosen = choose(candidates, labels, metric, spec.size, spec.vote, spec.select)
         store.update_search(search.id, best=candidates[0].number, ensemble=chosen.as_row())
 

@@ -72,9 +72,11 @@ class Ensemble:
         """Scores on validation with 95% intervals, as `SearchResult.test` has them on test. All of
         them were chosen by these texts, so they flatter."""
         from autoprompt.evaluation.score_table import scores_table
+        from autoprompt.workers.metrics import METRICS
 
+        metric = METRICS[self.search.metric]
         return scores_table(
-            self.search.metric, self._labels, self.members, self.weights, self._chosen.log_probs
+            metric, self._labels, self.members, self.weights, self._chosen.log_probs
         )
 
     def as_dict(self) -> dict[str, Any]:

@@ -11,10 +11,12 @@ from safetensors.numpy import load
 
 from autoprompt.config import Select
 from autoprompt.evaluation.candidates import POOL, best_distinct
-from autoprompt.statistics.intervals import Estimate, Labels, estimate
+from autoprompt.statistics.intervals import Estimate, estimate
 from autoprompt.statistics.significance import mcnemar
 from autoprompt.store import PromptRecord
-from autoprompt.workers.task import Metric, predictions, score
+from autoprompt.workers.metric_functions import Labels
+from autoprompt.workers.metrics import Metric
+from autoprompt.workers.task import predictions
 from autoprompt.workers.vote import Floats, Vote, cast_votes, vote_weights
 
 #: Where no size is given, the largest that is tried; and how many draws a greedy choice has.
@@ -75,8 +77,7 @@ class _Pool:
 
     def judged(self, draws: Sequence[int], texts: Labels | None = None) -> float:
         """The score of a vote of the drawn candidates, on all texts or some."""
-        right, said = self.voted(draws, texts)
-        return score(self.metric, right.tolist(), said.tolist())
+        return self.metric.score(*self.voted(draws, texts))
 
     def voted(self, draws: Sequence[int], texts: Labels | None = None) -> tuple[Labels, Labels]:
         """What is right and what the drawn candidates say, of all texts or some."""

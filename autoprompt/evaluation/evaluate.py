@@ -13,9 +13,9 @@ from autoprompt.search_model import model_of
 from autoprompt.search_spaces.errors import DataError
 from autoprompt.store import PromptRecord, SearchRecord, Store
 from autoprompt.workers.data import Split, load_splits, read_labelled
+from autoprompt.workers.metrics import METRICS, Metric
 from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.scoring import load_scorer
-from autoprompt.workers.task import Metric
 
 
 def evaluate(
@@ -28,7 +28,7 @@ def evaluate(
     *,
     text: str | None = None,
     label: str | None = None,
-    metric: Metric | None = None,
+    metric: str | None = None,
     progress: SearchProgress,
 ) -> dict[str, Any]:
     """Score the best prompt, the members, their vote and the template alone, and store it.
@@ -50,10 +50,10 @@ def evaluate(
     config = SearchConfig.model_validate(search.config)
     columns = {"text": text or config.data.text, "label": label or config.data.label}
     labels = tuple(config.task.label_words)
-    metric = metric or config.task.metric
+    judge = METRICS[metric or config.task.metric]
     with progress.step(f"reading {source}"):
         split = read_labelled(source, config.data.model_copy(update=columns), labels)
-    _check(metric, split, labels, source)
+    _check(judge, split, labels, source)
     seen = _seen(split, search, config)
     if seen:
         progress.say(
@@ -76,7 +76,7 @@ def evaluate(
     log_probs = found[[0, *(places[each.digest] for each in (best, *members))]]
     if scorer.truncated:
         progress.say(f"{scorer.truncated} texts were longer than the model takes: ends cut off")
-    table = held_out_table(metric, split.labels, best, members, weights, log_probs) | {
+    table = held_out_table(judge, split.labels, best, members, weights, log_probs) | {
         "labels": list(labels),
         "truncated": scorer.truncated,
         "seen": seen,
@@ -97,11 +97,11 @@ def _seen(split: Split, search: SearchRecord, config: SearchConfig) -> int | Non
 
 
 def _check(metric: Metric, split: Split, labels: Sequence[str], source: str) -> None:
-    """Accuracy takes any texts; a mean over labels takes some of every label."""
+    """A mean over labels takes texts of every label."""
     counts = Counter(split.labels)
     missing = [name for number, name in enumerate(labels) if not counts[number]]
-    if metric != "accuracy" and missing:
+    if metric.every_label and missing:
         raise DataError(
-            f"{source}: {metric} is a mean over all labels, and no text is labelled "
+            f"{source}: {metric.name} is a mean over all labels, and no text is labelled "
             f"{missing[0]!r}; --metric accuracy applies"
         )

@@ -7,7 +7,7 @@ import numpy as np
 
 from autoprompt.statistics.intervals import estimate, estimate_mean
 from autoprompt.store import PromptRecord
-from autoprompt.workers.task import Metric, predictions
+from autoprompt.workers.metrics import Metric
 from autoprompt.workers.vote import Floats, cast_votes
 
 
@@ -26,14 +26,14 @@ def scores_table(
         log_probs: [N, B, L].
     """
     expected = np.array(labels)
-    said = [predictions(each) for each in log_probs]
+    said = [metric.predictions(each) for each in log_probs]
     voted = cast_votes(log_probs, weights).labels
     each_member = [
         estimate(metric, expected, answers).as_dict() | {"number": member.number}
         for member, answers in zip(members, said, strict=True)
     ]
     return {
-        "metric": metric,
+        "metric": metric.name,
         "texts": len(expected),
         "mean": estimate_mean(metric, expected, said).as_dict(),
         "best_member": max(each_member, key=lambda member: member["score"]),
@@ -57,7 +57,7 @@ def held_out_table(
         log_probs: [2 + N, B, L]: without a prompt, of the best one, of each member.
     """
     expected = np.array(labels)
-    alone, single = (estimate(metric, expected, predictions(each)) for each in log_probs[:2])
+    alone, single = (estimate(metric, expected, metric.predictions(each)) for each in log_probs[:2])
     return {
         **scores_table(metric, labels, members, weights, log_probs[2:]),
         "no_prompt": alone.as_dict(),

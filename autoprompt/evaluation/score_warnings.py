@@ -5,14 +5,15 @@ from typing import Any
 
 import numpy as np
 import scipy
+from numpy.typing import NDArray
 from safetensors.numpy import load
 
 from autoprompt.evaluation.candidates import best_distinct
 from autoprompt.evaluation.finalists import Finalist
-from autoprompt.statistics.intervals import Estimate, Labels, estimate
+from autoprompt.statistics.intervals import Estimate, estimate
 from autoprompt.statistics.significance import SIGNIFICANT, clearly_below, luckier_than, paired_p
 from autoprompt.store import PromptRecord
-from autoprompt.workers.task import Metric, predictions
+from autoprompt.workers.metrics import Metric
 
 
 def lead_warnings(
@@ -35,7 +36,9 @@ def lead_warnings(
     if not rest:
         return []
     second = rest[0]
-    p, test = paired_p(metric, np.array(labels), _said(best), _said(second))
+    p, test = paired_p(
+        metric, np.array(labels), *(_predicted(metric, each) for each in (best, second))
+    )
     if p < SIGNIFICANT:
         return []
     lead = (
@@ -98,7 +101,7 @@ def overfit_warnings(
     """
     pairs = {
         f"trial {best.number}": (
-            estimate(metric, np.array(labels), _said(best)),
+            estimate(metric, np.array(labels), _predicted(metric, best)),
             _estimate(tested["best"]),
         )
     }
@@ -123,6 +126,6 @@ def _estimate(row: dict[str, Any]) -> Estimate:
     return Estimate(**{name: row[name] for name in ("score", "low", "high", "method")})
 
 
-def _said(prompt: PromptRecord) -> Labels:
-    """What a prompt says of the validation texts, [B]."""
-    return predictions(load(prompt.log_probs)["log_probs"])
+def _predicted(metric: Metric, prompt: PromptRecord) -> NDArray[Any]:
+    """What a prompt predicts of the validation texts, [B]."""
+    return metric.predictions(load(prompt.log_probs)["log_probs"])

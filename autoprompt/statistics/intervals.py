@@ -1,6 +1,6 @@
 """95% intervals: how far a score might lie elsewhere, had other texts been drawn for the test."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -8,9 +8,8 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from autoprompt.workers.task import Metric, score
-
-Labels = NDArray[np.intp]
+from autoprompt.workers.metric_functions import Floats, Labels
+from autoprompt.workers.metrics import Metric
 
 
 @dataclass(frozen=True)
@@ -26,60 +25,62 @@ class Estimate:
         return asdict(self)
 
 
-def estimate(metric: Metric, expected: Labels, predicted: Labels) -> Estimate:
-    """One prediction's score on B texts.
+def estimate(metric: Metric, expected: Labels, predicted: NDArray[Any]) -> Estimate:
+    """One prompt's score on B texts.
 
-    Accuracy counts right answers, so its interval is Wilson's, which holds for few texts and near
-    1 too; any other metric is resampled.
+    A mean over examples counts right labels, so its interval is Wilson's, which holds for few texts
+    and near 1 too; any other metric is resampled.
     """
-    value = score(metric, expected.tolist(), predicted.tolist())
-    if metric == "accuracy":
-        right = int((expected == predicted).sum())
+    value = metric.score(expected, predicted)
+    if metric.mean_over_examples:
+        right = int(metric.right(expected, predicted).sum())
         interval = scipy.stats.binomtest(right, len(expected)).proportion_ci(method="wilson")
         return Estimate(value, float(interval.low), float(interval.high), "wilson")
     return _resampled(metric, expected, [predicted], value)
 
 
-def estimate_mean(metric: Metric, expected: Labels, predicted: Sequence[Labels]) -> Estimate:
-    """The mean score of N predictions, with the interval from resampling the B texts together."""
-    values = [score(metric, expected.tolist(), each.tolist()) for each in predicted]
-    return _resampled(metric, expected, predicted, float(np.mean(values)))
+def estimate_mean(metric: Metric, expected: Labels, predicted: Sequence[NDArray[Any]]) -> Estimate:
+    """The mean score of N prompts, with the interval from resampling the B texts together."""
+    value = float(np.mean([metric.score(expected, member) for member in predicted]))
+    return _resampled(metric, expected, predicted, value)
 
 
 def _resampled(
-    metric: Metric, expected: Labels, predicted: Sequence[Labels], value: float
+    metric: Metric, expected: Labels, predicted: Sequence[NDArray[Any]], value: float
 ) -> Estimate:
-    """The percentile bootstrap, with a seed of its own so that a report is the same each time."""
-    if len(expected) < 2:
-        return Estimate(value, 0.0, 1.0, "bootstrap")
+    """The percentile bootstrap."""
 
-    def mean_score(right: Labels, *given: Labels, axis: int = -1) -> NDArray[np.float64]:
-        return np.mean([scores_of(metric, right, each, axis) for each in given], axis=0)
+    def mean_score(texts: Labels) -> Floats:
+        scores = [metric.scores(expected[texts], member[texts]) for member in predicted]
+        return np.asarray(np.mean(scores, axis=0))
 
-    interval = scipy.stats.bootstrap(
-        (expected, *predicted),
-        mean_score,
-        paired=True,
+    drawn = resampled(mean_score, len(expected), 1000)
+    if not len(drawn):
+        return Estimate(value, min(0.0, value), max(1.0, value), "bootstrap")
+    low, high = np.percentile(drawn, (2.5, 97.5))
+    return Estimate(value, float(low), float(high), "bootstrap")
+
+
+def resampled(statistic: Callable[[Labels], Floats], texts: int, draws: int) -> Floats:
+    """A statistic of texts drawn with replacement, where it is a number; with a seed of its own, so
+    that a report is the same each time.
+
+    Args:
+        statistic: of the texts at these places, [draws, B] to [draws].
+
+    Returns:
+        As many as there are draws, fewer where the statistic is not defined for some of them, none
+        of a single text.
+    """
+    if texts < 2:
+        return np.empty(0)
+    drawn = scipy.stats.bootstrap(
+        (np.arange(texts),),
+        lambda places, axis: statistic(places),
         vectorized=True,
-        n_resamples=1000,
+        n_resamples=draws,
         batch=100,
         method="percentile",
         rng=np.random.default_rng(0),
-    ).confidence_interval
-    return Estimate(value, float(interval.low), float(interval.high), "bootstrap")
-
-
-def scores_of(
-    metric: Metric, expected: Labels, predicted: Labels, axis: int = -1
-) -> NDArray[np.float64]:
-    """`workers.task.score` of many rows at once: [..., B] and [..., B] to [...]."""
-    if metric == "accuracy":
-        return np.asarray((expected == predicted).mean(axis=axis), dtype=np.float64)
-    labels = np.union1d(expected, predicted)
-    found = np.stack([predicted == label for label in labels])
-    wanted = np.stack([expected == label for label in labels])
-    # F1 is 2 TP / (found + wanted); a label that a row has nowhere is not part of its mean.
-    axis = axis if axis < 0 else axis + 1
-    sizes = found.sum(axis=axis) + wanted.sum(axis=axis)
-    f1 = 2 * (found & wanted).sum(axis=axis) / np.maximum(sizes, 1)
-    return np.asarray(f1.sum(axis=0) / (sizes > 0).sum(axis=0), dtype=np.float64)
+    ).bootstrap_distribution
+    return np.asarray(drawn[np.isfinite(drawn)])

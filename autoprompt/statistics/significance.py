@@ -1,11 +1,14 @@
 """Whether a difference between two scores is more than chance."""
 
+from typing import Any
+
 import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from autoprompt.statistics.intervals import Estimate, Labels, scores_of
-from autoprompt.workers.task import Metric
+from autoprompt.statistics.intervals import Estimate, resampled
+from autoprompt.workers.metric_functions import Floats, Labels
+from autoprompt.workers.metrics import Metric
 
 #: A difference is called real where chance alone makes one as large in fewer than so many cases.
 SIGNIFICANT = 0.05
@@ -23,32 +26,29 @@ def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
     return float(scipy.stats.binomtest(only_first, only_first + only_second).pvalue)
 
 
-def paired_p(metric: Metric, expected: Labels, first: Labels, second: Labels) -> tuple[float, str]:
-    """p of two predictions [B] of the same texts being equally good, and the test's name.
+def paired_p(
+    metric: Metric, expected: Labels, first: NDArray[Any], second: NDArray[Any]
+) -> tuple[float, str]:
+    """p of two prompts' predictions for the same B texts being equally good, and the test's name.
 
-    Accuracy counts right answers, so McNemar's exact test holds; for another metric, the texts are
-    resampled and p is how often the difference changes its sign, twice.
+    A mean over examples counts right labels, so McNemar's exact test holds; for another metric, the
+    texts are resampled and p is how often the difference changes its sign, twice.
     """
-    if metric == "accuracy":
-        return mcnemar(first == expected, second == expected), "McNemar"
+    if metric.mean_over_examples:
+        right = [metric.right(expected, predicted) for predicted in (first, second)]
+        return mcnemar(*right), "McNemar"
     if (first == second).all():
         return 1.0, "paired bootstrap"
 
-    def difference(
-        right: Labels, one: Labels, other: Labels, axis: int = -1
-    ) -> NDArray[np.float64]:
-        return scores_of(metric, right, one, axis) - scores_of(metric, right, other, axis)
+    def difference(texts: Labels) -> Floats:
+        one, other = (
+            metric.scores(expected[texts], predicted[texts]) for predicted in (first, second)
+        )
+        return one - other
 
-    drawn = scipy.stats.bootstrap(
-        (expected, first, second),
-        difference,
-        paired=True,
-        vectorized=True,
-        n_resamples=2000,
-        batch=100,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).bootstrap_distribution
+    drawn = resampled(difference, len(expected), 2000)
+    if not len(drawn):
+        return 1.0, "paired bootstrap"
     tail = min((drawn <= 0).mean(), (drawn >= 0).mean())
     return min(1.0, 2 * float(tail)), "paired bootstrap"
 

@@ -2,10 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from autoprompt.workers.task import Metric
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -16,7 +13,7 @@ class SearchRecord:
     name: str
     state: str
     model: str
-    metric: "Metric"
+    metric: str
     seed: int
     config: dict[str, Any]
     versions: dict[str, Any]

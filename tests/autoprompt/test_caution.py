@@ -9,7 +9,8 @@ from autoprompt.evaluation.score_table import held_out_table, scores_table
 from autoprompt.evaluation.score_warnings import lead_warnings, luck_warnings, overfit_warnings
 from autoprompt.statistics.intervals import estimate
 from autoprompt.statistics.significance import clearly_below, luckier_than, mcnemar, paired_p
-from tests.autoprompt.test_selection import erring, pool
+from autoprompt.workers.metrics import METRICS
+from tests.autoprompt.test_selection import ACCURACY, erring, pool
 
 
 def finalist(number: int, search_score: float, *scores: float) -> Finalist:
@@ -30,15 +31,15 @@ def test_a_paired_test_tells_a_real_difference_from_chance(metric: str) -> None:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, 500)
     good, same, bad = (np.array(erring(rng, labels, rate)) for rate in (0.1, 0.1, 0.3))
-    assert paired_p(metric, labels, good, bad)[0] < 0.01  # type: ignore[arg-type]
-    assert paired_p(metric, labels, good, same)[0] > 0.05  # type: ignore[arg-type]
-    assert paired_p(metric, labels, good, good)[0] == 1.0  # type: ignore[arg-type]
+    assert paired_p(METRICS[metric], labels, good, bad)[0] < 0.01
+    assert paired_p(METRICS[metric], labels, good, same)[0] > 0.05
+    assert paired_p(METRICS[metric], labels, good, good)[0] == 1.0  # type: ignore[arg-type]
 
 
 def test_scores_on_different_texts_are_compared_by_their_intervals() -> None:
     def of(rate: float, count: int) -> object:
         expected = np.zeros(count, dtype=np.intp)
-        return estimate("accuracy", expected, (np.arange(count) < rate * count).astype(np.intp))
+        return estimate(ACCURACY, expected, (np.arange(count) < rate * count).astype(np.intp))
 
     assert clearly_below(of(0.2, 1000), of(0.1, 250))  # type: ignore[arg-type]
     assert not clearly_below(of(0.12, 1000), of(0.1, 250))  # type: ignore[arg-type]
@@ -49,18 +50,18 @@ def test_a_lead_within_noise_is_named_with_its_test() -> None:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, 200)
     close = pool(labels.tolist(), [erring(rng, labels, 0.1), erring(rng, labels, 0.12)])
-    (warning,) = lead_warnings("accuracy", labels.tolist(), close[0], close, [])
+    (warning,) = lead_warnings(ACCURACY, labels.tolist(), close[0], close, [])
     assert "within noise on 200 validation texts (McNemar p = " in warning
     clear = pool(labels.tolist(), [erring(rng, labels, 0.05), erring(rng, labels, 0.3)])
-    assert lead_warnings("accuracy", labels.tolist(), clear[0], clear, []) == []
-    assert lead_warnings("accuracy", labels.tolist(), clear[0], clear[:1], []) == []
+    assert lead_warnings(ACCURACY, labels.tolist(), clear[0], clear, []) == []
+    assert lead_warnings(ACCURACY, labels.tolist(), clear[0], clear[:1], []) == []
 
 
 def test_with_confirmed_finalists_the_lead_is_judged_over_seeds() -> None:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, 50)
     prompts = pool(labels.tolist(), [erring(rng, labels, 0.1), erring(rng, labels, 0.12)])
-    args = ("accuracy", labels.tolist(), prompts[0], prompts)
+    args = (ACCURACY, labels.tolist(), prompts[0], prompts)
     near = [finalist(1, 0.9, 0.88, 0.90, 0.86), finalist(0, 0.9, 0.87, 0.89, 0.87)]
     (warning,) = lead_warnings(*args, near)  # type: ignore[arg-type]
     assert "trial 1's mean over seeds leads trial 0's by 0.0033: within noise (Welch" in warning
@@ -92,14 +93,10 @@ def test_a_search_that_fitted_its_validation_texts_is_named() -> None:
         rows = pool(test.tolist(), [erring(rng, test, rate) for _ in range(5)])
         weights = [1.0] * 3
         tested = held_out_table(
-            "accuracy", test.tolist(), members[0], members, weights, stacked(rows)
+            ACCURACY, test.tolist(), members[0], members, weights, stacked(rows)
         )
-        validated = scores_table(
-            "accuracy", validation.tolist(), members, weights, stacked(members)
-        )
-        return overfit_warnings(
-            "accuracy", validation.tolist(), members[0], validated, tested, None
-        )
+        validated = scores_table(ACCURACY, validation.tolist(), members, weights, stacked(members))
+        return overfit_warnings(ACCURACY, validation.tolist(), members[0], validated, tested, None)
 
     assert warned(0.02) == []
     best, ensemble = warned(0.4)

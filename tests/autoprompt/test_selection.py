@@ -10,7 +10,10 @@ from autoprompt.config import Select
 from autoprompt.ensemble.selection import DRAWS, LARGEST, choose
 from autoprompt.evaluation.candidates import best_distinct
 from autoprompt.store import PromptRecord
+from autoprompt.workers.metrics import METRICS
 from autoprompt.workers.vote import Vote
+
+ACCURACY = METRICS["accuracy"]
 
 
 def record(number: int, score: float, digest: str, probabilities: list[float]) -> PromptRecord:
@@ -61,7 +64,7 @@ def test_the_vote_can_beat_every_member(select: Select) -> None:
     rng = np.random.default_rng(1)
     labels = rng.integers(0, 2, 400)
     candidates = pool(labels.tolist(), [erring(rng, labels, 0.2) for _ in range(12)])
-    chosen = choose(candidates, labels.tolist(), "accuracy", select=select)
+    chosen = choose(candidates, labels.tolist(), ACCURACY, select=select)
     assert len(chosen.members) >= 5
     assert chosen.validation > candidates[0].score + 0.05
     assert chosen.note is None
@@ -74,11 +77,11 @@ def test_without_a_size_as_many_vote_as_are_no_worse_than_the_best() -> None:
         labels = rng.integers(0, 2, 60)
         rates = [0.1] * (1 + seed % 6) + [0.6] * 8
         candidates = pool(labels.tolist(), [erring(rng, labels, rate) for rate in rates])
-        chosen = choose(candidates, labels.tolist(), "accuracy")
+        chosen = choose(candidates, labels.tolist(), ACCURACY)
         sizes.add(len(chosen.members))
         assert chosen.validation >= candidates[0].score
         for size in range(len(chosen.members) + 1, LARGEST + 1):
-            fewer = choose(candidates, labels.tolist(), "accuracy", size)
+            fewer = choose(candidates, labels.tolist(), ACCURACY, size)
             assert len(fewer.members) < size, "a larger vote would have been no worse"
     assert len(sizes) > 2
 
@@ -88,10 +91,10 @@ def test_a_size_that_is_given_is_kept_where_the_vote_is_no_worse() -> None:
     labels = rng.integers(0, 2, 400)
     candidates = pool(labels.tolist(), [erring(rng, labels, 0.2) for _ in range(12)])
     for size in (1, 3, 5, 12, 40):
-        chosen = choose(candidates, labels.tolist(), "accuracy", size)
+        chosen = choose(candidates, labels.tolist(), ACCURACY, size)
         assert [m.number for m in chosen.members] == [m.number for m in candidates[:size]]
-    assert len(choose(candidates, labels.tolist(), "accuracy", 3, select="diversity").members) == 3
-    greedy = choose(candidates, labels.tolist(), "accuracy", 2, select="greedy")
+    assert len(choose(candidates, labels.tolist(), ACCURACY, 3, select="diversity").members) == 3
+    greedy = choose(candidates, labels.tolist(), ACCURACY, 2, select="greedy")
     assert len(greedy.members) <= 2
 
 
@@ -100,7 +103,7 @@ def test_one_good_prompt_among_bad_ones_votes_alone_and_it_is_said(select: Selec
     rng = np.random.default_rng(3)
     labels = rng.integers(0, 2, 100)
     rows = [labels.tolist()] + [erring(rng, labels, 0.45) for _ in range(6)]
-    chosen = choose(pool(labels.tolist(), rows), labels.tolist(), "accuracy", 3, select=select)
+    chosen = choose(pool(labels.tolist(), rows), labels.tolist(), ACCURACY, 3, select=select)
     assert chosen.validation == 1.0
     if select == "top":
         assert [member.number for member in chosen.members] == [0]
@@ -121,7 +124,7 @@ def test_an_ensemble_is_never_worse_than_the_best_alone(
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 2, 20)
     candidates = pool(labels.tolist(), [erring(rng, labels, rng.random()) for _ in range(6)])
-    chosen = choose(candidates, labels.tolist(), "accuracy", size, vote, select)
+    chosen = choose(candidates, labels.tolist(), ACCURACY, size, vote, select)
     assert chosen.validation >= candidates[0].score
     assert 1 <= len(chosen.members) <= (size or LARGEST)
     assert len({member.digest for member in chosen.members}) == len(chosen.members)
@@ -133,7 +136,7 @@ def test_a_greedy_draw_may_count_a_member_more_than_once() -> None:
     rng = np.random.default_rng(5)
     labels = rng.integers(0, 2, 200)
     rows = [erring(rng, labels, rate) for rate in (0.1, 0.25, 0.25, 0.3)]
-    chosen = choose(pool(labels.tolist(), rows), labels.tolist(), "accuracy", select="greedy")
+    chosen = choose(pool(labels.tolist(), rows), labels.tolist(), ACCURACY, select="greedy")
     assert sum(chosen.weights) <= DRAWS
     assert max(chosen.weights) > 1
     assert chosen.halves is not None
@@ -155,7 +158,7 @@ def test_a_greedy_draw_that_only_fitted_its_half_is_not_kept() -> None:
         fitted = labels.copy()
         fitted[confirmed_on] = 1 - best[confirmed_on]
         rows.append(fitted.tolist())
-    chosen = choose(pool(labels.tolist(), rows), labels.tolist(), "accuracy", select="greedy")
+    chosen = choose(pool(labels.tolist(), rows), labels.tolist(), ACCURACY, select="greedy")
     assert [member.number for member in chosen.members] == [0]
 
 
@@ -171,9 +174,9 @@ def test_diversity_prefers_those_that_disagree_and_leaves_out_the_clearly_worse(
         other[place] ^= 1
     bad = [1 - label for label in labels]
     twin[20] ^= 1
-    chosen = choose(pool(labels, [best, twin, other, bad]), labels, "accuracy", 2, "majority",
+    chosen = choose(pool(labels, [best, twin, other, bad]), labels, ACCURACY, 2, "majority",
                     "diversity")  # fmt: skip
     assert [member.number for member in chosen.members] == [0, 2]
-    three = choose(pool(labels, [best, twin, other, bad]), labels, "accuracy", 4, "majority",
+    three = choose(pool(labels, [best, twin, other, bad]), labels, ACCURACY, 4, "majority",
                    "diversity")  # fmt: skip
     assert 3 not in [member.number for member in three.members]

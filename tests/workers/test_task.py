@@ -4,7 +4,7 @@ import pytest
 
 from autoprompt.search_spaces.errors import ConfigError
 from autoprompt.workers.frozen_model import FrozenModel
-from autoprompt.workers.task import TaskSpec, build_task, score
+from autoprompt.workers.task import TaskSpec, build_task
 
 
 def test_label_words_are_tokenized_where_they_will_stand(tiny_model: FrozenModel) -> None:
@@ -57,14 +57,9 @@ def test_several_words_for_a_label(tiny_model: FrozenModel) -> None:
         ({"label_words": {"a": "x", "b": " "}}, "label 'b' has an empty word"),
         ({"label_words": {"a": "x", "b": []}}, "label 'b' has an empty word"),
         ({"label_words": ["a", "b"]}, "a mapping"),
+        ({"label_words": {"a": "x", "b": "y"}, "metric": "acuracy"}, "the nearest is accuracy"),
     ],
 )
 def test_what_is_wrong_is_named(content: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         TaskSpec.model_validate(content)
-
-
-def test_scores() -> None:
-    assert score("accuracy", [0, 1, 1, 0], [0, 1, 0, 0]) == 0.75
-    # Always the larger class: right nine times of ten, and yet blind to one label.
-    assert score("macro_f1", [0] * 9 + [1], [0] * 10) == pytest.approx(0.4737, abs=1e-4)

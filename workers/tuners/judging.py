@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from autoprompt.search_spaces import AnyPlan
+from autoprompt.workers.metrics import METRICS, Metric
 from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.scoring import Scorer
-from autoprompt.workers.task import Metric, predictions, score
 from autoprompt.workers.tuners.calibration import calibrated
 from autoprompt.workers.tuners.examples import Examples
 from autoprompt.workers.tuners.progress import AtRung, Progress, TrialDivergedError
@@ -28,8 +28,9 @@ def judged(
         # One that is no number spoils those beside it.
         alone = [scorer.log_probs([prompt], examples.validation) for prompt in prompts]
         log_probs = torch.cat(alone)
+    metric = METRICS[scorer.task.metric]
     return [
-        _progress(at, prompt, scores, scorer.task.metric, examples.validation_labels)
+        _progress(at, prompt, scores, metric, examples.validation_labels)
         for at, prompt, scores in zip(found, prompts, log_probs, strict=True)
     ]
 
@@ -41,10 +42,13 @@ def _progress(
     loss = float(torch.nn.functional.nll_loss(log_probs, labels))
     if not math.isfinite(loss):
         return TrialDivergedError(f"the validation loss became {loss} at step {at.step}")
+    score = metric.score(labels.numpy(), metric.predictions(log_probs.numpy()))
+    if not math.isfinite(score):
+        return TrialDivergedError(f"the metric {metric.name} became {score} at step {at.step}")
     return Progress(
         rung=at.rung,
         step=at.step,
-        score=score(metric, labels.tolist(), predictions(log_probs.numpy()).tolist()),
+        score=score,
         loss=loss,
         train_loss=sum(at.losses) / max(len(at.losses), 1),
         prompt=prompt,
