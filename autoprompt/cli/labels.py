@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -9,9 +10,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+from autoprompt.new_files import check_new, made_whole
 from autoprompt.search_spaces.errors import BadInputError
 
 FORMATS = ("csv", "jsonl")
+
+#: A cell that begins with one of these is run as a formula when a spreadsheet opens the file.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 Row = dict[str, Any]
 
@@ -56,22 +63,39 @@ class JsonDocument(Writer):
         super().end()
 
 
+class _UnixLines:
+    """Where `csv` writes a line ending in CR LF, which makes it quote cells that hold a CR, too."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, line: str) -> None:
+        self._stream.write(line.removesuffix("\r\n") + "\n")
+
+
 class Table(Writer):
-    """CSV, with a column for the probability of each label."""
+    """CSV, with a column for the probability of each label, safe to open in a spreadsheet."""
 
     def __init__(self, stream: TextIO, labels: Sequence[str], named: bool) -> None:
         super().__init__(stream)
         columns = ["text", "label", "probability", "votes", *(f"p_{label}" for label in labels)]
-        self._rows = csv.DictWriter(
-            stream, ["search", *columns] if named else columns, lineterminator="\n"
-        )
+        columns = ["search", *columns] if named else columns
+        self._rows = csv.DictWriter(_UnixLines(stream), columns)
         self._rows.writeheader()
 
     def _write(self, rows: Sequence[Row]) -> None:
         for row in rows:
             flat = {name: value for name, value in row.items() if name != "probabilities"}
-            each = {f"p_{label}": part for label, part in row["probabilities"].items()}
-            self._rows.writerow(flat | each)
+            flat |= {f"p_{label}": part for label, part in row["probabilities"].items()}
+            self._rows.writerow({name: plain_cell(value) for name, value in flat.items()})
+
+
+def plain_cell(value: Any) -> Any:
+    """A cell that no spreadsheet runs: an apostrophe before what would begin a formula (OWASP,
+    "CSV injection"). A number stays one, also where it is written with its sign."""
+    if not (isinstance(value, str) and value.startswith(_FORMULA_STARTS)):
+        return value
+    return value if _NUMBER.fullmatch(value) else f"'{value}"
 
 
 def check_output(path: str, form: str | None) -> str:
@@ -84,10 +108,7 @@ def check_output(path: str, form: str | None) -> str:
     if form not in FORMATS:
         raise BadInputError(f"--output {path}: unknown kind of file; use .csv or .jsonl")
     if path != "-":
-        if not Path(path).absolute().parent.is_dir():
-            raise BadInputError(f"--output {path}: no folder {Path(path).parent}")
-        if Path(path).exists():
-            raise BadInputError(f"--output {path}: exists; name another file or remove it")
+        check_new(Path(path), "--output")
     return form
 
 
@@ -109,13 +130,14 @@ def writing(path: str, form: str, labels: Sequence[str], named: bool) -> Iterato
         return JsonDocument(stream)
 
     if path == "-":
-        made = writer(sys.stdout)
-        yield made
-        made.end()
+        rows = writer(sys.stdout)
+        yield rows
+        rows.end()
         return
-    unfinished = Path(f"{path}.unfinished")
-    with unfinished.open("w", encoding="utf-8", newline="") as file:
-        made = writer(file)
-        yield made
-        made.end()
-    unfinished.replace(path)
+    with (
+        made_whole(Path(path), "--output") as unfinished,
+        unfinished.open("w", encoding="utf-8", newline="") as file,
+    ):
+        rows = writer(file)
+        yield rows
+        rows.end()

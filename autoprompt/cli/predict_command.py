@@ -49,6 +49,9 @@ def command(
     tail -f reviews.txt | autoprompt predict movies --input - | jq .label
 
     A file may be larger than memory, and what comes down a pipe is labelled as it comes.
+
+    In CSV, a cell that a spreadsheet would run as a formula (one that begins with = + - @, a tab or
+    a line's end, and is no number) gets an apostrophe before it; JSON and JSON lines are exact.
     """
     from autoprompt.api import load
     from autoprompt.cli.labels import check_output, writing
