@@ -215,11 +215,13 @@ class SearchConfig(Document):
         """The same search, looking for no earlier one to start from."""
         return self._replace(warm_start=None)
 
-    def with_paths(self, data: str | Paths, model: str) -> "SearchConfig":
-        """The same search with its data and its model elsewhere."""
+    def with_paths(
+        self, data: str | Paths, model: str, adapter: str | None = None
+    ) -> "SearchConfig":
+        """The same search with its data, its model and the model's adapter elsewhere."""
         return self._replace(
             data=self.data.model_copy(update={"path": data}),
-            model=self.model.model_copy(update={"path": model}),
+            model=self.model.model_copy(update={"path": model, "adapter": adapter}),
         )
 
     def with_overrides(

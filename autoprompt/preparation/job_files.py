@@ -2,7 +2,8 @@
 
 What is stored of a search keeps the paths it was submitted with, so that `resume` and `predict`
 find the same files later on the machine it came from. Inside the job, a file that travelled lies
-under the folder that `AUTOPROMPT_FILES` names, at its old absolute path, and stands in for it.
+under the folder that `AUTOPROMPT_FILES` names, at its old absolute path, and stands in for it. A
+`..` in that path is a folder of another name there, so that nothing lies outside the job's folder.
 """
 
 import os
@@ -99,12 +100,21 @@ def unpacked(config: SearchConfig) -> SearchConfig:
     data = config.data.under(config.base).path
     if isinstance(data, Paths):
         files = {name: found(path) for name, path in data.model_dump().items() if path}
-        return config.with_paths(data.model_copy(update=files), found(config.model.path))
-    return config.with_paths(found(data), found(config.model.path))
+        data = data.model_copy(update=files)
+    else:
+        data = found(data)
+    adapter = config.model.adapter
+    return config.with_paths(data, found(config.model.path), adapter and found(adapter))
 
 
 def _staged(root: Path, path: Path) -> Path:
-    return root / path.relative_to(path.anchor)
+    """Where a file of an absolute path lies below `root`, whatever the path holds."""
+    return root.joinpath(*map(_inside, path.relative_to(path.anchor).parts))
+
+
+def _inside(part: str) -> str:
+    """`..` under a name that leads nowhere: `.._`, and what was called that `..__`, and so on."""
+    return f"{part}_" if part.rstrip("_") == ".." else part
 
 
 def _local(config: SearchConfig) -> Iterator[tuple[Path, str]]:
@@ -126,6 +136,8 @@ def _local(config: SearchConfig) -> Iterator[tuple[Path, str]]:
             yield Path(path), given
     if config.model.is_local:
         yield Path(config.model.path).expanduser().absolute(), config.model.path
+    if config.model.adapter is not None:
+        yield Path(config.model.adapter).expanduser().absolute(), config.model.adapter
 
 
 def _files(path: Path) -> list[Path]:

@@ -234,15 +234,17 @@ def variables() -> dict[str, str]:
         found |= service.environment | (service.build.args if service.build else {})
     for container in containers():
         found |= {each["name"]: each["value"] for each in container.get("env", [])}
-    for option in ray_up()["docker"]["run_options"]:
-        if option.startswith("--env="):
-            name, value = option.removeprefix("--env=").split("=")
-            found[name] = value
+    found |= ray_up_variables("run_options") | ray_up_variables("head_run_options")
     for line in re.findall(r"^(?:ENV|ARG) (.+)$", text("Dockerfile"), flags=re.MULTILINE):
         found |= dict(pair.split("=") for pair in line.split())
     for name, value in re.findall(r"\b([A-Z][A-Z_]+)=(\S*)", "\n".join(prose_commands())):
         found[name] = value
     return found
+
+
+def ray_up_variables(key: str) -> dict[str, str]:
+    options = [option for option in ray_up()["docker"][key] if option.startswith("--env=")]
+    return dict(option.removeprefix("--env=").split("=") for option in options)
 
 
 @pytest.mark.parametrize("name", sorted(variables()))
@@ -263,6 +265,27 @@ def test_no_secret_is_written_down() -> None:
         if path.is_file() and "secrets" not in path.relative_to(DEPLOY).parts:
             content = path.read_text(encoding="utf-8")
             assert not re.search(r"://[^/\s:'\"]+:[^@\s%'\"]+@", content), path
+
+
+def test_the_databases_url_reaches_the_head_alone() -> None:
+    variable, secret = "AUTOPROMPT_DB_FILE", "db_url"
+    head, worker = compose().services["head"], compose().services["worker"]
+    assert variable in head.environment
+    assert variable not in worker.environment
+    assert secret in head.secrets
+    assert secret not in worker.secrets
+    for spec in cluster_specs():
+        assert variable in str(spec.headGroupSpec.template)
+        assert all(variable not in str(group.template) for group in spec.workerGroupSpecs)
+        assert all("autoprompt-db" not in str(group.template) for group in spec.workerGroupSpecs)
+    # What `ray up` mounts, and what the head passes on, lies on every machine.
+    ours = ray_up()
+    assert secret not in str(ours["file_mounts"]) + str(ours.get("cluster_synced_files"))
+    assert variable not in ray_up_variables("run_options")
+    [command] = re.findall(r"^#   ray rsync-up (.+)$", text("ray-up.yaml"), flags=re.MULTILINE)
+    file, _, target = shlex.split(command)
+    assert file == "deploy/ray-up.yaml"
+    assert target == ray_up_variables("head_run_options")[variable]
 
 
 # Paths

@@ -1,0 +1,71 @@
+"""What travels with a job lies in the job's folder, and is found again there."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autoprompt.config import SearchConfig
+from autoprompt.preparation.job_files import FOLDER, VARIABLE, pack, unpacked
+from autoprompt.workers.data import Paths, load_splits
+from tests.conftest import write_yaml
+
+
+@pytest.mark.parametrize("up", [1, 2, 40])
+def test_a_way_up_in_a_path_stays_in_the_jobs_folder(
+    up: int, tiny_config: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forty lead to the root, however deep the test's folder lies."""
+    base, job = tmp_path / "my" / "searches", tmp_path / "jobs" / "one"
+    base.mkdir(parents=True)
+    job.mkdir(parents=True)
+    below = tmp_path.relative_to("/") if up == 40 else {1: "..", 2: "."}[up]
+    data = Path(*[".."] * up, below, "texts.csv")
+    tiny_config["data"]["path"] = str(data)
+    config = SearchConfig.read(write_yaml(base / "search.yaml", tiny_config))
+    before = {path for path in tmp_path.rglob("*") if job not in path.parents}
+    assert pack(config, None, job) == []
+    assert {path for path in tmp_path.rglob("*") if job not in path.parents} == before
+
+    here = load_splits(config.data, ("negative", "positive"), base, 3)
+    (tmp_path / "texts.csv").unlink()
+    monkeypatch.setenv(VARIABLE, str(job / FOLDER))
+    there = unpacked(SearchConfig.read(job / "search.yaml"))
+    assert Path(str(there.data.path)).resolve().is_relative_to(job)
+    assert load_splits(there.data, ("negative", "positive"), base, 3) == here
+
+
+def test_paths_that_differ_in_their_ways_up_keep_a_file_each(
+    tiny_config: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder may be called as the one that stands for `..` in a job."""
+    names = {"train": "a/../train.csv", "validation": "a/.._/train.csv", "test": "a/..__/train.csv"}
+    (tmp_path / "job").mkdir()
+    for name, path in names.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(name)
+    config = SearchConfig.read(write_yaml(tmp_path / "search.yaml", tiny_config))
+    config = config.with_paths(Paths(**names), config.model.path)
+    pack(config, None, tmp_path / "job")
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "job" / FOLDER))
+    there = unpacked(SearchConfig.read(tmp_path / "job" / "search.yaml")).data.path
+    assert isinstance(there, Paths)
+    for name in names:
+        path = Path(getattr(there, name))
+        assert path.is_relative_to(tmp_path / "job")
+        assert path.read_text() == name
+
+
+def test_the_models_adapter_travels(
+    tiny_config: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tuned").mkdir()
+    (tmp_path / "tuned" / "adapter_config.json").write_text("{}")
+    (tmp_path / "job").mkdir()
+    tiny_config["model"]["adapter"] = "tuned"
+    config = SearchConfig.read(write_yaml(tmp_path / "search.yaml", tiny_config))
+    assert pack(config, None, tmp_path / "job") == []
+    (tmp_path / "tuned" / "adapter_config.json").unlink()
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "job" / FOLDER))
+    adapter = unpacked(SearchConfig.read(tmp_path / "job" / "search.yaml")).model.adapter
+    assert (Path(str(adapter)) / "adapter_config.json").read_text() == "{}"
