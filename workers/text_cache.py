@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from autoprompt.workers.batches import batches
+from autoprompt.workers.batches import TokenBudget, batches
 from autoprompt.workers.cache_files import CacheFiles
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.model_files import cache_folder
@@ -89,6 +89,7 @@ class TextCache:
         self._states = states_of(model)
         self._limit = limit
         self._files = files
+        self._budget = TokenBudget(_TOKENS_PER_BATCH)
         # In the order of their last use.
         self._rows: dict[TokenIds, Tensor] = {}
         self.bytes = 0
@@ -172,10 +173,18 @@ class TextCache:
         self.bytes += row.nbytes
 
     def _encode(self, texts: list[TokenIds]) -> list[Tensor]:
-        """Each text's rows, [T, F]."""
-        block = self._states.encode(texts)
-        self.encoded += len(texts)
-        return [row[: len(text)].clone() for text, row in zip(texts, block, strict=True)]
+        """Each text's rows, [T, F]; in parts where memory does not hold all of them at once."""
+        lengths = [len(text) for text in texts]
+        rows: dict[int, Tensor] = {}
+
+        def encode(batch: list[int]) -> list[Tensor]:
+            block = self._states.encode([texts[index] for index in batch])
+            return [row[: lengths[index]].clone() for index, row in zip(batch, block, strict=True)]
+
+        for batch, encoded in self._budget.run(lengths, lengths, encode):
+            rows |= zip(batch, encoded, strict=True)
+            self.encoded += len(batch)
+        return [rows[index] for index in range(len(texts))]
 
     def batch(self, texts: Sequence[TokenIds], without: int = 0) -> CachedTexts:
         """The B texts, all of them at hand, padded to one another.

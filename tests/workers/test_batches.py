@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoprompt.workers.batches import TokenBudget, batches
+from autoprompt.workers.batches import _BATCHES_BEFORE_GROWTH, TokenBudget, batches
 
 
 @given(st.lists(st.integers(1, 50), max_size=60), st.integers(1, 200))
@@ -37,6 +37,50 @@ def test_the_budget_halves_until_it_fits_and_is_remembered() -> None:
     tried.clear()
     list(budget.run(costs, costs, work))
     assert max(tried) == 2
+
+
+class Memory:
+    """Holds so many texts of 4 tokens at once, and counts the batches that it had no room for."""
+
+    def __init__(self, texts: int) -> None:
+        self.texts = texts
+        self.refused = 0
+
+    def passes(self, budget: TokenBudget, count: int) -> None:
+        """So many passes over 16 such texts."""
+        for _ in range(count):
+            list(budget.run([4] * 16, [4] * 16, self._work))
+
+    def _work(self, batch: list[int]) -> None:
+        if len(batch) > self.texts:
+            self.refused += 1
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+def test_a_halved_budget_recovers_once_there_is_room_again() -> None:
+    budget = TokenBudget(64)
+    memory = Memory(2)
+    memory.passes(budget, 1)
+    assert budget.tokens == 8
+    memory.texts = 16
+    memory.passes(budget, 4 * _BATCHES_BEFORE_GROWTH)
+    assert budget.tokens == 64
+    assert memory.refused == 3, "it grew into room that was there"
+
+
+def test_small_batches_say_nothing_of_a_larger_budget() -> None:
+    budget = TokenBudget(64)
+    Memory(8).passes(budget, 1)
+    assert budget.tokens == 32
+    for _ in range(5 * _BATCHES_BEFORE_GROWTH):
+        list(budget.run([4], [4], len))
+    assert budget.tokens == 32
+
+
+def test_a_lasting_shortage_is_tried_ever_more_seldom() -> None:
+    budget, memory = TokenBudget(64), Memory(8)
+    memory.passes(budget, 32 * _BATCHES_BEFORE_GROWTH)
+    assert 2 < memory.refused < 8, "64 times as many batches fitted as are needed to grow once"
 
 
 def test_what_fits_nowhere_is_an_error_and_other_errors_are_left_alone() -> None:

@@ -19,6 +19,7 @@ from autoprompt.workers.prompt import Laid, Prompt, lay
 from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.task import Task, TaskSpec, build_task
 from autoprompt.workers.text_cache import CachedTexts, TextCache
+from autoprompt.workers.text_states import KeysAndValues, TokenIds
 from tests.conftest import DEMO_TASK
 from tests.tiny import TEXTS, save_tiny_model
 
@@ -348,6 +349,45 @@ def test_a_cache_that_gives_other_numbers_is_not_used(
     assert not scorer.family.trusts_cache(texts)
     assert scorer.family.distrust
     assert "logits lie 1 from the plain ones" in scorer.family.distrust
+
+
+@pytest.mark.parametrize("room", [3, 0], ids=["for a few texts", "for none at first"])
+def test_out_of_memory_is_no_reason_against_the_cache(
+    room: int, tiny_model: FrozenModel, tiny_task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scorer = Scorer(tiny_model, tiny_task, longest_prompt=4)
+    texts = scorer.tokenize(["the film is a joy", "dull"] * 8)
+    honest = CausalFamily.cached
+
+    def short_of_memory(self: CausalFamily, prompts: list[Laid], texts: CachedTexts) -> Tensor:
+        if len(texts.mask) > room:
+            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+        return honest(self, prompts, texts)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(CausalFamily, "cached", short_of_memory)
+        assert scorer.family.trusts_cache(texts) == (room > 0)
+    assert scorer.family.distrust is None
+    assert scorer.family.trusts_cache(texts)
+
+
+def test_texts_are_encoded_in_parts_where_memory_does_not_hold_a_batch(
+    tiny_model: FrozenModel, tiny_task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scorer, other = (Scorer(tiny_model, tiny_task, longest_prompt=4) for _ in range(2))
+    texts = scorer.tokenize(["the film is a joy", "dull", "the plot is dull", "flat"])
+    scorer.cache.fill(texts)
+    honest = KeysAndValues.encode
+
+    def short_of_memory(self: KeysAndValues, batch: list[TokenIds]) -> Tensor:
+        if len(batch) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return honest(self, batch)
+
+    monkeypatch.setattr(KeysAndValues, "encode", short_of_memory)
+    other.cache.fill(texts)
+    assert other.cache.encoded == len(texts)
+    torch.testing.assert_close(other.cache.batch(texts).rows, scorer.cache.batch(texts).rows)
 
 
 # On the real model

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from autoprompt.search_spaces.schema import Position
+from autoprompt.workers.device_errors import is_device_broken, is_out_of_memory
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.prompt import Laid, lay
 from autoprompt.workers.readout import Readout
@@ -24,7 +25,7 @@ log = logging.getLogger(__name__)
 #: between its rounding and positions that are 3 off.
 _TOLERANCE = {torch.float32: 0.01, torch.float16: 0.1, torch.bfloat16: 0.2}
 
-#: Texts that the cache is tried on.
+#: Texts that the cache is tried on, where memory holds them.
 _TRIED = 8
 
 
@@ -48,6 +49,7 @@ class Family(ABC):
         self.readout = Readout(task)
         self.distrust: str | None = None
         self._expected: frozenset[Position] = frozenset()
+        self._tried = _TRIED
         self._trusts_cache: bool | None = None if model.may_reuse_text else False
 
     @abstractmethod
@@ -102,14 +104,31 @@ class Family(ABC):
             texts: a few of them serve for trying.
         """
         if self._trusts_cache is None:
-            tried = texts[:: max(1, len(texts) // _TRIED)][:_TRIED]
-            if not any(tried):
-                return False  # nothing to reuse, and nothing learnt
-            self.distrust = self._doubt(tried)
-            self._trusts_cache = self.distrust is None
-            if self.distrust is not None:
-                log.warning(self.distrust)
-        return self._trusts_cache
+            tried = texts[:: max(1, len(texts) // self._tried)][: self._tried]
+            if any(tried):  # without a token there is nothing to reuse, and nothing to learn
+                self._try_cache(tried)
+        return bool(self._trusts_cache)
+
+    def _try_cache(self, texts: Sequence[TokenIds]) -> None:
+        """Settle whether the cache is trusted.
+
+        Out of memory says nothing of that: fewer texts are tried, from now on. Where one is too
+        many, nothing is settled, and the plain path serves until the next call tries again.
+        """
+        while True:
+            try:
+                self.distrust = self._doubt(texts)
+                break
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+            self._tried = max(1, len(texts) // 2)
+            if len(texts) == 1:
+                return
+            texts = sorted(filter(None, texts), key=len)[: self._tried]
+        self._trusts_cache = self.distrust is None
+        if self.distrust is not None:
+            log.warning(self.distrust)
 
     @torch.no_grad()
     def _doubt(self, texts: Sequence[TokenIds]) -> str | None:
@@ -123,6 +142,8 @@ class Family(ABC):
         try:
             cached = self.cached(probe, self.fill(probe, texts))
         except (RuntimeError, TypeError, ValueError, AttributeError, IndexError) as error:
+            if is_out_of_memory(error) or is_device_broken(error):
+                raise
             return f"the text cache is not used, as this model cannot go on from one: {error}"
         plain, other = (
             torch.stack([self.plain(each, texts) for each in prompts])
