@@ -4,7 +4,22 @@ from autoprompt.config import SearchConfig
 from autoprompt.search_spaces.errors import ModelError
 from autoprompt.store import SearchRecord
 from autoprompt.workers.adapter import resolve
-from autoprompt.workers.model_files import ModelSpec, fingerprint
+from autoprompt.workers.model_files import ModelSpec
+from autoprompt.workers.model_identity import VERSION, model_identity
+from autoprompt.workers.old_identity import old_identity
+
+
+def identity_like(stored: str | None, spec: ModelSpec) -> str | None:
+    """The identity of what `spec` names, by the rule that a stored one was made by; None for a Hub
+    id, whose commit is stored.
+
+    Raises:
+        ModelError: a local path that is not there or holds no model.
+    """
+    resolve(spec)
+    if stored is None or stored.startswith(VERSION):
+        return model_identity(spec)
+    return old_identity(spec)
 
 
 def model_of(search: SearchRecord) -> ModelSpec:
@@ -14,18 +29,34 @@ def model_of(search: SearchRecord) -> ModelSpec:
         ModelError: it is gone, or another one now.
     """
     spec = SearchConfig.model_validate(search.config).model
-    known = search.versions.get("model")
+    stored = search.versions.get("model")
     try:
-        there = fingerprint(resolve(spec))
+        present = identity_like(stored, spec)
     except ModelError as error:
         raise ModelError(f"{error}; search {search.name!r} was on it: put it back there") from None
-    if there is None and known is not None:
+    if present is None and stored is not None:
         # A Hub id, whose newest commit may be another by now.
-        return spec.model_copy(update={"revision": known})
-    if there is not None and there != known:
+        return spec.model_copy(update={"revision": stored})
+    if present is not None and present != stored:
         raise ModelError(
             f"model {spec.path}: not the one that search {search.name!r} was on (its hash was "
-            f"{known} and is {there}), and prompts mean something to their own model only: put "
+            f"{stored} and is {present}), and prompts mean something to their own model only: put "
             "that one back"
         )
     return spec
+
+
+def on_one_model(one: SearchRecord, other: SearchRecord) -> bool:
+    """Whether two searches were on the same model, though one of them by an older version.
+
+    Raises:
+        ModelError: that one's model is gone.
+    """
+    identities = [search.versions.get("model") for search in (one, other)]
+    if identities[0] == identities[1]:
+        return True
+    spec = SearchConfig.model_validate(one.config).model
+    return all(
+        identity is not None and identity_like(identity, spec) == identity
+        for identity in identities
+    )

@@ -5,22 +5,16 @@ machine map the same weights and the text cache knows it from the model without.
 """
 
 import contextlib
-import hashlib
 import importlib.util
 import io
 import json
 from pathlib import Path
 
 from autoprompt.search_spaces.errors import ModelError
+from autoprompt.workers.cache_folder import cache_folder, made_once
 from autoprompt.workers.model_config import LOADERS, family_of, read_config
-from autoprompt.workers.model_files import (
-    ModelSpec,
-    cache_folder,
-    digest_ends,
-    fingerprint,
-    locate,
-    made_once,
-)
+from autoprompt.workers.model_files import ModelSpec, locate
+from autoprompt.workers.model_identity import VERSION, model_identity
 
 #: Adapters of these kinds are prompts themselves; there is nothing to merge.
 _PROMPTS = {
@@ -53,11 +47,8 @@ def _merged(base: str, spec: ModelSpec) -> str:
         ModelError: it is no adapter, or not one of this model, or PEFT is not installed.
     """
     adapter = _checked(spec)
-    digest = hashlib.sha256(f"{fingerprint(base) or (base, spec.revision)}".encode())
-    for file in sorted(adapter.iterdir()):
-        if file.suffix in (".json", ".safetensors", ".bin"):
-            digest_ends(digest, file)
-    name = f"{Path(base).name}-{adapter.name}-{digest.hexdigest()[:16]}"
+    identity = str(model_identity(spec)).removeprefix(VERSION)
+    name = f"{Path(base).name}-{adapter.name}-{identity}"
 
     def merge(folder: Path) -> None:
         # Imported here, like PEFT itself: only those who bring an adapter need any of it.

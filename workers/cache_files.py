@@ -48,7 +48,7 @@ class CacheFiles:
 
         Args:
             folder: the one that all models' folders lie in; `limit` bounds them together.
-            model: says exactly which model, in which dtype.
+            model: says exactly which model, and how it is held.
             limit: bytes on disk.
         """
         self._root = folder

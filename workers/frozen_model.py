@@ -54,18 +54,19 @@ class FrozenModel:
         family: causal, masked or seq2seq.
         embeddings: [V, H], the input embeddings, in the model's dtype.
         context_length: the most tokens of one input, or None where the model has no bound.
-        identity: equal for two models that make the same of every text; None where unknown.
+        cache_key: equal for two models whose hidden states of every text are equal; None where
+            unknown.
     """
 
     def __init__(
         self,
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
-        identity: str | None = None,
+        cache_key: str | None = None,
     ) -> None:
         self.model: Any = model.eval().requires_grad_(False)
         self.tokenizer: Any = tokenizer
-        self.identity = identity
+        self.cache_key = cache_key
         self.family = family_of(model.config) or "causal"
         self.embeddings: Tensor = self.model.get_input_embeddings().weight
         self.context_length = context_length(model.config)

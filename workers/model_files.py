@@ -1,31 +1,26 @@
 """Where a model's files are: a Hub id, a local folder, or a GGUF file converted once.
 
-A GGUF file is unpacked to safetensors in the cache folder (`AUTOPROMPT_CACHE`, else the
-platform's user cache), because unpacking takes many times longer than loading the result.
+A GGUF file is unpacked to safetensors in the cache folder, because unpacking takes many times
+longer than loading the result.
 """
 
 import contextlib
-import hashlib
 import io
-import os
 import shutil
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import platformdirs
-from filelock import FileLock
 from pydantic import field_validator
 
 from autoprompt.search_spaces.documents import Document
 from autoprompt.search_spaces.errors import ModelError
+from autoprompt.workers.cache_folder import cache_folder, made_once
+from autoprompt.workers.file_digests import Say, file_digests, quiet
 
 if TYPE_CHECKING:
     import torch
 
 _WEIGHTS = ("*.safetensors", "*.bin")
-_SAMPLE_BYTES = 1 << 20
 
 
 class ModelSpec(Document):
@@ -65,11 +60,6 @@ class ModelSpec(Document):
         return self.is_gguf or Path(self.path).exists() or self.path.startswith((".", "/", "~"))
 
 
-def cache_folder() -> Path:
-    """The folder for what is computed once and may be deleted at any time."""
-    return Path(os.environ.get("AUTOPROMPT_CACHE") or platformdirs.user_cache_path("autoprompt"))
-
-
 def locate(spec: ModelSpec) -> str:
     """The Hub id, or the folder with the model's files, without any adapter.
 
@@ -93,30 +83,6 @@ def locate(spec: ModelSpec) -> str:
     return str(path)
 
 
-def fingerprint(folder: str) -> str | None:
-    """A hash that changes when a local model's files do: its config, and each weight file's size
-    and first and last MiB. None for a Hub id, whose commit says which model it is."""
-    path = Path(folder)
-    if not path.is_dir():
-        return None
-    digest = hashlib.sha256((path / "config.json").read_bytes())
-    for pattern in _WEIGHTS:
-        for file in sorted(path.glob(pattern)):
-            digest_ends(digest, file)
-    return digest.hexdigest()[:16]
-
-
-def digest_ends(digest: "hashlib._Hash", file: Path) -> None:
-    """Take a file's name, size and first and last MiB into a digest."""
-    size = file.stat().st_size
-    digest.update(f"{file.name}:{size}".encode())
-    with file.open("rb") as content:
-        digest.update(content.read(_SAMPLE_BYTES))
-        if size > _SAMPLE_BYTES:
-            content.seek(-_SAMPLE_BYTES, os.SEEK_END)
-            digest.update(content.read())
-
-
 def licence(spec: ModelSpec) -> str | None:
     """What a local model's files say of its licence, or None: a GGUF file's metadata, or the front
     matter of a folder's README.md."""
@@ -133,16 +99,15 @@ def licence(spec: ModelSpec) -> str | None:
     return None
 
 
-def conversion_is_due(spec: ModelSpec) -> bool:
+def conversion_is_due(spec: ModelSpec, say: Say = quiet) -> bool:
     """Whether `locate` will have to unpack a GGUF file first, which takes a while."""
     path = Path(spec.path).expanduser()
-    return spec.is_gguf and path.is_file() and not _conversion_folder(path).exists()
+    return spec.is_gguf and path.is_file() and not _conversion_folder(path, say).exists()
 
 
-def _conversion_folder(file: Path) -> Path:
-    digest = hashlib.sha256()
-    digest_ends(digest, file)
-    return cache_folder() / "models" / f"{file.stem}-{digest.hexdigest()[:16]}"
+def _conversion_folder(file: Path, say: Say = quiet) -> Path:
+    [digest] = file_digests([file], say)
+    return cache_folder() / "models" / f"{file.stem}-{digest[:32]}"
 
 
 def _converted(file: Path) -> Path:
@@ -168,9 +133,9 @@ def _converted(file: Path) -> Path:
     return made_once(_conversion_folder(file), unpack)
 
 
-def in_dtype(folder: str, dtype: "torch.dtype") -> str:
+def in_dtype(folder: str, dtype: "torch.dtype", identity: str) -> str:
     """A local model's folder with its weights stored in `dtype`: the folder itself where they are,
-    else a copy in the cache, made on first use.
+    else a copy in the cache, made on first use and named by the model's identity.
 
     Weights that are stored as they are computed with need not be read: every worker of a machine
     maps the same file, and a second one costs no second copy in memory.
@@ -197,27 +162,5 @@ def in_dtype(folder: str, dtype: "torch.dtype") -> str:
             tensors |= {key: each.to(dtype) for key, each in floats.items()}
             save_file(tensors, target / file.name, metadata={"format": "pt"})
 
-    name = str(dtype).removeprefix("torch.")
-    return str(made_once(cache_folder() / "models" / f"{fingerprint(folder)}-{name}", cast))
-
-
-def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
-    """`folder`, filled by `make` the first time.
-
-    Safe with several processes at once (a lock) and when killed half-way (the folder gets its name
-    only when complete).
-    """
-    if folder.exists():
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
-        if folder.exists():
-            return folder
-        unfinished = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
-        try:
-            make(unfinished)
-        except BaseException:
-            shutil.rmtree(unfinished, ignore_errors=True)
-            raise
-        unfinished.replace(folder)
-    return folder
+    name = f"{identity}-{dtype}".replace(":", "-").replace("torch.", "")
+    return str(made_once(cache_folder() / "models" / name, cast))

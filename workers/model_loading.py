@@ -4,6 +4,7 @@ import importlib.util
 import logging
 from typing import Any
 
+import transformers
 from transformers import AutoTokenizer, BitsAndBytesConfig, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
@@ -20,7 +21,8 @@ from autoprompt.workers.model_config import (
     not_a_model,
     read_config,
 )
-from autoprompt.workers.model_files import ModelSpec, fingerprint, in_dtype
+from autoprompt.workers.model_files import ModelSpec, in_dtype
+from autoprompt.workers.model_identity import model_identity
 
 
 def read_tokenizer(spec: ModelSpec) -> tuple[PreTrainedTokenizerBase, Any]:
@@ -59,6 +61,7 @@ def load_model(spec: ModelSpec) -> FrozenModel:
         "trust_remote_code": spec.trust_remote_code,
     }
     folder = resolve(spec)
+    identity = model_identity(spec)
     whole = spec.quantization == "none"
     placed: dict[str, Any] = {}
     if spec.device_map is not None:
@@ -69,8 +72,8 @@ def load_model(spec: ModelSpec) -> FrozenModel:
         placed["quantization_config"] = _quantized(spec, dtype)
     transformers_logging.disable_progress_bar()
     try:
-        if whole and device.type == "cpu":
-            folder = in_dtype(folder, dtype)
+        if whole and device.type == "cpu" and identity is not None:
+            folder = in_dtype(folder, dtype, identity)
         model = LOADERS[family].from_pretrained(folder, dtype=dtype, **options, **placed)
         tokenizer = AutoTokenizer.from_pretrained(folder, **options)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
@@ -87,8 +90,9 @@ def load_model(spec: ModelSpec) -> FrozenModel:
         keep_large_blocks()
         if family == "causal":
             use_grouped_attention(model.eval())
-    which = fingerprint(folder) or getattr(model.config, "_commit_hash", None)
-    return FrozenModel(model, tokenizer, which and f"{which}:{dtype}:{spec.quantization}")
+    which = identity or getattr(model.config, "_commit_hash", None)
+    held = f"{dtype}:{spec.quantization}:transformers {transformers.__version__}"
+    return FrozenModel(model, tokenizer, which and f"{which}:{held}")
 
 
 def _quantized(spec: ModelSpec, dtype: Any) -> BitsAndBytesConfig:

@@ -17,8 +17,8 @@ from torch.nn.utils.rnn import pad_sequence
 
 from autoprompt.workers.batches import TokenBudget, batches
 from autoprompt.workers.cache_files import CacheFiles
+from autoprompt.workers.cache_folder import cache_folder
 from autoprompt.workers.frozen_model import FrozenModel
-from autoprompt.workers.model_files import cache_folder
 from autoprompt.workers.text_states import TokenIds, states_of
 
 #: Tokens in one forward pass while encoding: enough to keep the cores busy, little memory.
@@ -60,9 +60,9 @@ class CacheSpec:
     def open(self, model: FrozenModel) -> "TextCache":
         """The text cache of a loaded model."""
         files = None
-        if self.bytes_on_disk and model.identity is not None:
+        if self.bytes_on_disk and model.cache_key is not None:
             folder = Path(self.folder) if self.folder else cache_folder()
-            files = CacheFiles(folder / "texts", model.identity, self.bytes_on_disk)
+            files = CacheFiles(folder / "texts", model.cache_key, self.bytes_on_disk)
         return TextCache(model, self.bytes_at_hand, files)
 
 

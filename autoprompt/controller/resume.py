@@ -6,6 +6,7 @@ from autoprompt.config import SearchConfig
 from autoprompt.preparation.prepare import Prepared, prepare
 from autoprompt.preparation.warm_start import with_earlier
 from autoprompt.progress import SearchProgress
+from autoprompt.search_model import identity_like
 from autoprompt.search_spaces import plan_from_dict
 from autoprompt.search_spaces.errors import DataError, ModelError
 from autoprompt.store import SearchRecord, Store, TrialRecord
@@ -33,10 +34,11 @@ def prepare_again(
             f"{path}: the texts are not those that search {search.name!r} began with "
             f"(their hash was {was['data']} and is {now['data']}); put them back, or start anew"
         )
-    if was["model"] != now["model"]:
+    model = identity_like(was["model"], prepared.job.model) or now["model"]
+    if was["model"] != model:
         raise ModelError(
             f"model {config.model.path}: not the one that search {search.name!r} began with "
-            f"(its hash was {was['model']} and is {now['model']}); put it back, or start anew"
+            f"(its hash was {was['model']} and is {model}); put it back, or start anew"
         )
     changed = [
         key for key in sorted(now) if key not in ("data", "model") and was.get(key) != now[key]

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from autoprompt.config import SearchConfig
-from autoprompt.search_model import model_of
+from autoprompt.search_model import model_of, on_one_model
 from autoprompt.search_spaces.errors import BadInputError
 from autoprompt.store import PromptRecord, SearchRecord
 from autoprompt.workers.frozen_model import FrozenModel
@@ -77,7 +77,7 @@ class Predictor:
         """
         first, *others = [ensemble.search for ensemble in ensembles]
         for other in others:
-            if other.versions.get("model") != first.versions.get("model"):
+            if not on_one_model(first, other):
                 raise BadInputError(
                     f"searches {first.name!r} and {other.name!r} are on different models "
                     f"({first.model}, {other.model}); label with each in a call of its own"

@@ -10,11 +10,11 @@ from autoprompt.preparation.task_similarity import Footprint
 from autoprompt.progress import SearchProgress
 from autoprompt.search_spaces.errors import BadInputError, ConfigError
 from autoprompt.versions import code_versions
-from autoprompt.workers.adapter import resolve
 from autoprompt.workers.data import Splits, load_splits
 from autoprompt.workers.families import FAMILIES
 from autoprompt.workers.model_config import context_length, family_of, keeps_whole_text
-from autoprompt.workers.model_files import conversion_is_due, fingerprint
+from autoprompt.workers.model_files import conversion_is_due
+from autoprompt.workers.model_identity import model_identity
 from autoprompt.workers.model_loading import read_tokenizer
 from autoprompt.workers.scoring import longest_text
 from autoprompt.workers.task import Task, build_task
@@ -57,7 +57,7 @@ def prepare(config: SearchConfig, progress: SearchProgress) -> Prepared:
         splits = load_splits(
             found.data, tuple(config.task.label_words), config.base, config.search.seed
         )
-    due = conversion_is_due(found.model)
+    due = conversion_is_due(found.model, progress.say)
     with progress.step("unpacking the GGUF model, once" if due else "checking the model"):
         tokenizer, model_config = read_tokenizer(found.model)
     family = family_of(model_config) or "causal"
@@ -101,7 +101,7 @@ def prepare(config: SearchConfig, progress: SearchProgress) -> Prepared:
             f"{truncated} of {sum(splits.sizes.values())} texts are longer than the {limit} tokens "
             f"that {config.model.path} leaves for them: their ends are cut off"
         )
-    folder = resolve(found.model)
+    identity = model_identity(found.model, progress.say)
     return Prepared(
         config=config,
         splits=splits,
@@ -122,7 +122,7 @@ def prepare(config: SearchConfig, progress: SearchProgress) -> Prepared:
         ),
         versions={
             **code_versions(),
-            "model": fingerprint(folder) or getattr(model_config, "_commit_hash", None),
+            "model": identity or getattr(model_config, "_commit_hash", None),
             "data": splits.fingerprint,
         },
         truncated=truncated,

@@ -7,6 +7,7 @@ settings that did well once are worth a trial each.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from autoprompt.search_spaces import Space, params_within
 from autoprompt.search_spaces.errors import AutopromptError, BadInputError, SearchNotFoundError
 from autoprompt.search_spaces.schema import TrainedSpace, values_of
 from autoprompt.store import SearchRecord, Store
+from autoprompt.workers.old_identity import old_identity
 from autoprompt.workers.prompt import Prompt
 
 #: Settings of the earlier search that are tried first; never more than half of all trials.
@@ -223,7 +225,12 @@ class _Lender:
         mine, theirs = self._prepared.versions["model"], search.versions.get("model")
         if mine is None and theirs is None:
             return search.model == self._prepared.config.model.path
-        return bool(mine == theirs)
+        return theirs in (mine, self._old_identity)
+
+    @cached_property
+    def _old_identity(self) -> str | None:
+        """What searches of an older version stored of this search's model."""
+        return old_identity(self._prepared.job.model)
 
     def _nearness(self, search: SearchRecord, footprint: Footprint) -> float:
         """0 to 1: the mean of how alike the texts are, and of how many label words are shared."""

@@ -25,7 +25,8 @@ from autoprompt.cli import main
 from autoprompt.config import SearchConfig
 from autoprompt.results import SearchResult
 from autoprompt.store import Store
-from autoprompt.workers.model_files import ModelSpec, fingerprint
+from autoprompt.workers.model_files import ModelSpec
+from autoprompt.workers.model_identity import model_identity
 from autoprompt.workers.model_loading import load_model
 from autoprompt.workers.prompt import Prompt, soft_prompt
 from autoprompt.workers.scoring import Scorer, load_scorer
@@ -135,7 +136,8 @@ def made_search(model: Path, template: str, prompt: Prompt, db: Path) -> SearchR
                 "soft": {"length": 3, "learning_rate": 0.1, "steps": 1, "position": position}
             },
         },
-        versions=dict.fromkeys(VERSIONS, "-") | {"model": fingerprint(str(model))},
+        versions=dict.fromkeys(VERSIONS, "-")
+        | {"model": model_identity(ModelSpec(path=str(model)))},
         data={"train": 1, "validation": 1, "test": 1, "truncated": 0},
         validation_labels=[0],
         ensemble=None,

@@ -11,13 +11,15 @@ import pytest
 import autoprompt
 from autoprompt.config import SearchConfig, SearchSpec
 from autoprompt.controller import lease
-from autoprompt.controller.resume import Past, settle
+from autoprompt.controller.resume import Past, prepare_again, settle
 from autoprompt.controller.runner import create_search
 from autoprompt.preparation.prepare import prepare
 from autoprompt.progress import SearchProgress
 from autoprompt.search_spaces import Space
 from autoprompt.search_spaces.errors import BadInputError, ConfigError, DataError, ModelError
 from autoprompt.store import Store
+from autoprompt.workers.model_files import ModelSpec
+from autoprompt.workers.old_identity import old_identity
 from benchmarks import virtual_cluster
 from benchmarks.curves import Curves
 from tests.autoprompt.test_store import search_fields
@@ -219,6 +221,9 @@ def test_changed_data_or_model_is_refused(
     store.update_search(search.id, versions=search.versions | {"model": "another"})
     with pytest.raises(ModelError, match="not the one that search 'tiny' began with"):
         resume()
+    old = old_identity(ModelSpec(path=str(tiny_folder)))
+    store.update_search(search.id, versions=search.versions | {"model": old})
+    prepare_again(store.find("tiny"), tiny_config["store"], None, QUIET)
     store.update_search(search.id, config={"model": "m"})
     with pytest.raises(ConfigError, match="search 'tiny': data is required"):
         resume()

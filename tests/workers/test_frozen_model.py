@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
 
 from autoprompt.search_spaces.errors import ModelError
 from autoprompt.workers.adapter import resolve
 from autoprompt.workers.attention import use_grouped_attention
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.model_config import choose_dtype
-from autoprompt.workers.model_files import ModelSpec, conversion_is_due, fingerprint, in_dtype
+from autoprompt.workers.model_files import ModelSpec, conversion_is_due, in_dtype
 from autoprompt.workers.model_loading import load_model, read_tokenizer
 from tests.conftest import DEMO_MODEL
 from tests.tiny import save_tiny_model
@@ -98,8 +99,8 @@ def test_a_gguf_that_is_none_leaves_nothing_behind(
     fake.write_bytes(b"no model at all")
     with pytest.raises(ModelError, match=r"fake\.gguf: not a GGUF file"):
         resolve(ModelSpec(path=str(fake)))
-    left = [path for path in (tmp_path / "cache").rglob("*") if path.suffix != ".lock"]
-    assert [path.name for path in left] == ["models"]
+    models = tmp_path / "cache" / "models"
+    assert [path.name for path in models.iterdir() if path.suffix != ".lock"] == []
 
 
 def test_the_demos_gguf_is_unpacked_once(real_model: FrozenModel) -> None:
@@ -108,16 +109,6 @@ def test_the_demos_gguf_is_unpacked_once(real_model: FrozenModel) -> None:
     folder = Path(resolve(spec))
     assert (folder / "model.safetensors").is_file()
     assert resolve(spec) == str(folder)
-
-
-def test_a_fingerprint_changes_with_a_single_weight(tiny_folder: Path, tmp_path: Path) -> None:
-    copy = Path(shutil.copytree(tiny_folder, tmp_path / "copy"))
-    assert fingerprint(str(copy)) == fingerprint(str(tiny_folder))
-    weights = copy / "model.safetensors"
-    content = bytearray(weights.read_bytes())
-    content[-1] ^= 1
-    weights.write_bytes(content)
-    assert fingerprint(str(copy)) != fingerprint(str(tiny_folder))
 
 
 def test_auto_dtype_is_what_the_processor_computes_in() -> None:
@@ -138,8 +129,8 @@ def test_weights_are_stored_once_in_the_dtype_they_are_computed_with(
     from safetensors.torch import load_file
 
     monkeypatch.setenv("AUTOPROMPT_CACHE", str(tmp_path))
-    assert in_dtype(str(tiny_folder), torch.float32) == str(tiny_folder)
-    folder = Path(in_dtype(str(tiny_folder), torch.bfloat16))
+    assert in_dtype(str(tiny_folder), torch.float32, "v2:a") == str(tiny_folder)
+    folder = Path(in_dtype(str(tiny_folder), torch.bfloat16, "v2:a"))
     assert folder.parent.parent == tmp_path
     before = load_file(tiny_folder / "model.safetensors")
     after = load_file(folder / "model.safetensors")
@@ -147,22 +138,23 @@ def test_weights_are_stored_once_in_the_dtype_they_are_computed_with(
     for name, tensor in after.items():
         assert torch.equal(tensor, before[name].to(torch.bfloat16))
     written = (folder / "model.safetensors").stat().st_mtime_ns
-    assert in_dtype(str(tiny_folder), torch.bfloat16) == str(folder)
+    assert in_dtype(str(tiny_folder), torch.bfloat16, "v2:a") == str(folder)
     assert (folder / "model.safetensors").stat().st_mtime_ns == written
     model = load_model(ModelSpec(path=str(tiny_folder), dtype="bfloat16"))
     assert model.dtype == torch.bfloat16
 
 
-def test_two_models_or_dtypes_never_share_an_identity(tiny_folder: Path, tmp_path: Path) -> None:
-    def identity(folder: Path, dtype: str) -> str:
-        found = load_model(ModelSpec(path=str(folder), dtype=dtype)).identity
-        assert found is not None
-        return found
+def test_two_models_or_dtypes_never_share_cached_texts(tiny_folder: Path, tmp_path: Path) -> None:
+    def cache_key(folder: Path, dtype: str) -> str:
+        key = load_model(ModelSpec(path=str(folder), dtype=dtype)).cache_key
+        assert key is not None
+        assert f"transformers {transformers.__version__}" in key
+        return key
 
     other = save_tiny_model(tmp_path / "other", initializer_range=0.1)
-    found = {
-        identity(tiny_folder, "float32"),
-        identity(tiny_folder, "bfloat16"),
-        identity(other, "float32"),
+    keys = {
+        cache_key(tiny_folder, "float32"),
+        cache_key(tiny_folder, "bfloat16"),
+        cache_key(other, "float32"),
     }
-    assert len(found) == 3
+    assert len(keys) == 3

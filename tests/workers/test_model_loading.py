@@ -54,7 +54,7 @@ def test_an_adapter_changes_what_the_model_says_as_in_peft(
         without = load_model(bare).model(input_ids=TOKENS).logits
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
     assert (found - without).abs().max() > 0.1
-    assert ours.identity != load_model(bare).identity
+    assert ours.cache_key != load_model(bare).cache_key
     assert resolve(spec) == resolve(spec), "merged once, then found"
 
 
@@ -84,7 +84,7 @@ def test_weights_in_few_bits_still_reuse_texts_and_train(bits: str, tmp_path: Pa
     whole = scorer_of(ModelSpec(path=str(folder), dtype="float32"))
     spec = ModelSpec.model_validate({"path": str(folder), "dtype": "float32", "quantization": bits})
     scorer = scorer_of(spec)
-    assert scorer.model.identity != whole.model.identity
+    assert scorer.model.cache_key != whole.model.cache_key
     kinds = {type(module).__module__.split(".")[0] for module in scorer.model.model.modules()}
     assert "bitsandbytes" in kinds
     texts = scorer.tokenize([row["text"] for row in TEXTS[:12]])
