@@ -11,7 +11,7 @@ from autoprompt.search_spaces import HardPlan
 from autoprompt.workers.prompt import half, hard_prompt, lay
 from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.tuners.examples import Examples
-from autoprompt.workers.tuners.inits import phrase_tokens
+from autoprompt.workers.tuners.inits import start_tokens
 from autoprompt.workers.tuners.progress import AtRung, Backward, Tuner, checked, rungs_by_step
 from autoprompt.workers.tuners.swaps import best_of, swapped
 
@@ -26,8 +26,7 @@ def tune_hard(
     """
     generator = torch.Generator().manual_seed(plan.seed)
     model = scorer.model
-    start = plan.start if plan.position == "prefix" else f" {plan.start}"
-    current = tuple(phrase_tokens(start, plan.tokens, model))
+    current = start_tokens(plan.start, plan.tokens, plan.position, scorer, generator)
     batches = examples.train_batches(plan.batch_size, plan.data_seed)
     rungs = rungs_by_step(plan.rounds, fractions)
     losses: list[float] = []

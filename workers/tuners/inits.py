@@ -1,4 +1,4 @@
-"""Where a soft prompt starts from (Lester et al. 2021, section 3.2)."""
+"""Where a prompt starts from: vectors (Lester et al. 2021, section 3.2), or a phrase's tokens."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -8,13 +8,19 @@ from torch import Tensor
 
 from autoprompt.search_spaces import TrainedPlan
 from autoprompt.search_spaces.errors import AutopromptError
+from autoprompt.search_spaces.schema import Position
 from autoprompt.workers.frozen_model import FrozenModel
-from autoprompt.workers.prompt import Prompt
+from autoprompt.workers.prompt import Prompt, half
+from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.task import Task
-from autoprompt.workers.tuners.vocabulary import readable_tokens
+from autoprompt.workers.text_states import TokenIds
+from autoprompt.workers.tuners.vocabulary import readable_tokens, reads_back
 
 #: Vocabularies list tokens by frequency, behind what is no text.
 _FREQUENT_TOKENS = 5000
+
+#: Tokens that may take the place of one that does not read back.
+_REPLACEMENTS = 64
 
 #: Lester et al. draw random vectors from [-0.5, 0.5].
 _UNIFORM_BOUND = 0.5
@@ -30,6 +36,57 @@ def phrase_tokens(phrase: str, length: int, model: FrozenModel) -> list[int]:
     if not ids:
         raise AutopromptError(f"the phrase {phrase!r} has no tokens to start from")
     return [ids[index % len(ids)] for index in range(length)]
+
+
+def start_tokens(
+    phrase: str, length: int, position: Position, scorer: Scorer, generator: torch.Generator
+) -> TokenIds:
+    """The tokens that a hard prompt starts from: a phrase, repeated or cut, which reads back where
+    it will stand.
+
+    A seam or a cut may not: " in short" and "in" again are read as other tokens. Then the phrase is
+    repeated as text, and what still does not read back gives way to tokens that do.
+
+    Raises:
+        AutopromptError: the phrase has no tokens, or nothing reads back in their place.
+    """
+    space = "" if position == "prefix" else " "
+    starts = [
+        tuple(phrase_tokens(space + written, length, scorer.model))
+        for written in (phrase, " ".join([phrase] * length))
+    ]
+    kept = reads_back(starts, position, scorer.task, scorer.model)
+    if any(kept):
+        return starts[kept.index(True)]
+    return _repaired(starts[-1], position, scorer, generator)
+
+
+def _repaired(
+    tokens: TokenIds, position: Position, scorer: Scorer, generator: torch.Generator
+) -> TokenIds:
+    """The tokens from the left on, each as it is or else another that reads back behind those that
+    were kept.
+
+    Raises:
+        AutopromptError: none does.
+    """
+    if position == "both":
+        front, back = tokens[: half(len(tokens))], tokens[half(len(tokens)) :]
+        repaired = _repaired(front, "prefix", scorer, generator)
+        return (*repaired, *_repaired(back, "suffix", scorer, generator))
+    known = readable_tokens(scorer.model).nonzero()[:, 0]
+    kept: TokenIds = ()
+    for token in tokens:
+        drawn = known[torch.randperm(len(known), generator=generator)[:_REPLACEMENTS]].tolist()
+        longer = [(*kept, choice) for choice in (token, *drawn)]
+        same = reads_back(longer, position, scorer.task, scorer.model)
+        if not any(same):
+            raise AutopromptError(
+                f"no token after {scorer.model.tokenizer.decode(kept)!r} reads back at {position}; "
+                "give the hard prompt another start or position"
+            )
+        kept = longer[same.index(True)]
+    return kept
 
 
 def initial_vectors(

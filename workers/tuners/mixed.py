@@ -14,7 +14,7 @@ from autoprompt.workers.prompt import VIRTUAL, Laid, Prompt, lay, mixed_prompt
 from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.text_states import TokenIds
 from autoprompt.workers.tuners.examples import Examples
-from autoprompt.workers.tuners.inits import phrase_tokens
+from autoprompt.workers.tuners.inits import start_tokens
 from autoprompt.workers.tuners.progress import AtRung, Backward, Tuner, checked, rungs_by_step
 from autoprompt.workers.tuners.swaps import best_of, swapped
 from autoprompt.workers.tuners.training import Training
@@ -60,8 +60,7 @@ def tune_mixed(
     generator = torch.Generator().manual_seed(plan.seed)
     model = scorer.model
     arranged = _Arrangement(plan)
-    start = plan.start if arranged.beside == "prefix" else f" {plan.start}"
-    hard = tuple(phrase_tokens(start, plan.tokens, model))
+    hard = start_tokens(plan.start, plan.tokens, arranged.beside, scorer, generator)
     training = Training(plan, scorer, examples, generator)
     batches = examples.train_batches(plan.batch_size, plan.data_seed)
     rungs = rungs_by_step(plan.steps, fractions)
