@@ -27,12 +27,14 @@ from autoprompt.search_spaces.errors import (
 
 if TYPE_CHECKING:
     from autoprompt.api import load, resume, search
+    from autoprompt.callbacks import Callback
     from autoprompt.config import SearchConfig
     from autoprompt.results import SearchResult
 
 __all__ = [
     "AutopromptError",
     "BadInputError",
+    "Callback",
     "ClusterError",
     "ConfigError",
     "DataError",
@@ -53,6 +55,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Callback": "autoprompt.callbacks",
     "SearchConfig": "autoprompt.config",
     "SearchResult": "autoprompt.results",
     "load": "autoprompt.api",

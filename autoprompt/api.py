@@ -1,5 +1,6 @@
 """The Python search API: `autoprompt.search(...)` and `autoprompt.load(...)`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
@@ -10,6 +11,7 @@ from autoprompt.store.location import store_url
 from autoprompt.tasks import Tasks
 
 if TYPE_CHECKING:
+    from autoprompt.callbacks import Callback
     from autoprompt.config import SearchConfig
 
 
@@ -74,6 +76,7 @@ def search(
     seed: int | None = None,
     name: str | None = None,
     warm_start: str | None = None,
+    callbacks: Sequence["Callback"] = (),
     db: str | None = None,
     quiet: bool = False,
 ) -> SearchResult:
@@ -82,6 +85,7 @@ def search(
     Args:
         config: a YAML file's path, or a `SearchConfig`.
         trials, workers, seed, name, warm_start: these come before what the configuration says.
+        callbacks: told of what happens, beside those that the configuration names.
         db: the database's URL.
         quiet: say nothing on stderr.
 
@@ -92,6 +96,7 @@ def search(
         DatabaseLostError: the database went away and did not come back for ten minutes; what
             trials had reported until then is in it.
     """
+    from autoprompt.callbacks import named_callbacks
     from autoprompt.config import SearchConfig
     from autoprompt.controller.runner import run_search
     from autoprompt.preparation.prepare import prepare
@@ -105,17 +110,19 @@ def search(
         trials=trials, workers=workers, seed=seed, name=name, warm_start=warm_start
     )
     url = store_url(db, config.store)
+    listening = [*named_callbacks(config.callbacks, config.source), *callbacks]
     prepared = with_earlier(prepare(config, progress), url, progress)
     store = Store.open(url, patience=PATIENCE_SECONDS, say=progress.say)
     if name is not None and store.name_is_taken(name):
         raise BadInputError(f"--name: a search named {name!r} exists; choose another name")
-    return SearchResult(store, run_search(prepared, store, progress))
+    return SearchResult(store, run_search(prepared, store, progress, listening))
 
 
 def resume(
     search: str = "latest",
     *,
     workers: int | None = None,
+    callbacks: Sequence["Callback"] = (),
     db: str | None = None,
     quiet: bool = False,
 ) -> SearchResult:
@@ -127,11 +134,13 @@ def resume(
     Args:
         search: its id, its name, or `latest`.
         workers: in the place of what its configuration says.
+        callbacks: told of what happens, beside those that its configuration names.
 
     Raises:
         BadInputError: it is finished or runs elsewhere, or its data or model is gone or changed.
         SearchFailedError, DatabaseLostError: as `search`.
     """
+    from autoprompt.callbacks import named_callbacks
     from autoprompt.controller.resume import prepare_again
     from autoprompt.controller.runner import resume_search
     from autoprompt.progress import SearchProgress
@@ -146,4 +155,5 @@ def resume(
             f"`autoprompt show {record.name}` shows what it found"
         )
     prepared = prepare_again(record, url, workers, progress)
-    return SearchResult(store, resume_search(prepared, store, record, progress))
+    listening = [*named_callbacks(prepared.config.callbacks, record.name), *callbacks]
+    return SearchResult(store, resume_search(prepared, store, record, progress, listening))

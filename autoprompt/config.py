@@ -38,8 +38,9 @@ class SearchSpec(Document):
 
     trials: int = Field(default=32, ge=1)
     #: Trials at the same time, each in a process that holds the model; auto takes as many as the
-    #: Ray cluster has room for, more when it grows and fewer when it shrinks.
-    workers: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
+    #: Ray cluster has room for, more when it grows and fewer when it shrinks; 0 runs them one after
+    #: another in the process that searches, without Ray.
+    workers: Annotated[int, Field(ge=0)] | Literal["auto"] = 1
     #: Trials that each of them carries out side by side: one pass over the texts trains all of
     #: their prompts.
     trials_per_worker: int = Field(default=1, ge=1)
@@ -48,6 +49,8 @@ class SearchSpec(Document):
     #: budget, at 1/reduction_factor^2, ... (ASHA). 1 lets every trial run to its end.
     rungs: int = Field(default=3, ge=1)
     reduction_factor: int = Field(default=2, ge=2)
+    #: What stops a trial at a rung: asha, none, or your own as module:function.
+    stopping: str = "asha"
     #: A trial also ends by itself after so many rungs without a better score; null for never.
     patience: int | None = Field(default=None, ge=1)
     #: For each worker: cores, and GPUs or a part of one (auto shares out those that are there).
@@ -108,6 +111,8 @@ class SearchConfig(Document):
     #: An earlier search on the same model to learn from: its best settings are tried first, and
     #: soft prompts may start from its best one. auto takes the one with the nearest task.
     warm_start: str | None = None
+    #: Who is told of what happens: log, or your own as module:function.
+    callbacks: tuple[str, ...] = ()
     #: null names the best trial by the search's own scores.
     confirm: ConfirmSpec | None = None
     #: URL of the database; --db and AUTOPROMPT_DB come before it.

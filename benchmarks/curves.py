@@ -87,9 +87,7 @@ def record(trials: int) -> None:
     searcher = OptunaSearcher(space, SEED)
     found = []
     for number in range(trials):
-        suggestion = searcher.suggest(str(number))
-        assert isinstance(suggestion, dict)
-        [drawn] = suggestion["trials"]
+        [drawn] = searcher.draw()
         rungs, started = [], time.perf_counter()
         for progress in tune(plan_from_dict(drawn["plan"]), scorer, examples, fractions):
             now = time.perf_counter()

@@ -23,7 +23,10 @@ from safetensors.torch import save
 import autoprompt
 from autoprompt.config import SearchConfig
 from autoprompt.store import TrialRecord
+from autoprompt.workers.plan_worker import Worker
 from autoprompt.workers.prompt import Prompt
+from autoprompt.workers.report import Report, Step
+from autoprompt.workers.trial import TrialRunner
 from benchmarks.setting import DEMO, MODEL, SEED, STEPS, TASK
 
 SPACE = {
@@ -105,51 +108,64 @@ def _end(trial: TrialRecord) -> datetime:
     return trial.finished_at
 
 
-class Nothing(tune.Trainable):
-    """A trial that reports one rung at once."""
+class IdleWorker(Worker):
+    """Reports one rung of its one trial at once."""
 
-    def setup(self, config: dict[str, Any], job: Any = None) -> None:
+    def __init__(self) -> None:
         self._prompt = Prompt("x", (1, 2)).to_bytes()
         self._log_probs = save({"log_probs": torch.zeros(400, 2)})
 
-        self.reset_config(config)
+    def begin(self, trials: Sequence[dict[str, Any]]) -> None:
+        self._numbers = [trial["number"] for trial in trials]
+
+    def advance(self) -> Step:
+        report = Report(
+            number=self._numbers[0],
+            rung=1,
+            step=1,
+            score=0.5,
+            loss=0.7,
+            train_loss=0.7,
+            gradient_norm=None,
+            prompt=self._prompt,
+            log_probs=self._log_probs,
+            seconds=0.0,
+            examples=0,
+            ended=True,
+        )
+        return Step([report], worker="idle:0")
+
+    def drop(self, numbers: Sequence[int]) -> None: ...
+
+
+class Nothing(TrialRunner):
+    """Trials that do nothing, through our controller."""
+
+    def make_worker(self, job: Any) -> Worker:
+        return IdleWorker()
+
+
+class BareNothing(tune.Trainable):
+    """The same without anything of ours in it."""
+
+    def setup(self, config: dict[str, Any]) -> None: ...
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        [drawn] = new_config.get("trials", [{}])
-        self._number = drawn.get("number")
         return True
 
     def step(self) -> dict[str, Any]:
-        report = {
-            "number": self._number,
-            "seconds": 0.0,
-            "rung": 1,
-            "step": 1,
-            "score": 0.5,
-            "loss": 0.7,
-            "train_loss": 0.7,
-            "prompt": self._prompt,
-            "log_probs": self._log_probs,
-            "ended": True,
-        }
-        return {"reports": [report], "models_loaded": 0, "texts_encoded": 0, "done": True}
+        return {"score": 0.5, "done": True}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None: ...
 
     def load_checkpoint(self, checkpoint: Any) -> None: ...
 
 
-class BareNothing(Nothing):
-    """The same without anything of ours in it."""
-
-    def step(self) -> dict[str, Any]:
-        return {"score": 0.5, "done": True}
-
-
 def nothing(trials: int, workers: int) -> dict[str, float]:
     """Seconds for each trial that does nothing, through our controller and store and through bare
     Ray Tune, both with the actors kept and Tune's own files off."""
     from autoprompt.controller.ray_cluster import cluster
+    from autoprompt.controller.ray_executor import RayExecutor
     from autoprompt.controller.runner import create_search, run_trials
     from autoprompt.preparation.prepare import prepare
     from autoprompt.progress import SearchProgress
@@ -181,7 +197,8 @@ def nothing(trials: int, workers: int) -> dict[str, float]:
             store = Store.open(f"sqlite:///{Path(folder) / 'bench.db'}")
             started = time.perf_counter()
             search = create_search(prepared, store)
-            run_trials(prepared, store, search, here, progress, trainable=Nothing)
+            executor = RayExecutor(here, prepared.config.search, progress, Nothing)
+            run_trials(prepared, store, search, executor, progress)
             seconds = time.perf_counter() - started
     return {"ours": seconds / trials, "bare": bare_seconds / trials, "trials": trials}
 

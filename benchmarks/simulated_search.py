@@ -23,16 +23,21 @@ from ray.tune import CheckpointConfig, PlacementGroupFactory, RunConfig, TuneCon
 
 from autoprompt.config import SearchConfig
 from autoprompt.controller.asha_scheduler import AshaByKind
+from autoprompt.controller.dispatch import Dispatch, Ledger
 from autoprompt.controller.optuna_searcher import OptunaSearcher
 from autoprompt.controller.ray_cluster import Cluster, cluster
+from autoprompt.controller.ray_executor import RayExecutor
 from autoprompt.controller.runner import create_search, run_trials
+from autoprompt.controller.stopping_rule import Ladder
+from autoprompt.controller.tune_adapters import TuneScheduler, TuneSearcher
 from autoprompt.preparation.prepare import Prepared, prepare
 from autoprompt.progress import SearchProgress
 from autoprompt.store import Store
-from benchmarks import virtual_cluster
+from autoprompt.workers.report import Failure, Report, Step
 from benchmarks.curves import Curves
 from benchmarks.setting import DEMO, MODEL, SEED, TASK
 from benchmarks.simulated import Simulated
+from benchmarks.virtual_cluster import VirtualCluster
 
 QUIET = SearchProgress(quiet=True)
 
@@ -58,20 +63,37 @@ def ready(trials: int, workers: int) -> Prepared:
 def ours(prepared: Prepared, here: Cluster, folder: str) -> None:
     store = Store.open(f"sqlite:///{Path(folder) / 'bench.db'}")
     search = create_search(prepared, store)
-    run_trials(prepared, store, search, here, QUIET, trainable=Simulated)
+    executor = RayExecutor(here, prepared.config.search, QUIET, Simulated)
+    run_trials(prepared, store, search, executor, QUIET)
     counts = store.counts(search.id)
     assert counts["complete"] + counts["pruned"] == prepared.config.search.trials, counts
 
 
+class NoLedger(Ledger):
+    """Nothing is written down."""
+
+    def began(self, trial: dict[str, Any]) -> None: ...
+
+    def reported(self, report: Report, step: Step) -> None: ...
+
+    def failed(self, failure: Failure, step: Step | None = None) -> None: ...
+
+    def begins_again(self, number: int, why: str) -> None: ...
+
+
 def bare(prepared: Prepared, here: Cluster, folder: str) -> None:
     space, spec = prepared.config.space, prepared.config.search
+    rule = AshaByKind(Ladder(space.kinds, spec.rungs, spec.reduction_factor))
+    source = OptunaSearcher(space, spec.seed, budget=spec.trials)
+    dispatch = Dispatch(source, rule, NoLedger(), count=spec.trials)
+    searcher = TuneSearcher(dispatch)
     Tuner(
         tune.with_resources(
             tune.with_parameters(Simulated, job=prepared.job), PlacementGroupFactory([here.needs])
         ),
         tune_config=TuneConfig(
-            search_alg=OptunaSearcher(space, spec.seed),
-            scheduler=AshaByKind(space.kinds, spec.rungs, spec.reduction_factor),
+            search_alg=searcher,
+            scheduler=TuneScheduler(dispatch, searcher),
             num_samples=spec.trials,
             max_concurrent_trials=here.workers,
             reuse_actors=True,
@@ -105,10 +127,9 @@ def virtually(trials: int, workers: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         store = Store.open(f"sqlite:///{Path(folder) / 'bench.db'}")
         search = create_search(prepared, store)
-        config = prepared.config
-        outcome = virtual_cluster.run(
-            config.space, config.search, store, search.id, Curves.read(), seconds_to_start=0.1
-        )
+        virtual = VirtualCluster(workers, seconds_to_start=0.1)
+        run_trials(prepared, store, search, virtual, QUIET)
+        outcome = virtual.outcome
         counts = store.counts(search.id)
         assert counts["complete"] + counts["pruned"] == trials, counts
     return {

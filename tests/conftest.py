@@ -107,6 +107,8 @@ def db(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture(scope="session")
 def shared_ray() -> Iterator[None]:
     """One Ray of two cores that searches join, instead of starting their own."""
+    import autoprompt.controller.ray_cluster  # noqa: F401 - its settings come before Ray's start
+
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()

@@ -3,11 +3,7 @@ validation, and then the test split is opened."""
 
 from collections.abc import Sequence
 
-import numpy as np
-import ray
-from safetensors.numpy import load as load_arrays
-
-from autoprompt.controller.ray_cluster import Cluster
+from autoprompt.controller.executor import Executor
 from autoprompt.controller.retrain_finalists import confirm
 from autoprompt.ensemble.selection import choose
 from autoprompt.evaluation.candidates import CANDIDATES
@@ -21,12 +17,15 @@ from autoprompt.search_spaces.errors import SearchFailedError
 from autoprompt.store import PromptRecord, SearchRecord, Store
 from autoprompt.workers.metrics import METRICS
 from autoprompt.workers.prompt import Prompt
-from autoprompt.workers.trial import score_texts
 from autoprompt.workers.vote import Floats
 
 
 def conclude(
-    prepared: Prepared, store: Store, search: SearchRecord, here: Cluster, progress: SearchProgress
+    prepared: Prepared,
+    store: Store,
+    search: SearchRecord,
+    executor: Executor,
+    progress: SearchProgress,
 ) -> None:
     """Name the best prompt, choose the ensemble, and score both on the test split.
 
@@ -45,7 +44,7 @@ def conclude(
         raise SearchFailedError(f"every trial of search {search.name!r} failed{why}")
     config = prepared.config
     if config.confirm is not None:
-        confirm(prepared, store, search, here, progress)
+        confirm(prepared, store, search, executor, progress)
     confirmed = finalists(store, search.id)
     candidates = store.prompts(search.id, limit=CANDIDATES)
     by_number = {candidate.number: candidate for candidate in candidates}
@@ -59,7 +58,7 @@ def conclude(
     test = prepared.splits.test
     opening = open_texts(store, search, "test", test, "search", progress)
     with progress.step(f"scoring {len(test)} test texts"):
-        log_probs = _score_test(prepared, [best, *chosen.members], here)
+        log_probs = _score_test(prepared, [best, *chosen.members], executor)
     tested = held_out_table(metric, test.labels, best, chosen.members, chosen.weights, log_probs)
     validated = scores_table(metric, labels, chosen.members, chosen.weights, chosen.log_probs)
     warnings += overfit_warnings(metric, labels, best, validated, tested, chosen.halves)
@@ -79,24 +78,10 @@ def choose_for_now(prepared: Prepared, store: Store, search: SearchRecord) -> No
         store.update_search(search.id, best=candidates[0].number, ensemble=chosen.as_row())
 
 
-def _score_test(prepared: Prepared, prompts: Sequence[PromptRecord], here: Cluster) -> Floats:
-    """Log-probabilities [1 + N, B, L] of the test texts: without a prompt first, then each prompt.
-
-    The texts are shared out among as many workers as the search had.
-    """
-    job, texts = prepared.job, prepared.splits.test.texts
+def _score_test(prepared: Prepared, prompts: Sequence[PromptRecord], executor: Executor) -> Floats:
+    """Log-probabilities [1 + N, B, L] of the test texts: without a prompt, then with each."""
     contents = [Prompt("").to_bytes(), *(prompt.content for prompt in prompts)]
     # The best one usually votes too; it is scored once.
     distinct = list(dict.fromkeys(contents))
-    remote = ray.remote(**here.options)(score_texts)
-    parts = np.array_split(np.arange(len(texts)), here.workers)
-    shared = ray.put(distinct)
-    waiting = [
-        remote.remote(
-            job.model, job.task, job.longest_prompt, shared, [texts[place] for place in part]
-        )
-        for part in parts
-        if len(part)
-    ]
-    found = [load_arrays(content)["log_probs"] for content in ray.get(waiting)]
-    return np.concatenate(found, axis=1)[[distinct.index(content) for content in contents]]
+    log_probs = executor.score_texts(prepared.job, distinct, prepared.splits.test.texts)
+    return log_probs[[distinct.index(content) for content in contents]]

@@ -24,19 +24,13 @@ import ray
 import torch
 from ray.exceptions import RayError
 from ray.job_config import JobConfig
-from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE
 
 from autoprompt.config import SearchSpec
+from autoprompt.controller.ray_internals import withhold_secrets
 from autoprompt.search_spaces.errors import BadInputError
 from autoprompt.store.location import in_ray_job
 
-# Tune would copy these into its workers' runtime environment, which the dashboard shows to all.
-ENV_VARS_TO_PROPAGATE.difference_update(
-    {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN"}
-)
-
-# At a search's end it calls failed trials by names that are Tune's own; we said which and why.
-logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)
+withhold_secrets()
 
 #: So long an address may take to answer.
 _ANSWER_SECONDS = 10

@@ -1,39 +1,36 @@
-"""The controller: Ray Tune runs the trials, the store keeps them, the conclusion comes last."""
+"""The controller: an executor runs the trials, the store keeps them, the conclusion comes last."""
 
-import math
-import shutil
-import tempfile
-from contextlib import ExitStack, suppress
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 
-from ray import tune
-from ray.tune import (
-    CheckpointConfig,
-    FailureConfig,
-    PlacementGroupFactory,
-    RunConfig,
-    TuneConfig,
-    TuneError,
-    Tuner,
-)
-
-from autoprompt.controller.asha_scheduler import AshaByKind
-from autoprompt.controller.callbacks.prometheus import SearchMetrics
-from autoprompt.controller.callbacks.store_writer import Recorder
-from autoprompt.controller.callbacks.watchdog import Supervisor, interruptible
+from autoprompt.callbacks import Callback, Listeners
+from autoprompt.config import SearchSpec
+from autoprompt.controller.callbacks.store_writer import StoreWriter
+from autoprompt.controller.dispatch import Dispatch, Ledger, Watcher
+from autoprompt.controller.executor import Executor
 from autoprompt.controller.finalize import choose_for_now, conclude
+from autoprompt.controller.interruption import interruptible
 from autoprompt.controller.lease import claimed, refuse_if_alive
 from autoprompt.controller.optuna_searcher import OptunaSearcher
-from autoprompt.controller.ray_cluster import Cluster, cluster
 from autoprompt.controller.resume import Past, settle
+from autoprompt.controller.stopping_rule import Ladder
+from autoprompt.controller.stopping_rules import STOPPING_RULES
 from autoprompt.preparation.prepare import Prepared
 from autoprompt.progress import SearchProgress
+from autoprompt.quiet import quiet
+from autoprompt.search_spaces import Space
 from autoprompt.search_spaces.errors import DatabaseLostError, SearchTakenError
 from autoprompt.store import SearchRecord, Store
-from autoprompt.workers.trial import TrialRunner
 
 
-def run_search(prepared: Prepared, store: Store, progress: SearchProgress) -> SearchRecord:
+def run_search(
+    prepared: Prepared,
+    store: Store,
+    progress: SearchProgress,
+    callbacks: Sequence[Callback] = (),
+) -> SearchRecord:
     """Run a prepared search to its end.
 
     Raises:
@@ -44,15 +41,19 @@ def run_search(prepared: Prepared, store: Store, progress: SearchProgress) -> Se
         KeyboardInterrupt: it was stopped; `resume_search` goes on with it.
     """
     with interruptible(), ExitStack() as stack:
-        with progress.step("starting Ray"):
-            here = stack.enter_context(cluster(prepared.config.search, prepared.config.title))
+        config = prepared.config
+        executor = stack.enter_context(executor_for(config.search, config.title, progress))
         search = create_search(prepared, store)
         stack.enter_context(claimed(store, search))
-        return _carry_out(prepared, store, search, here, progress)
+        return _carry_on(prepared, store, search, executor, progress, callbacks)
 
 
 def resume_search(
-    prepared: Prepared, store: Store, search: SearchRecord, progress: SearchProgress
+    prepared: Prepared,
+    store: Store,
+    search: SearchRecord,
+    progress: SearchProgress,
+    callbacks: Sequence[Callback] = (),
 ) -> SearchRecord:
     """Go on with a search that was stopped, failed, or lost its controller.
 
@@ -62,28 +63,55 @@ def resume_search(
     """
     with interruptible(), ExitStack() as stack:
         refuse_if_alive(store, search, progress)
-        with progress.step("starting Ray"):
-            here = stack.enter_context(cluster(prepared.config.search, search.name))
+        spec = prepared.config.search
+        executor = stack.enter_context(executor_for(spec, search.name, progress))
         stack.enter_context(claimed(store, search))
-        return _carry_out(prepared, store, search, here, progress, resumed=True)
+        return _carry_on(prepared, store, search, executor, progress, callbacks, resumed=True)
 
 
-def _carry_out(
+@contextmanager
+def executor_for(spec: SearchSpec, name: str, progress: SearchProgress) -> Iterator[Executor]:
+    """Workers on a Ray cluster; with `workers: 0`, this process.
+
+    Args:
+        name: the search's.
+
+    Raises:
+        BadInputError: no Ray cluster can be had.
+    """
+    if spec.workers == 0:
+        from autoprompt.controller.in_process import InProcessExecutor
+
+        yield InProcessExecutor(spec.cpus_per_worker, progress)
+        return
+    with ExitStack() as stack:
+        with progress.step("starting Ray"):
+            from autoprompt.controller.ray_cluster import cluster
+            from autoprompt.controller.ray_executor import RayExecutor
+
+            joined = stack.enter_context(cluster(spec, name))
+        yield RayExecutor(joined, spec, progress)
+
+
+def _carry_on(
     prepared: Prepared,
     store: Store,
     search: SearchRecord,
-    here: Cluster,
+    executor: Executor,
     progress: SearchProgress,
+    callbacks: Sequence[Callback],
     resumed: bool = False,
 ) -> SearchRecord:
     progress.say(f"search {search.id}: {search.name}")
-    if here.dashboard:
-        progress.say(f"Ray dashboard: {here.dashboard}")
+    if executor.dashboard:
+        progress.say(f"Ray dashboard: {executor.dashboard}")
+    listeners = Listeners(callbacks, progress)
+    listeners.tell("search_started", search)
     attempts = prepared.config.search.attempts
     try:
         past = settle(store, search, attempts, progress) if resumed else Past()
-        run_trials(prepared, store, search, here, progress, past)
-        conclude(prepared, store, search, here, progress)
+        run_trials(prepared, store, search, executor, progress, past, listeners)
+        conclude(prepared, store, search, executor, progress)
     except SearchTakenError:
         raise
     except BaseException as error:
@@ -92,12 +120,15 @@ def _carry_out(
         # Where the database is gone there is nowhere to say so; the search stays as it is.
         with suppress(DatabaseLostError):
             store.finish_search(search.id, "stopped" if stopped else "failed", message)
+            listeners.tell("search_ended", store.find(str(search.id)))
         if stopped:
             hint = f"`autoprompt resume {search.name}` goes on"
             raise KeyboardInterrupt(f"{message}; {hint}" if str(error) else hint) from None
         raise
     store.finish_search(search.id, "finished")
-    return store.find(str(search.id))
+    ended = store.find(str(search.id))
+    listeners.tell("search_ended", ended)
+    return ended
 
 
 def create_search(prepared: Prepared, store: Store) -> SearchRecord:
@@ -123,77 +154,64 @@ def run_trials(
     prepared: Prepared,
     store: Store,
     search: SearchRecord,
-    here: Cluster,
+    executor: Executor,
     progress: SearchProgress,
     past: Past = Past(),  # noqa: B008 - it cannot change
-    trainable: type[tune.Trainable] = TrialRunner,
+    listeners: Listeners | None = None,
 ) -> None:
     """Dispatch the trials and store what they report, until the budget is spent.
 
     Args:
         past: what a resumed search has behind it.
-        trainable: what carries out a plan; it is set up with `config` and `job`, and reports as
-            `TrialRunner` does.
 
     Raises:
         KeyboardInterrupt: the search was stopped.
     """
-    config = prepared.config
-    spec = config.search
-    left = spec.trials - len(past.ended)
-    if left <= 0:
+    spec = prepared.config.search
+    if len(past.ended) >= spec.trials:
         return
-    first = search.warm_start["params"] if search.warm_start else ()
-    job = replace(prepared.job, search=search.name)
-    supervisor = Supervisor(spec.hung_after_seconds, progress)
-    recorder = Recorder(store, search.id, progress, supervisor.hung, past.again)
-    # Tune wants a folder for its own state; nothing in it outlives the search.
-    scratch = tempfile.mkdtemp(prefix="autoprompt-")
-    tuner = Tuner(
-        tune.with_resources(
-            tune.with_parameters(trainable, job=job), PlacementGroupFactory([here.needs])
-        ),
-        tune_config=TuneConfig(
-            search_alg=OptunaSearcher(
-                config.space,
-                spec.seed,
-                budget=left,
-                together=spec.trials_per_worker,
-                first=first,
-                past=past.trials,
-            ),
-            scheduler=AshaByKind(config.space.kinds, spec.rungs, spec.reduction_factor, past.ended),
-            num_samples=math.ceil(left / spec.trials_per_worker),
-            max_concurrent_trials=None if spec.workers == "auto" else spec.workers,
-            reuse_actors=True,
-            trial_dirname_creator=lambda trial: f"trial-{trial.config['trials'][0]['number']}",
-        ),
-        run_config=RunConfig(
-            name=f"search-{search.id}",
-            storage_path=scratch,
-            verbose=0,
-            callbacks=[
-                recorder,
-                supervisor,
-                SearchMetrics(store, search.id, search.name, spec.trials),
-            ],
-            stop=supervisor,
-            failure_config=FailureConfig(max_failures=spec.attempts - 1),
-            # Else an ended trial has its worker save nothing, and begins again if that dies.
-            checkpoint_config=CheckpointConfig(checkpoint_at_end=False),
-        ),
-    )
-    try:
-        with progress.trials(spec.trials, here.workers, past.ended), supervisor.listening():
-            tuner.fit()
-    except TuneError:
-        if recorder.error is not None:
-            raise recorder.error from None
-        raise
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    if supervisor.stopping:
+    with quiet("optuna", logging.WARNING):
+        dispatch = trial_dispatch(
+            prepared.config.space,
+            spec,
+            search,
+            StoreWriter(store, search.id, progress, past.again, listeners),
+            past,
+            executor.watchers(store, search),
+        )
+        with progress.trials(spec.trials, executor.workers, past.ended):
+            job = replace(prepared.job, search=search.name)
+            done = executor.run(dispatch, job, f"search-{search.id}")
+    if not done:
         choose_for_now(prepared, store, search)
         counts = store.counts(search.id)
         ended = counts["complete"] + counts["pruned"] + counts["failed"]
         raise KeyboardInterrupt(f"after {ended} of {spec.trials} trials")
+
+
+def trial_dispatch(
+    space: Space,
+    spec: SearchSpec,
+    search: SearchRecord,
+    ledger: Ledger,
+    past: Past = Past(),  # noqa: B008 - it cannot change
+    watchers: Sequence[Watcher] = (),
+) -> Dispatch:
+    """What is left of a search's trials: drawn by Optuna, stopped by the search's rule."""
+    left = spec.trials - len(past.ended)
+    ladder = Ladder(space.kinds, spec.rungs, spec.reduction_factor)
+    return Dispatch(
+        OptunaSearcher(
+            space,
+            spec.seed,
+            budget=left,
+            together=spec.trials_per_worker,
+            first=search.warm_start["params"] if search.warm_start else (),
+            past=past.trials,
+        ),
+        STOPPING_RULES[spec.stopping](ladder).replay(past.ended),
+        ledger,
+        count=left,
+        together=spec.trials_per_worker,
+        watchers=watchers,
+    )

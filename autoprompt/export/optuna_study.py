@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import logging
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -9,9 +10,8 @@ import optuna
 from optuna.distributions import json_to_distribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from autoprompt.quiet import quiet
 from autoprompt.store import TrialRecord
-
-optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 _STATES = {
     "complete": TrialState.COMPLETE,
@@ -35,10 +35,11 @@ def build_study(
         name: the study's name; Optuna makes one up where none is given.
         storage: an Optuna storage's URL; in memory without one.
     """
-    study = optuna.create_study(
-        study_name=name, storage=storage, sampler=sampler, direction="maximize"
-    )
-    study.add_trials(frozen_trial(trial) for trial in trials)
+    with quiet("optuna", logging.WARNING):
+        study = optuna.create_study(
+            study_name=name, storage=storage, sampler=sampler, direction="maximize"
+        )
+        study.add_trials(frozen_trial(trial) for trial in trials)
     return study
 
 

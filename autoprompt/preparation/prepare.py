@@ -12,6 +12,7 @@ from autoprompt.search_spaces.errors import BadInputError, ConfigError
 from autoprompt.versions import code_versions
 from autoprompt.workers.data import Splits, load_splits
 from autoprompt.workers.families import FAMILIES
+from autoprompt.workers.job import Job
 from autoprompt.workers.model_config import context_length, family_of, keeps_whole_text
 from autoprompt.workers.model_files import conversion_is_due
 from autoprompt.workers.model_identity import model_identity
@@ -19,7 +20,6 @@ from autoprompt.workers.model_loading import read_tokenizer
 from autoprompt.workers.scoring import longest_text
 from autoprompt.workers.task import Task, build_task
 from autoprompt.workers.text_cache import CacheSpec
-from autoprompt.workers.trial import Job
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,9 @@ class SearchSummary:
 
 @dataclass(frozen=True)
 class RungRecord:
-    """What a trial reported at one rung; `loss` in nats, `seconds` since the last rung."""
+    """What a trial reported at one rung; `loss` in nats, `seconds` since the last rung.
+
+    `gradient_norm` is of the last step's gradient, None in searches of older versions."""
 
     rung: int
     step: int
@@ -48,6 +50,7 @@ class RungRecord:
     loss: float
     train_loss: float
     seconds: float
+    gradient_norm: float | None = None
 
 
 @dataclass(frozen=True)

@@ -163,6 +163,8 @@ class Rung(Base):
     score: Mapped[float]
     loss: Mapped[float]
     train_loss: Mapped[float]
+    #: Of the last step's gradient by the prompt's embeddings; None where there was no step.
+    gradient_norm: Mapped[float | None]
     seconds: Mapped[float]
     reported_at: Mapped[datetime]
 

@@ -7,7 +7,7 @@ import pytest
 
 import autoprompt
 from autoprompt.config import SearchConfig
-from autoprompt.controller.ray_cluster import cluster
+from autoprompt.controller.in_process import InProcessExecutor
 from autoprompt.controller.retrain_finalists import confirm
 from autoprompt.evaluation.finalists import finalists
 from autoprompt.preparation.prepare import prepare
@@ -53,12 +53,9 @@ def test_the_finalists_are_trained_again_and_the_best_is_named_by_their_means(
     )
     progress = SearchProgress(quiet=True)
     prepared = prepare(SearchConfig.read(path), progress)
-    with (
-        cluster(prepared.config.search, "tiny") as here,
-        pytest.raises(KeyboardInterrupt, match="1 rep"),
-    ):
+    with pytest.raises(KeyboardInterrupt, match="1 rep"):
         # Nothing is stored here, so it still misses the one.
-        confirm(prepared, store, result.record, here, progress)
+        confirm(prepared, store, result.record, InProcessExecutor(1, progress), progress)
     (again,) = kept
     assert (again["repeat"], again["seed"]) == (lost.repeat, lost.seed)
     assert (again["score"], again["loss"]) == pytest.approx((lost.score, lost.loss))

@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,19 @@ from typing import Any
 import pytest
 
 from autoprompt.config import SearchConfig
-from autoprompt.controller.callbacks.watchdog import Supervisor
+from autoprompt.controller.interruption import Interruption
 from autoprompt.controller.ray_cluster import cluster
+from autoprompt.controller.ray_executor import RayExecutor
 from autoprompt.controller.runner import create_search, run_trials
 from autoprompt.preparation.prepare import Prepared, prepare
 from autoprompt.progress import SearchProgress
 from autoprompt.store import Store
+from autoprompt.workers.plan_worker import PlanWorker, Worker
+from autoprompt.workers.report import Report, Step
 from autoprompt.workers.trial import TrialRunner
 from autoprompt.workers.tuners import pack
 from benchmarks.curves import Curves
-from benchmarks.simulated import Simulated
+from benchmarks.simulated import ReplayWorker
 from tests.conftest import write_yaml
 
 QUIET = SearchProgress(quiet=True)
@@ -35,19 +39,18 @@ class Trouble:
     search: str = ""
 
 
-class Troubled(Simulated):
-    """At their second rung, trial 1 always kills its worker, 2 does so once, and 3 hangs. None asks
-    its worker for anything at its end."""
+class TroubledWorker(ReplayWorker):
+    """At their second rung, trial 1 always kills its worker, 2 does so once, and 3 hangs."""
 
-    def setup(self, config: dict[str, Any], job: Trouble) -> None:  # type: ignore[override]
+    def __init__(self, job: Trouble) -> None:
+        super().__init__(job.curves)
         self._folder = Path(job.folder)
-        super().setup(config, job.curves)
 
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self._number, self._rung = new_config["trials"][0]["number"], 0
-        return super().reset_config(new_config)
+    def begin(self, trials: Sequence[dict[str, Any]]) -> None:
+        super().begin(trials)
+        self._rung = 0
 
-    def step(self) -> dict[str, Any]:
+    def advance(self) -> Step:
         self._rung += 1
         if self._rung == 2:
             if self._number == 1:
@@ -57,10 +60,20 @@ class Troubled(Simulated):
                 os.kill(os.getpid(), signal.SIGKILL)
             if self._number == 3:
                 threading.Event().wait()
+        step = super().advance()
         # Equal scores: early stopping stops none of them.
-        result = super().step()
-        result["reports"][0]["score"] = 0.5 + self._rung / 10
-        return result
+        for report in step.reports:
+            assert isinstance(report, Report)
+            report.score = 0.5 + self._rung / 10
+        return step
+
+
+class Troubled(TrialRunner):
+    """None of its trials asks its worker for anything at its end."""
+
+    def make_worker(self, job: Any) -> Worker:
+        self._folder = Path(job.folder)
+        return TroubledWorker(job)
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         (self._folder / "asked to save").touch()
@@ -90,7 +103,8 @@ def test_workers_that_die_and_trials_that_hang_cost_no_rung_and_no_other_trial(
     search = create_search(ready, store)
     monkeypatch.setattr(logging.getLogger("ray.tune"), "handlers", [caplog.handler])
     with cluster(ready.config.search, "tiny") as here:
-        run_trials(ready, store, search, here, QUIET, trainable=Troubled)
+        executor = RayExecutor(here, ready.config.search, QUIET, Troubled)
+        run_trials(ready, store, search, executor, QUIET)
     assert [each.message for each in caplog.records if each.levelno >= logging.ERROR] == []
     trials = store.trials(search.id)
     assert [trial.number for trial in trials] == list(range(6))
@@ -112,16 +126,21 @@ def test_workers_that_die_and_trials_that_hang_cost_no_rung_and_no_other_trial(
     assert not (tmp_path / "asked to save").exists()
 
 
-class Mortal(TrialRunner):
+class MortalWorker(PlanWorker):
     """The first worker's device breaks after its first report, and stays so for as long as the
     process lives; a file says that it was the first."""
 
-    def step(self) -> dict[str, Any]:
+    def advance(self) -> Step:
         broken = Path(self._job.search)
         if self._pack is not None and not broken.exists():
             broken.touch()
             pack.grade = _break  # type: ignore[assignment]
-        return super().step()
+        return super().advance()
+
+
+class Mortal(TrialRunner):
+    def make_worker(self, job: Any) -> Worker:
+        return MortalWorker(job)
 
 
 def _break(*arguments: Any) -> None:
@@ -141,7 +160,8 @@ def test_a_worker_whose_device_broke_is_replaced_and_what_was_under_way_begins_a
     store = Store.open(tiny_config["store"])
     search = create_search(ready, store)
     with cluster(ready.config.search, "tiny") as here:
-        run_trials(ready, store, search, here, QUIET, trainable=Mortal)
+        executor = RayExecutor(here, ready.config.search, QUIET, Mortal)
+        run_trials(ready, store, search, executor, QUIET)
     trials = store.trials(search.id)
     steps = [trial.plan["steps"] for trial in trials]
     assert set(steps) == {2, 6}
@@ -163,7 +183,7 @@ def test_a_model_that_is_not_on_the_workers_node_is_named_with_the_node(
     store = Store.open(tiny_config["store"])
     search = create_search(ready, store)
     with cluster(ready.config.search, "tiny") as here:
-        run_trials(ready, store, search, here, QUIET)
+        run_trials(ready, store, search, RayExecutor(here, ready.config.search, QUIET), QUIET)
     (trial,) = store.trials(search.id)
     assert trial.state == "failed"
     assert trial.error == (
@@ -173,10 +193,10 @@ def test_a_model_that_is_not_on_the_workers_node_is_named_with_the_node(
 
 def test_the_first_signal_asks_and_the_second_insists() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    supervisor = Supervisor(1.0, QUIET)
-    with supervisor.listening():
+    interruption = Interruption(QUIET)
+    with interruption.listening():
         os.kill(os.getpid(), signal.SIGTERM)
-        assert supervisor.stop_all()
+        assert interruption.requested
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGTERM) == before

@@ -11,8 +11,9 @@ import pytest
 import autoprompt
 from autoprompt.config import SearchConfig, SearchSpec
 from autoprompt.controller import lease
+from autoprompt.controller.callbacks.store_writer import StoreWriter
 from autoprompt.controller.resume import Past, prepare_again, settle
-from autoprompt.controller.runner import create_search
+from autoprompt.controller.runner import create_search, trial_dispatch
 from autoprompt.preparation.prepare import prepare
 from autoprompt.progress import SearchProgress
 from autoprompt.search_spaces import Space
@@ -20,8 +21,8 @@ from autoprompt.search_spaces.errors import BadInputError, ConfigError, DataErro
 from autoprompt.store import Store
 from autoprompt.workers.model_files import ModelSpec
 from autoprompt.workers.old_identity import old_identity
-from benchmarks import virtual_cluster
 from benchmarks.curves import Curves
+from benchmarks.virtual_cluster import VirtualCluster
 from tests.autoprompt.test_store import search_fields
 from tests.conftest import write_texts, write_yaml
 from tests.tiny import TEXTS
@@ -57,7 +58,11 @@ def open_store(path: Path) -> Store:
 
 
 def virtual(space: Space, store: Store, spec: SearchSpec, curves: Curves, past: Past) -> None:
-    virtual_cluster.run(space, spec, store, store.find("latest").id, curves, past)
+    search = store.find("latest")
+    ledger = StoreWriter(store, search.id, QUIET, past.again)
+    assert isinstance(spec.workers, int)
+    executor = VirtualCluster(spec.workers)
+    executor.run(trial_dispatch(space, spec, search, ledger, past), curves, "virtual")
 
 
 def content(store: Store) -> list[dict[str, Any]]:

@@ -13,14 +13,11 @@ from autoprompt.results import SearchResult
 from autoprompt.search_spaces import Space
 from autoprompt.store import Store
 from tests.autoprompt.test_store import search_fields
+from tests.reports import report
 
 
 def rung(number: int, score: float) -> dict[str, Any]:
     return {"rung": number, "step": number, "score": score, "loss": 0.3, "train_loss": 0.5}
-
-
-def failure(number: int) -> dict[str, Any]:
-    return {"reports": [{"number": number, "error": "NaN"}]}
 
 
 @pytest.fixture
@@ -32,7 +29,7 @@ def told(space: Space, tmp_path: Path) -> tuple[optuna.Study, SearchResult]:
     scores = {0: [0.6, 0.5, 0.7], 1: [0.4, 0.3], 2: [0.9], 3: [0.2, 0.8, 0.6], 4: [0.5]}
     ends = {0: "complete", 1: "pruned", 2: "failed", 3: "complete"}
     for number, found in scores.items():
-        [plan] = searcher.suggest(str(number))["trials"]
+        [plan] = searcher.draw()
         store.start_trial(
             search.id,
             number,
@@ -42,20 +39,14 @@ def told(space: Space, tmp_path: Path) -> tuple[optuna.Study, SearchResult]:
             distributions={name: json.loads(each) for name, each in plan["distributions"].items()},
         )
         for place, score in enumerate(found, 1):
-            report = rung(place, score) | {"ended": False, "stopped": False, "number": number}
-            if place == len(found):
-                report |= {"ended": ends.get(number) == "complete"}
-                report |= {"stopped": ends.get(number) == "pruned"}
-            result = {"reports": [report]}
-            if place < len(found) or number not in ends:
-                searcher.on_trial_result(str(number), result)
+            end = ends.get(number, "") if place == len(found) else ""
+            searcher.reported(report(number, place, score, end))
             prompt = {"digest": "d", "text": "t", "content": b"p", "log_probs": b"l"}
             store.record_rung(search.id, number, rung(place, score) | {"seconds": 2.0}, prompt, {})
         if ends.get(number) == "failed":
-            searcher.on_trial_complete(str(number), failure(number))
+            searcher.failed(number)
             store.fail_trial(search.id, number, "NaN")
         elif number in ends:
-            searcher.on_trial_complete(str(number), result)
             store.finish_trial(search.id, number, ends[number])
     return searcher._study, SearchResult(store, store.find("one"))
 

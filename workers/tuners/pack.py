@@ -52,6 +52,7 @@ class _Member:
         found: what its tuner came to last; None before it has begun.
         best: its best score so far.
         waited: rungs since then.
+        graded: its last step since its last rung.
     """
 
     plan: AnyPlan
@@ -59,6 +60,7 @@ class _Member:
     found: Backward | AtRung | None = None
     best: float = -1.0
     waited: int = 0
+    graded: Graded | None = None
 
 
 class Pack:
@@ -162,8 +164,9 @@ class Pack:
             for number in numbers:
                 yield from self._step([number])
             return
-        for number, each, found in zip(numbers, laid, graded, strict=True):
-            yield from self._go_on(number, passed_on(each, found))
+        for number, prompt, grades in zip(numbers, laid, graded, strict=True):
+            self._members[number].graded = grades
+            yield from self._go_on(number, passed_on(prompt, grades))
 
     def _go_on(self, number: int, loss: float | None = None) -> Iterator[Told]:
         """A plan's own part, up to what it asks for next: an optimizer's step, or swaps."""
@@ -194,7 +197,9 @@ class Pack:
         ended = impatient or outcome.step == member.plan.budget
         if ended:
             self.drop([number])
-        return Told(number, replace(outcome, ended=ended))
+        norm = member.graded.norm if member.graded else None
+        member.graded = None
+        return Told(number, replace(outcome, gradient_norm=norm, ended=ended))
 
     def _failed(self, number: int, error: Exception) -> Told:
         """What a plan ended in; one that met a broken device is none of them."""

@@ -59,6 +59,8 @@ class Progress:
         train_loss: the same over the training batches since the last rung.
         prompt: the prompt as it is now.
         log_probs: [B, L] of the validation texts.
+        gradient_norm: Euclidean norm of the last step's gradient by the prompt's embeddings, as it
+            came; None where there was no step since the last rung.
         ended: whether the trial has nothing more to report.
     """
 
@@ -69,6 +71,7 @@ class Progress:
     train_loss: float
     prompt: Prompt
     log_probs: Tensor
+    gradient_norm: float | None = None
     ended: bool = False
 
 

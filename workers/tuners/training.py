@@ -59,6 +59,12 @@ class Graded(NamedTuple):
     loss: float
     gradient: tuple[Tensor | None, ...]
 
+    @property
+    def norm(self) -> float:
+        """The gradient's Euclidean norm."""
+        parts = [part.float().norm() for part in self.gradient if part is not None]
+        return float(torch.stack(parts).norm()) if parts else 0.0
+
 
 def grade(
     prompts: Sequence[Laid], scorer: Scorer, texts: Sequence[TokenIds], labels: Tensor

@@ -6,12 +6,10 @@ Ray puts `ray_` before each name, and `_total` after a counter's. The workers' o
 
 import time
 from contextlib import suppress
-from typing import Any
 
-from ray.tune import Callback
-from ray.tune.experiment import Trial
 from ray.util.metrics import Gauge, Histogram
 
+from autoprompt.controller.dispatch import Task, Watcher
 from autoprompt.search_spaces.errors import DatabaseLostError
 from autoprompt.store import Store
 
@@ -32,7 +30,7 @@ QUEUE_WAIT = Histogram(
 _PERIOD = 5.0
 
 
-class SearchMetrics(Callback):
+class SearchMetrics(Watcher):
     """Keeps a search's gauges at what the store says, so that a resumed search counts whole."""
 
     def __init__(self, store: Store, search_id: int, name: str, budget: int) -> None:
@@ -40,33 +38,23 @@ class SearchMetrics(Callback):
         self._search_id = search_id
         self._tags = {"search": name}
         self._budget = budget
-        self._looked_at = -_PERIOD
+        self._next = 0.0
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles its callbacks into its scratch folder, which no one reads."""
-        return {}
+    def task_began(self, task: Task) -> None:
+        if task.deaths == 0:  # a worker that died is replaced without a new draw
+            for trial in task.trials:
+                QUEUE_WAIT.observe(max(0.0, time.time() - trial["drawn_at"]), self._tags)
 
-    def on_trial_start(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
-    ) -> None:
-        if trial.num_failures == 0:  # a worker that died is replaced without a new draw
-            for each in trial.config["trials"]:
-                QUEUE_WAIT.observe(max(0.0, time.time() - each["drawn_at"]), self._tags)
-
-    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        if time.monotonic() - self._looked_at >= _PERIOD:
-            self._look()
-
-    def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
-        self._look()
-
-    def _look(self) -> None:
-        self._looked_at = time.monotonic()
-        # A database that is gone is the recorder's to report.
+    def looked(self, last: bool = False) -> None:
+        now = time.monotonic()
+        if now < self._next and not last:
+            return
+        self._next = now + _PERIOD
+        # A database that is gone is the store writer's to report.
         with suppress(DatabaseLostError):
-            self._tell()
+            self._export()
 
-    def _tell(self) -> None:
+    def _export(self) -> None:
         counts = self._store.counts(self._search_id)
         counts["waiting"] = max(0, self._budget - sum(counts.values()))
         for state, count in counts.items():

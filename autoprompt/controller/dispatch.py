@@ -1,0 +1,183 @@
+"""What happens, and in which order, when a worker is handed plans, reports, or dies.
+
+An executor says what happened; all that follows from it is decided here, the same for every one.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from autoprompt.controller.stopping_rule import StoppingRule
+from autoprompt.search_spaces.errors import AutopromptError
+from autoprompt.workers.report import Failure, Report, Step
+
+
+@dataclass(eq=False)
+class Task:
+    """What a worker is handed: one trial, or several side by side.
+
+    Attributes:
+        trials: those that have not ended, each with its `number`, its `plan`, and what the source
+            of plans and the ledger have to say to each other.
+        deaths: how many workers have died of it.
+        under_way: a worker has begun it, and not died since.
+    """
+
+    trials: list[dict[str, Any]]
+    deaths: int = 0
+    under_way: bool = False
+
+    @property
+    def numbers(self) -> list[int]:
+        return [trial["number"] for trial in self.trials]
+
+
+class PlanSource(Protocol):
+    """Where plans come from; it may learn from what becomes of them."""
+
+    def draw(self) -> list[dict[str, Any]]:
+        """The trials of the next task; empty where there are no more."""
+
+    def reported(self, report: Report) -> None:
+        """A trial reached a rung, and may have ended there."""
+
+    def failed(self, number: int) -> None:
+        """A trial ended without an answer."""
+
+
+class Ledger(Protocol):
+    """Where it is written down."""
+
+    def began(self, trial: dict[str, Any]) -> None: ...
+
+    def reported(self, report: Report, step: Step) -> None: ...
+
+    def failed(self, failure: Failure, step: Step | None = None) -> None:
+        """A trial raised; without a step, the worker itself is gone."""
+
+    def begins_again(self, number: int, why: str) -> None:
+        """The worker died, and another will be handed the trial."""
+
+
+class Watcher(Protocol):
+    """Who else wants to know of a run, and decides nothing."""
+
+    def task_began(self, task: Task) -> None: ...
+
+    def looked(self, last: bool = False) -> None:
+        """Called now and then while the run goes on, and for the last time at its end."""
+
+
+class Dispatch:
+    """One run over a source's plans.
+
+    Args:
+        count: how many trials the source has.
+        together: how many a task holds.
+
+    Attributes:
+        error: why nothing more is written; the run ends with it.
+        tasks: how many tasks there are.
+    """
+
+    def __init__(
+        self,
+        source: PlanSource,
+        rule: StoppingRule,
+        ledger: Ledger,
+        *,
+        count: int,
+        together: int = 1,
+        watchers: Sequence[Watcher] = (),
+    ) -> None:
+        self._source = source
+        self._rule = rule
+        self._ledger = ledger
+        self.watchers = tuple(watchers)
+        self.tasks = math.ceil(count / together)
+        self.error: AutopromptError | None = None
+
+    def next(self) -> Task | None:
+        """The next task; None where there is none."""
+        trials = self._source.draw()
+        return Task(trials) if trials else None
+
+    def began(self, task: Task) -> None:
+        """A worker was handed the task, for the first time or again."""
+        task.under_way = True
+        for trial in task.trials:
+            self._rule.enter(trial["number"], trial["plan"]["kind"])
+            self._write(self._ledger.began, trial)
+        for watcher in self.watchers:
+            watcher.task_began(task)
+
+    def reported(self, task: Task, step: Step) -> list[int]:
+        """A worker reported; the numbers of the trials that go no further."""
+        over = []
+        for report in step.reports:
+            number = report.number
+            if isinstance(report, Failure):
+                self._rule.leave(number)
+                self._source.failed(number)
+                self._write(self._ledger.failed, report, step)
+                over.append(number)
+                continue
+            stops = self._rule.stops(number, report.rung, report.score)
+            report.stopped = stops and not report.ended
+            if stops or report.ended:
+                self._rule.leave(number)
+                over.append(number)
+            self._source.reported(report)
+            self._write(self._ledger.reported, report, step)
+        task.trials = [trial for trial in task.trials if trial["number"] not in over]
+        return over
+
+    def died(self, task: Task, cause: str, *, again: bool) -> None:
+        """A worker died.
+
+        Args:
+            again: the task's trials are handed to another; else they are given up, for the cause.
+        """
+        task.deaths += 1
+        reason = _reason(cause)
+        if again:
+            task.under_way = False
+            for number in task.numbers:
+                self._write(self._ledger.begins_again, number, f"its worker died: {reason}")
+            return
+        times = f" ({task.deaths} times)" if task.deaths > 1 else ""
+        self.give_up(task, f"its worker died{times}: {reason}", cause)
+
+    def give_up(self, task: Task, why: str, trace: str = "") -> None:
+        """End the task's trials as failed."""
+        if not task.under_way:
+            self.began(task)
+        for number in task.numbers:
+            self._rule.leave(number)
+            self._source.failed(number)
+            self._write(self._ledger.failed, Failure(number, why, trace, 0.0))
+        task.trials = []
+
+    def look(self, last: bool = False) -> None:
+        """Time has passed; or the run has ended."""
+        for watcher in self.watchers:
+            watcher.looked(last)
+
+    def _write(self, method: Any, *arguments: Any) -> None:
+        """Once an outage of the store was too long, or another controller has taken over, nothing
+        is written any more: an executor may go on for a moment and call trials failed that are
+        not."""
+        if self.error is None:
+            try:
+                method(*arguments)
+                return
+            except AutopromptError as error:
+                self.error = error
+        raise self.error
+
+
+def _reason(cause: str) -> str:
+    """In one line: a traceback says it in its last one."""
+    lines = cause.strip().splitlines() or ["the process is gone"]
+    return lines[-1 if "Traceback" in cause else 0].strip()

@@ -1,0 +1,44 @@
+"""What carries out plans: workers on a Ray cluster, or this process itself."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from autoprompt.controller.dispatch import Dispatch, Watcher
+from autoprompt.store import SearchRecord, Store
+from autoprompt.workers.job import Job
+from autoprompt.workers.vote import Floats
+
+
+class Executor(ABC):
+    """Runs what a dispatch hands out.
+
+    Attributes:
+        workers: how many tasks run at a time.
+        dashboard: URL where it can be watched, if it can.
+    """
+
+    workers: int
+    dashboard: str | None = None
+
+    def watchers(self, store: Store, search: SearchRecord) -> list[Watcher]:
+        """Who is to know of a search's run, where this executor offers to show it."""
+        return []
+
+    @abstractmethod
+    def run(self, dispatch: Dispatch, job: Job, name: str) -> bool:
+        """Carry out all tasks; False where that was interrupted.
+
+        Args:
+            name: of the run, in this executor's own words.
+
+        Raises:
+            AutopromptError: what kept the dispatch from writing down what happened.
+        """
+
+    @abstractmethod
+    def score_texts(self, job: Job, prompts: Sequence[bytes], texts: Sequence[str]) -> Floats:
+        """The labels' log-probabilities for every prompt beside every text, [N, B, L].
+
+        Args:
+            prompts: as safetensors.
+        """

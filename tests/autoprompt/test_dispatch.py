@@ -1,0 +1,148 @@
+"""What a dispatch makes of steps and deaths: who goes on, who is told, what is written."""
+
+from typing import Any
+
+import pytest
+
+from autoprompt.controller.asha_scheduler import AshaByKind
+from autoprompt.controller.dispatch import Dispatch, Ledger, PlanSource, Task
+from autoprompt.controller.stopping_rule import Ladder
+from autoprompt.search_spaces.errors import DatabaseLostError
+from autoprompt.workers.report import Failure, Report, Step
+from tests.reports import failure, report
+
+
+class Source(PlanSource):
+    """Has two tasks, of three trials and of one."""
+
+    def __init__(self) -> None:
+        kinds = iter([["soft", "soft", "hard"], ["soft"]])
+        self._tasks = [
+            [{"number": number + first, "plan": {"kind": kind}} for number, kind in enumerate(task)]
+            for first, task in zip((0, 3), kinds, strict=True)
+        ]
+        self.heard: list[tuple[int, str]] = []
+
+    def draw(self) -> list[dict[str, Any]]:
+        return self._tasks.pop(0) if self._tasks else []
+
+    def reported(self, report: Report) -> None:
+        state = "complete" if report.ended else "pruned" if report.stopped else "running"
+        self.heard.append((report.number, state))
+
+    def failed(self, number: int) -> None:
+        self.heard.append((number, "failed"))
+
+
+class Lines(Ledger):
+    """What was written, a line each."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.gone = False
+
+    def _write(self, line: str) -> None:
+        if self.gone:
+            raise DatabaseLostError("gone")
+        self.lines.append(line)
+
+    def began(self, trial: dict[str, Any]) -> None:
+        self._write(f"{trial['number']} began")
+
+    def reported(self, report: Report, step: Step) -> None:
+        self._write(f"{report.number} rung {report.rung}")
+
+    def failed(self, failure: Failure, step: Step | None = None) -> None:
+        self._write(f"{failure.number} failed: {failure.error}")
+
+    def begins_again(self, number: int, why: str) -> None:
+        self._write(f"{number} again: {why}")
+
+
+class Desk:
+    """A dispatch, its parts, and its first task, which a worker has begun."""
+
+    def __init__(self, rungs: int = 3) -> None:
+        self.source, self.ledger = Source(), Lines()
+        rule = AshaByKind(Ladder(("soft", "hard"), rungs, 2))
+        self.dispatch = Dispatch(self.source, rule, self.ledger, count=4, together=3)
+        self.task = self.next()
+
+    def next(self) -> Task:
+        task = self.dispatch.next()
+        assert task is not None
+        self.dispatch.began(task)
+        self.ledger.lines.clear()
+        return task
+
+    def reports(self, *reports: Report | Failure) -> list[int]:
+        return self.dispatch.reported(self.task, Step(list(reports), "here:1"))
+
+
+def test_each_trial_of_a_task_is_judged_by_itself() -> None:
+    desk = Desk()
+    first, second, third = report(0, 1, 0.8), report(1, 1, 0.6), report(2, 1, 0.1)
+    assert desk.reports(first, second, third) == [1]
+    assert [one.stopped for one in (first, second, third)] == [False, True, False]
+    assert desk.task.numbers == [0, 2]
+    assert desk.reports(failure(2)) == [2]
+    assert desk.reports(report(0, 3, 0.9, "complete")) == [0]
+    assert desk.task.trials == []
+    states = [(0, "running"), (1, "pruned"), (2, "running"), (2, "failed"), (0, "complete")]
+    assert desk.source.heard == states
+    assert desk.dispatch.tasks == 2
+    assert desk.next().numbers == [3]
+    assert desk.dispatch.next() is None
+
+
+def test_what_ended_by_itself_is_not_stopped() -> None:
+    desk = Desk(rungs=1)
+    best, worst = report(0, 1, 0.9, "complete"), report(1, 1, 0.1, "complete")
+    assert desk.reports(best, worst) == [0, 1]
+    assert (best.stopped, worst.stopped) == (False, False)
+
+
+def test_only_what_was_under_way_begins_again() -> None:
+    desk = Desk()
+    desk.reports(report(0, 1, 0.8), failure(1))
+    desk.ledger.lines.clear()
+    desk.dispatch.died(desk.task, "killed by the kernel\nmore", again=True)
+    desk.dispatch.began(desk.task)
+    assert not desk.reports(report(0, 1, 0.8), report(2, 1, 0.5))
+    why = "its worker died: killed by the kernel"
+    assert desk.ledger.lines == [
+        f"0 again: {why}",
+        f"2 again: {why}",
+        "0 began",
+        "2 began",
+        "0 rung 1",
+        "2 rung 1",
+    ]
+
+
+def test_a_task_whose_workers_die_too_often_fails_with_the_cause() -> None:
+    desk = Desk()
+    trace = "ray::TrialRunner\nTraceback (most recent call last):\nOSError: the device broke"
+    desk.dispatch.died(desk.task, trace, again=True)
+    desk.ledger.lines.clear()
+    # The next worker dies before it begins; the trials have to be known to be given up.
+    desk.dispatch.died(desk.task, trace, again=False)
+    assert desk.ledger.lines == ["0 began", "1 began", "2 began"] + [
+        f"{number} failed: its worker died (2 times): OSError: the device broke"
+        for number in range(3)
+    ]
+    assert desk.source.heard == [(0, "failed"), (1, "failed"), (2, "failed")]
+    assert desk.task.trials == []
+
+
+def test_nothing_more_is_written_once_the_store_is_lost() -> None:
+    desk = Desk()
+    desk.ledger.gone = True
+    with pytest.raises(DatabaseLostError):
+        desk.reports(report(0, 1, 0.8))
+    desk.ledger.gone = False
+    # An executor that goes on for a moment calls trials failed that are not.
+    with pytest.raises(DatabaseLostError):
+        desk.dispatch.give_up(desk.task, "hung")
+    assert desk.ledger.lines == []
+    assert isinstance(desk.dispatch.error, DatabaseLostError)

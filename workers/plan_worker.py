@@ -1,0 +1,113 @@
+"""A worker: it carries out plans beside a frozen model, one after another or several at a time.
+
+It knows nothing of what runs it; `trial.py` makes a Ray actor of it.
+"""
+
+import os
+import platform
+import time
+import traceback
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from safetensors.torch import save
+
+from autoprompt.search_spaces import plan_from_dict
+from autoprompt.search_spaces.errors import ModelError
+from autoprompt.workers.device_errors import raise_if_device_broken
+from autoprompt.workers.job import Job
+from autoprompt.workers.report import Failure, Report, Step
+from autoprompt.workers.tuners import Pack, Told
+from autoprompt.workers.workbench import Workbench
+
+
+class Worker(Protocol):
+    """What carries out plans."""
+
+    def begin(self, trials: Sequence[dict[str, Any]]) -> None:
+        """Take on trials, each with its `number` and `plan`; what was under way is left."""
+
+    def advance(self) -> Step:
+        """Go on until at least one trial reaches a rung or fails."""
+
+    def drop(self, numbers: Sequence[int]) -> None:
+        """Carry out these trials no further."""
+
+
+class PlanWorker:
+    """Carries out plans on one model.
+
+    A plan that raises is reported as failed rather than left to end the worker, so that the other
+    plans go on, and the model serves those that come next. A broken device is no plan's failure: it
+    is raised, to end the worker, and what was under way begins again on another.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._bench = Workbench(job)
+        self._name = f"{platform.node()}:{os.getpid()}"
+        self.begin(())
+
+    def begin(self, trials: Sequence[dict[str, Any]]) -> None:
+        self._plans = {trial["number"]: plan_from_dict(trial["plan"]) for trial in trials}
+        self._pack: Pack | None = None
+        #: Since its last report, by a trial's number: its part of this worker's time.
+        self._seconds = dict.fromkeys(self._plans, 0.0)
+        self._steps_done = dict.fromkeys(self._plans, 0)
+
+    def drop(self, numbers: Sequence[int]) -> None:
+        if self._pack is not None:
+            self._pack.drop(numbers)
+
+    def advance(self) -> Step:
+        before = self._bench.work()
+        started = time.perf_counter()
+        running = list(self._plans) if self._pack is None else self._pack.numbers
+        outcomes = self._go_on()
+        share = (time.perf_counter() - started) / max(len(running), 1)
+        for number in running:
+            self._seconds[number] += share
+        return Step(
+            reports=[self._report(outcome) for outcome in outcomes],
+            worker=self._name,
+            work=self._bench.work().since(before),
+            cache_bytes=self._bench.cache_bytes,
+            slower=self._bench.slower,
+        )
+
+    def _go_on(self) -> list[Told]:
+        if self._pack is None:
+            try:
+                scorer, examples = self._bench.open()
+            except Exception as error:
+                raise_if_device_broken(error)
+                return [Told(number, error) for number in self._plans]
+            job = self._job
+            self._pack = Pack(self._plans, scorer, examples, job.fractions, job.patience)
+        return self._pack.advance()
+
+    def _report(self, told: Told) -> Report | Failure:
+        number, outcome = told
+        seconds, self._seconds[number] = self._seconds[number], 0.0
+        if isinstance(outcome, Exception):
+            # A model may be on one node and not on another.
+            where = f" (on {platform.node()})" if isinstance(outcome, ModelError) else ""
+            error = f"{type(outcome).__name__}: {outcome}{where}"
+            trace = "".join(traceback.format_exception(outcome))
+            return Failure(number, error, trace, seconds)
+        steps, self._steps_done[number] = self._steps_done[number], outcome.step
+        trained = (outcome.step - steps) * self._plans[number].batch_size
+        return Report(
+            number=number,
+            rung=outcome.rung,
+            step=outcome.step,
+            score=outcome.score,
+            loss=outcome.loss,
+            train_loss=outcome.train_loss,
+            gradient_norm=outcome.gradient_norm,
+            prompt=outcome.prompt.to_bytes(),
+            log_probs=save({"log_probs": outcome.log_probs.contiguous()}),
+            seconds=seconds,
+            examples=trained + len(self._job.validation),
+            ended=outcome.ended,
+        )
