@@ -6,7 +6,7 @@ from autoprompt.cli.options import db_option, json_option, print_json
 @click.command()
 @click.argument("config", metavar="CONFIG.yaml", type=click.Path())
 @click.option("--trials", type=int, help="How many trials, in the place of search.trials.")
-@click.option("--workers", type=int, help="How many at a time, in the place of search.workers.")
+@click.option("--workers", type=int, help="How many at a time; 0: here, without Ray.")
 @click.option("--seed", type=int, help="In the place of search.seed.")
 @click.option("--name", help="The search's name; it must be free.")
 @click.option(

@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 
 from autoprompt.callbacks import Callback, Listeners
-from autoprompt.config import SearchSpec
+from autoprompt.config import SearchConfig, SearchSpec
 from autoprompt.controller.callbacks.store_writer import StoreWriter
 from autoprompt.controller.dispatch import Dispatch, Ledger, Watcher
 from autoprompt.controller.executor import Executor
@@ -15,12 +15,10 @@ from autoprompt.controller.interruption import interruptible
 from autoprompt.controller.lease import claimed, refuse_if_alive
 from autoprompt.controller.optuna_searcher import OptunaSearcher
 from autoprompt.controller.resume import Past, settle
-from autoprompt.controller.stopping_rule import Ladder
-from autoprompt.controller.stopping_rules import STOPPING_RULES
+from autoprompt.controller.stopping_rules import stopping_rule
 from autoprompt.preparation.prepare import Prepared
 from autoprompt.progress import SearchProgress
 from autoprompt.quiet import quiet
-from autoprompt.search_spaces import Space
 from autoprompt.search_spaces.errors import DatabaseLostError, SearchTakenError
 from autoprompt.store import SearchRecord, Store
 
@@ -172,8 +170,7 @@ def run_trials(
         return
     with quiet("optuna", logging.WARNING):
         dispatch = trial_dispatch(
-            prepared.config.space,
-            spec,
+            prepared.config,
             search,
             StoreWriter(store, search.id, progress, past.again, listeners),
             past,
@@ -190,26 +187,25 @@ def run_trials(
 
 
 def trial_dispatch(
-    space: Space,
-    spec: SearchSpec,
+    config: SearchConfig,
     search: SearchRecord,
     ledger: Ledger,
     past: Past = Past(),  # noqa: B008 - it cannot change
     watchers: Sequence[Watcher] = (),
 ) -> Dispatch:
     """What is left of a search's trials: drawn by Optuna, stopped by the search's rule."""
+    spec = config.search
     left = spec.trials - len(past.ended)
-    ladder = Ladder(space.kinds, spec.rungs, spec.reduction_factor)
     return Dispatch(
         OptunaSearcher(
-            space,
+            config.space,
             spec.seed,
             budget=left,
             together=spec.trials_per_worker,
             first=search.warm_start["params"] if search.warm_start else (),
             past=past.trials,
         ),
-        STOPPING_RULES[spec.stopping](ladder).replay(past.ended),
+        stopping_rule(config).replay(past.ended),
         ledger,
         count=left,
         together=spec.trials_per_worker,

@@ -60,9 +60,10 @@ def open_store(path: Path) -> Store:
 def virtual(space: Space, store: Store, spec: SearchSpec, curves: Curves, past: Past) -> None:
     search = store.find("latest")
     ledger = StoreWriter(store, search.id, QUIET, past.again)
+    config = SearchConfig.model_construct(space=space, search=spec)
     assert isinstance(spec.workers, int)
     executor = VirtualCluster(spec.workers)
-    executor.run(trial_dispatch(space, spec, search, ledger, past), curves, "virtual")
+    executor.run(trial_dispatch(config, search, ledger, past), curves, "virtual")
 
 
 def content(store: Store) -> list[dict[str, Any]]:
