@@ -13,7 +13,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column("rungs", sa.Column("gradient_norm", sa.Float(), nullable=True))
+    op.add_column("rungs", sa.Column("gradient_norm", sa.Double(), nullable=True))
 
 
 def downgrade() -> None:
