@@ -100,6 +100,7 @@ def search(
     from autoprompt.config import SearchConfig
     from autoprompt.controller.runner import run_search
     from autoprompt.controller.stopping_rules import stopping_rule
+    from autoprompt.ensemble.selections import demand_selection
     from autoprompt.preparation.prepare import prepare
     from autoprompt.preparation.warm_start import with_earlier
     from autoprompt.progress import SearchProgress
@@ -111,7 +112,9 @@ def search(
         trials=trials, workers=workers, seed=seed, name=name, warm_start=warm_start
     )
     url = store_url(db, config.store)
-    stopping_rule(config)  # to be refused before anything starts
+    # To be refused before anything starts.
+    stopping_rule(config)
+    demand_selection(config.ensemble.select, config.source)
     listening = [*named_callbacks(config.callbacks, config.source), *callbacks]
     prepared = with_earlier(prepare(config, progress), url, progress)
     store = Store.open(url, patience=PATIENCE_SECONDS, say=progress.say)

@@ -13,9 +13,6 @@ from autoprompt.workers.model_files import ModelSpec
 from autoprompt.workers.task import TaskSpec
 from autoprompt.workers.vote import Vote
 
-#: How the prompts that vote are chosen.
-Select = Literal["top", "greedy", "diversity"]
-
 #: The store has room for 200, a number behind a taken name included.
 _LONGEST_NAME = 180
 
@@ -82,8 +79,9 @@ class EnsembleSpec(Document):
     #: How many; null lets the validation split decide.
     size: int | None = Field(default=None, ge=1)
     vote: Vote = "majority"
-    #: The best few, a greedy draw (Caruana et al. 2004), or those that disagree.
-    select: Select = "top"
+    #: Which: the best few (top), a greedy draw (greedy; Caruana et al. 2004), those that disagree
+    #: (diversity), or your own as module:function.
+    select: str = "top"
 
 
 class ConfirmSpec(Document):

@@ -10,7 +10,6 @@ from autoprompt.stored_search import StoredSearch
 if TYPE_CHECKING:
     import optuna
 
-    from autoprompt.config import Select
     from autoprompt.export.prompt_folder import Format
     from autoprompt.workers.vote import Vote
 
@@ -22,7 +21,7 @@ class SearchResult(StoredSearch):
         self,
         size: int | None = None,
         vote: "Vote | None" = None,
-        select: "Select | None" = None,
+        select: str | None = None,
     ) -> Ensemble:
         """Another ensemble, chosen and scored on validation from the stored predictions.
 

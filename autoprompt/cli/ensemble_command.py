@@ -5,7 +5,6 @@ import click
 from autoprompt.cli.options import db_option, json_option, print_json, search_argument
 
 if TYPE_CHECKING:
-    from autoprompt.config import Select
     from autoprompt.workers.vote import Vote
 
 
@@ -13,16 +12,14 @@ if TYPE_CHECKING:
 @search_argument
 @click.option("--size", type=click.IntRange(min=1), help="How many prompts vote.")
 @click.option("--vote", type=click.Choice(["majority", "weighted"]), help="How they vote.")
-@click.option(
-    "--select", type=click.Choice(["top", "greedy", "diversity"]), help="How they are chosen."
-)
+@click.option("--select", help="Which: top, greedy, diversity, or module:function.")
 @db_option
 @json_option
 def command(
     search: str,
     size: int | None,
     vote: "Vote | None",
-    select: "Select | None",
+    select: str | None,
     db: str | None,
     as_json: bool,
 ) -> None:

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
-from autoprompt.config import Select
-from autoprompt.ensemble.selection import DRAWS, LARGEST, choose
+from autoprompt.ensemble.pool import Pool
+from autoprompt.ensemble.selection import choose
+from autoprompt.ensemble.selections import DRAWS, LARGEST
 from autoprompt.evaluation.candidates import best_distinct
 from autoprompt.store import PromptRecord
 from autoprompt.workers.metrics import METRICS
@@ -59,7 +60,7 @@ def test_members_are_the_best_that_differ() -> None:
 
 
 @pytest.mark.parametrize("select", ["top", "greedy", "diversity"])
-def test_the_vote_can_beat_every_member(select: Select) -> None:
+def test_the_vote_can_beat_every_member(select: str) -> None:
     """Members that err independently, one text in five each."""
     rng = np.random.default_rng(1)
     labels = rng.integers(0, 2, 400)
@@ -99,7 +100,7 @@ def test_a_size_that_is_given_is_kept_where_the_vote_is_no_worse() -> None:
 
 
 @pytest.mark.parametrize("select", ["top", "greedy", "diversity"])
-def test_one_good_prompt_among_bad_ones_votes_alone_and_it_is_said(select: Select) -> None:
+def test_one_good_prompt_among_bad_ones_votes_alone_and_it_is_said(select: str) -> None:
     rng = np.random.default_rng(3)
     labels = rng.integers(0, 2, 100)
     rows = [labels.tolist()] + [erring(rng, labels, 0.45) for _ in range(6)]
@@ -119,7 +120,7 @@ def test_one_good_prompt_among_bad_ones_votes_alone_and_it_is_said(select: Selec
     select=st.sampled_from(["top", "greedy", "diversity"]),
 )
 def test_an_ensemble_is_never_worse_than_the_best_alone(
-    seed: int, size: int | None, vote: Vote, select: Select
+    seed: int, size: int | None, vote: Vote, select: str
 ) -> None:
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 2, 20)
@@ -144,11 +145,9 @@ def test_a_greedy_draw_may_count_a_member_more_than_once() -> None:
 
 def test_a_greedy_draw_that_only_fitted_its_half_is_not_kept() -> None:
     """Two candidates mend each other on the half that is drawn on, and are noise on the other."""
-    from autoprompt.ensemble.selection import _halves
-
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, 200)
-    drawn_on, confirmed_on = _halves(labels)
+    drawn_on, confirmed_on = Pool(np.empty(0), labels, [], ACCURACY, "majority").halves()
     assert set(drawn_on) | set(confirmed_on) == set(range(200))
     assert abs(int(labels[drawn_on].sum()) - int(labels[confirmed_on].sum())) <= 1
     best = labels.copy()

@@ -9,7 +9,7 @@ rung at the same time are judged together in the same way.
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -17,20 +17,12 @@ from autoprompt.search_spaces import AnyPlan
 from autoprompt.workers.device_errors import is_device_broken, raise_if_device_broken
 from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.tuners.examples import Examples
-from autoprompt.workers.tuners.hard import tune_hard
 from autoprompt.workers.tuners.judging import judged
-from autoprompt.workers.tuners.mixed import tune_mixed
+from autoprompt.workers.tuners.kinds import TUNERS
 from autoprompt.workers.tuners.progress import AtRung, Backward, Progress, Tuner
-from autoprompt.workers.tuners.soft import tune_soft
 from autoprompt.workers.tuners.training import Graded, grade, passed_on
 
 log = logging.getLogger(__name__)
-
-_TUNERS: dict[str, Callable[..., Tuner]] = {
-    "soft": tune_soft,
-    "hard": tune_hard,
-    "mixed": tune_mixed,
-}
 
 
 class Told(NamedTuple):
@@ -83,7 +75,7 @@ class Pack:
         self._examples = examples
         self._patience = patience
         self._members = {
-            number: _Member(plan, _TUNERS[plan.kind](plan, scorer, examples, fractions))
+            number: _Member(plan, TUNERS[plan.kind](plan, scorer, examples, fractions))
             for number, plan in plans.items()
         }
 

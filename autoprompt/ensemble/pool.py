@@ -1,0 +1,49 @@
+"""What a selection chooses from: candidates, what they say of validation, and what is right."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from autoprompt.workers.metric_functions import Labels
+from autoprompt.workers.metrics import Metric
+from autoprompt.workers.vote import Floats, Vote, cast_votes, vote_weights
+
+
+@dataclass(frozen=True)
+class Pool:
+    """N candidates that differ from one another, best first.
+
+    Attributes:
+        log_probs: [N, B, L], what they say of the validation texts.
+        labels: [B], what is right.
+        scores: [N], each one's on validation; higher is better.
+    """
+
+    log_probs: Floats
+    labels: Labels
+    scores: list[float]
+    metric: Metric
+    vote: Vote
+
+    def judged(self, draws: Sequence[int], texts: Labels | None = None) -> float:
+        """The score of a vote of the drawn candidates, on all texts or some."""
+        return self.metric.score(*self.voted(draws, texts))
+
+    def voted(self, draws: Sequence[int], texts: Labels | None = None) -> tuple[Labels, Labels]:
+        """What is right and what the drawn candidates say, of all texts or some."""
+        texts = np.arange(len(self.labels)) if texts is None else texts
+        numbers, weights = self.weighed(draws)
+        return self.labels[texts], cast_votes(self.log_probs[numbers][:, texts], weights).labels
+
+    def weighed(self, draws: Sequence[int]) -> tuple[list[int], list[float]]:
+        """Each candidate that was drawn, best first, and the weight of its vote."""
+        numbers = sorted(set(draws))
+        counts = [list(draws).count(number) for number in numbers]
+        return numbers, vote_weights(self.vote, counts, [self.scores[number] for number in numbers])
+
+    def halves(self) -> tuple[Labels, Labels]:
+        """Two halves of the texts, each with half of every label; always the same two."""
+        shuffled = np.random.default_rng(0).permutation(len(self.labels))
+        by_label = shuffled[np.argsort(self.labels[shuffled], kind="stable")]
+        return by_label[::2], by_label[1::2]

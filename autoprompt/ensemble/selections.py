@@ -1,0 +1,98 @@
+"""The rules that `ensemble.select` may name: which candidates vote, decided on validation.
+
+A rule is given a pool and a size, and returns draws: the candidates that vote, by their places in
+the pool, the best first; one that is drawn twice has two heads. Without a size it decides how many.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from autoprompt.ensemble.pool import Pool
+from autoprompt.search_spaces.errors import ConfigError
+from autoprompt.search_spaces.registry import Registry
+from autoprompt.statistics.significance import mcnemar
+from autoprompt.workers.task import predictions
+
+#: Where no size is given, the largest that is tried; and how many draws a greedy choice has.
+LARGEST = 9
+DRAWS = 15
+
+#: A candidate this unlikely to be as good as the best one is not asked to vote for being different.
+_WORSE = 0.05
+
+Selection = Callable[[Pool, int | None], list[int]]
+
+
+def top(pool: Pool, size: int | None) -> list[int]:
+    """The best ones."""
+    longest = min(size or LARGEST, len(pool.scores))
+    return _sized(pool, size, range(longest))
+
+
+def diversity(pool: Pool, size: int | None) -> list[int]:
+    """The best candidate, then each time the one that most often says something else than those
+    before it, among the candidates that are not clearly worse than the best."""
+    longest = min(size or LARGEST, len(pool.scores))
+    labels = predictions(pool.log_probs)
+    right = labels == pool.labels
+    able = [
+        number
+        for number in range(len(labels))
+        if right[number].sum() >= right[0].sum() or mcnemar(right[0], right[number]) >= _WORSE
+    ]
+    order = [0]
+    while len(order) < min(longest, len(able)):
+        rest = [number for number in able if number not in order]
+        apart = [float((labels[order] != labels[number]).mean()) for number in rest]
+        order.append(rest[int(np.argmax(apart))])
+    return _sized(pool, size, order)
+
+
+def greedy(pool: Pool, size: int | None) -> list[int]:
+    """Caruana et al. 2004: draw, with replacement, whichever candidate makes the vote best.
+
+    Drawn on one half of the validation texts; how many draws to keep is decided on the other, so
+    that a draw which only fitted its own half is not kept.
+    """
+    drawn_on, confirmed_on = pool.halves()
+    right = np.take_along_axis(pool.log_probs, pool.labels[None, :, None], axis=-1)[..., 0]
+    sureness = right[:, drawn_on].mean(axis=1)
+    draws: list[int] = []
+    for _ in range(DRAWS):
+        allowed = range(len(pool.scores))
+        if size is not None and len(set(draws)) == size:
+            allowed = sorted(set(draws))  # type: ignore[assignment]
+        # Votes tie often on few texts; the surer candidate is the better bet.
+        draws.append(
+            max(allowed, key=lambda one: (pool.judged([*draws, one], drawn_on), sureness[one]))
+        )
+    kept = [draws[:count] for count in range(1, len(draws) + 1)]
+    return max(kept, key=lambda some: (pool.judged(some, confirmed_on), len(some)))
+
+
+def _sized(pool: Pool, size: int | None, order: Sequence[int]) -> list[int]:
+    """So many of an order; without a size, as many as score no less than the best candidate alone.
+    What one such size scores above another is noise, and more votes vary less."""
+    if size:
+        return list(order)
+    alone = pool.judged([0])
+    fewer = (list(order[:count]) for count in range(len(order), 0, -1))
+    return next(draws for draws in fewer if pool.judged(draws) >= alone)
+
+
+SELECTIONS: Registry[Selection] = Registry(
+    "selection", {"top": top, "greedy": greedy, "diversity": diversity}
+)
+
+
+def demand_selection(name: str, source: str) -> None:
+    """See that a configuration's selection is there.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    try:
+        SELECTIONS[name]
+    except ConfigError as error:
+        raise ConfigError(f"{source}: ensemble.select: {error}") from error
