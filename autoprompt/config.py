@@ -214,6 +214,10 @@ class SearchConfig(Document):
         """The same search over another space."""
         return self._replace(space=space)
 
+    def with_dtype(self, dtype: str) -> "SearchConfig":
+        """The same search with its model held in this dtype."""
+        return self._replace(model=self.model.model_copy(update={"dtype": dtype}))
+
     def without_warm_start(self) -> "SearchConfig":
         """The same search, looking for no earlier one to start from."""
         return self._replace(warm_start=None)

@@ -4,6 +4,8 @@ from autoprompt.config import SearchConfig
 from autoprompt.search_spaces.errors import ModelError
 from autoprompt.store import SearchRecord
 from autoprompt.workers.adapter import resolve
+from autoprompt.workers.dtype_choice import dtype_by_flags
+from autoprompt.workers.model_config import choose_device
 from autoprompt.workers.model_files import ModelSpec
 from autoprompt.workers.model_identity import VERSION, model_identity
 from autoprompt.workers.old_identity import old_identity
@@ -29,6 +31,9 @@ def model_of(search: SearchRecord) -> ModelSpec:
         ModelError: it is gone, or another one now.
     """
     spec = SearchConfig.model_validate(search.config).model
+    if spec.dtype == "auto" and choose_device(spec.device).type == "cpu":
+        # Stored by a version that measured nothing.
+        spec = spec.model_copy(update={"dtype": dtype_by_flags()})
     stored = search.versions.get("model")
     try:
         present = identity_like(stored, spec)

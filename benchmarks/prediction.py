@@ -16,9 +16,10 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from autoprompt.workers.adapter import resolve
+from autoprompt.workers.dtype_choice import choose_dtype
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.mixture import Mixture, Panel
-from autoprompt.workers.model_config import choose_dtype
+from autoprompt.workers.model_config import read_config
 from autoprompt.workers.model_loading import load_model
 from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.task import TaskSpec, build_task
@@ -54,7 +55,7 @@ class Loop:
         folder = resolve(MODEL)
         self.tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
         self.tokenizer.pad_token = self.tokenizer.pad_token or self.tokenizer.eos_token
-        dtype = choose_dtype("auto", torch.device("cpu"))
+        dtype = choose_dtype(MODEL, read_config(folder, MODEL), torch.device("cpu"))
         self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()
         words = [f" {given[0]}" for given in TASK.label_words.values()]
         found = self.tokenizer(words, add_special_tokens=False).input_ids

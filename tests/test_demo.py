@@ -59,6 +59,7 @@ def test_it_ends_with_all_it_promises(
         assert words in found.stdout
     assert re.search(r"Ray dashboard: http://127\.0\.0\.1:\d+", found.stderr)
     assert len(re.findall(r"^trial +\d+ ", found.stderr, flags=re.MULTILINE)) == 6
+    assert re.search(r"^dtype: b?float(32|16) \(b?float(32|16) ran at ", found.stderr, re.MULTILINE)
     assert "Warning" not in found.stderr
     assert "Traceback" not in found.stderr
 
@@ -68,6 +69,7 @@ def test_both_kinds_ran_and_soft_prompts_learned(
 ) -> None:
     result = autoprompt.load("movies", db=demo[0])
     assert {trial.kind for trial in result.trials} == {"soft", "hard"}
+    assert result.record.versions["dtype"].startswith(result.record.config["model"]["dtype"])
     assert result.best.score is not None
     assert result.best.score > 0.75
     assert result.test is not None

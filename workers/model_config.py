@@ -30,7 +30,6 @@ LOADERS: dict[Family, Any] = {
     "masked": AutoModelForMaskedLM,
     "causal": AutoModelForCausalLM,
 }
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def family_of(config: Any) -> Family | None:
@@ -77,17 +76,6 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(name)
-
-
-def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """The dtype that `auto` stands for: bfloat16 where the device computes in it natively."""
-    if name != "auto":
-        return _DTYPES[name]
-    if device.type == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        native = torch.cpu._is_avx512_bf16_supported()
-    return torch.bfloat16 if native else torch.float32
 
 
 def read_config(folder: str, spec: ModelSpec) -> Any:

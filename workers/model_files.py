@@ -30,7 +30,8 @@ class ModelSpec(Document):
     path: str
     #: Hub revision: a branch, tag or commit.
     revision: str | None = None
-    #: auto takes bfloat16 where the device computes in it natively, else float32.
+    #: auto takes on a CPU whichever of float32 and bfloat16 runs faster, measured once before the
+    #: search begins; on a GPU bfloat16 where it computes in it natively, else float32.
     dtype: str = "auto"
     #: auto takes CUDA where a GPU is given, else the CPU.
     device: str = "auto"

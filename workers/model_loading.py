@@ -12,11 +12,11 @@ from autoprompt.search_spaces.errors import ModelError
 from autoprompt.workers.adapter import resolve
 from autoprompt.workers.allocator import keep_large_blocks
 from autoprompt.workers.attention import use_grouped_attention
+from autoprompt.workers.dtype_choice import choose_dtype
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.model_config import (
     LOADERS,
     choose_device,
-    choose_dtype,
     family_of,
     not_a_model,
     read_config,
@@ -53,8 +53,8 @@ def load_model(spec: ModelSpec) -> FrozenModel:
         ModelError: it cannot be found, is no language model, or needs a package that is not there.
     """
     device = choose_device(spec.device)
-    dtype = choose_dtype(spec.dtype, device)
     _, config = read_tokenizer(spec)
+    dtype = choose_dtype(spec, config, device)
     family = family_of(config) or "causal"
     options: dict[str, Any] = {
         "revision": spec.revision,

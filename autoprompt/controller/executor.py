@@ -14,10 +14,12 @@ class Executor(ABC):
 
     Attributes:
         workers: how many tasks run at a time.
+        gpus: that each of them is given, or a part of one; 0 computes on the CPU.
         dashboard: URL where it can be watched, if it can.
     """
 
     workers: int
+    gpus: float = 0.0
     dashboard: str | None = None
 
     def watchers(self, store: Store, search: SearchRecord) -> list[Watcher]:

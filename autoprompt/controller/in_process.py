@@ -32,6 +32,7 @@ class InProcessExecutor(Executor):
         progress: SearchProgress,
         make_worker: Callable[[Job], Worker] = PlanWorker,
     ) -> None:
+        self.gpus = float(torch.cuda.is_available())
         self._threads = threads
         self._progress = progress
         self._make_worker = make_worker

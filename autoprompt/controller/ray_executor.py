@@ -51,6 +51,7 @@ class RayExecutor(Executor):
         trainable: type[tune.Trainable] = TrialRunner,
     ) -> None:
         self.workers = cluster.workers
+        self.gpus = cluster.needs.get("GPU", 0.0)
         self.dashboard = cluster.dashboard
         self._cluster = cluster
         self._spec = spec

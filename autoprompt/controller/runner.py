@@ -16,6 +16,7 @@ from autoprompt.controller.lease import claimed, refuse_if_alive
 from autoprompt.controller.optuna_searcher import OptunaSearcher
 from autoprompt.controller.resume import Past, settle
 from autoprompt.controller.stopping_rules import stopping_rule
+from autoprompt.preparation.pinned_dtype import with_dtype_before, with_pinned_dtype
 from autoprompt.preparation.prepare import Prepared
 from autoprompt.progress import SearchProgress
 from autoprompt.quiet import quiet
@@ -41,6 +42,7 @@ def run_search(
     with interruptible(), ExitStack() as stack:
         config = prepared.config
         executor = stack.enter_context(executor_for(config.search, config.title, progress))
+        prepared = with_pinned_dtype(prepared, executor.gpus, progress)
         search = create_search(prepared, store)
         stack.enter_context(claimed(store, search))
         return _carry_on(prepared, store, search, executor, progress, callbacks)
@@ -63,6 +65,7 @@ def resume_search(
         refuse_if_alive(store, search, progress)
         spec = prepared.config.search
         executor = stack.enter_context(executor_for(spec, search.name, progress))
+        prepared = with_dtype_before(prepared, executor.gpus)
         stack.enter_context(claimed(store, search))
         return _carry_on(prepared, store, search, executor, progress, callbacks, resumed=True)
 

@@ -12,7 +12,6 @@ from autoprompt.search_spaces.errors import ModelError
 from autoprompt.workers.adapter import resolve
 from autoprompt.workers.attention import use_grouped_attention
 from autoprompt.workers.frozen_model import FrozenModel
-from autoprompt.workers.model_config import choose_dtype
 from autoprompt.workers.model_files import ModelSpec, conversion_is_due, in_dtype
 from autoprompt.workers.model_loading import load_model, read_tokenizer
 from tests.conftest import DEMO_MODEL
@@ -109,13 +108,6 @@ def test_the_demos_gguf_is_unpacked_once(real_model: FrozenModel) -> None:
     folder = Path(resolve(spec))
     assert (folder / "model.safetensors").is_file()
     assert resolve(spec) == str(folder)
-
-
-def test_auto_dtype_is_what_the_processor_computes_in() -> None:
-    native = torch.cpu._is_avx512_bf16_supported()
-    expected = torch.bfloat16 if native else torch.float32
-    assert choose_dtype("auto", torch.device("cpu")) is expected
-    assert choose_dtype("float32", torch.device("cpu")) is torch.float32
 
 
 def test_an_unknown_dtype_is_refused() -> None:
