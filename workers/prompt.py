@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 from autoprompt.search_spaces.errors import AutopromptError
 from autoprompt.search_spaces.schema import Position
 from autoprompt.workers.frozen_model import FrozenModel
+from autoprompt.workers.nearest_tokens import nearest_tokens
 
 #: Stands in `Prompt.token_ids` where a vector takes the place of a token.
 VIRTUAL = -1
@@ -165,31 +166,40 @@ def lay(slots: Tensor, position: Position, front: int = 0) -> Laid:
 
 def soft_prompt(vectors: Tensor, position: Position, model: FrozenModel) -> Prompt:
     """A soft prompt [P, H], named by its length and the vocabulary's tokens nearest to it."""
-    virtual = (VIRTUAL,) * len(vectors)
     front = half(len(vectors)) if position == "both" else 0
-    return mixed_prompt(virtual, vectors, position, front, model)
+    return named(trained_prompt(vectors, position, front), model)
 
 
-def mixed_prompt(
-    token_ids: tuple[int, ...], vectors: Tensor, position: Position, front: int, model: FrozenModel
+def trained_prompt(
+    vectors: Tensor, position: Position, front: int, token_ids: tuple[int, ...] = ()
 ) -> Prompt:
-    """A prompt of tokens and vectors [virtual tokens, H].
+    """A prompt of vectors [virtual tokens, H], whose name only counts them.
 
-    The tokens nearest to the vectors (by cosine) are a name, not a meaning: Khashabi et al. 2022,
-    "Prompt Waywardness", show that they may say anything while the vectors do the task.
+    Args:
+        token_ids: as in `Prompt`, where tokens stand among the vectors.
     """
     master = vectors.detach().float().cpu().clone()
-    with torch.no_grad():
-        table = torch.nn.functional.normalize(model.embeddings.float(), dim=-1)
-        nearest = torch.nn.functional.normalize(master.to(model.device), dim=-1) @ table.T
-    words = [model.tokenizer.decode([token]).strip() for token in nearest.argmax(-1).tolist()]
-    name = f"[{len(master)} virtual tokens near: {' '.join(filter(None, words))}]"
-    real = [token for token in token_ids if token != VIRTUAL]
+    return Prompt(f"[{len(master)} virtual tokens]", token_ids, master, position, front)
+
+
+def named(prompt: Prompt, model: FrozenModel) -> Prompt:
+    """The prompt with a name that says which tokens are nearest to its vectors, by cosine.
+
+    It looks at the whole vocabulary, so it is for prompts that are kept. The tokens are a name, not
+    a meaning: Khashabi et al. 2022, "Prompt Waywardness", show that they may say anything while the
+    vectors do the task.
+    """
+    if prompt.vectors is None:
+        return prompt
+    nearest = nearest_tokens(prompt.vectors, model.embeddings)
+    words = [model.tokenizer.decode([token]).strip() for token in nearest]
+    name = f"[{len(nearest)} virtual tokens near: {' '.join(filter(None, words))}]"
+    real = [token for token in prompt.token_ids if token != VIRTUAL]
     if real:
         written = model.tokenizer.decode(real)
-        soft_first = token_ids[0] == VIRTUAL
+        soft_first = prompt.token_ids[0] == VIRTUAL
         name = f"{name}{written}" if soft_first else f"{written} {name}"
-    return Prompt(name, token_ids, master, position, front)
+    return replace(prompt, text=name)
 
 
 def hard_prompt(token_ids: tuple[int, ...], position: Position, model: FrozenModel) -> Prompt:

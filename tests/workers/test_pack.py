@@ -139,6 +139,42 @@ def test_patience_is_each_ones_own(tiny_scorer: Scorer, examples: Examples) -> N
     assert reports(found[0])[-1].ended
 
 
+def test_a_hard_trials_rungs_report_the_best_so_far(
+    tiny_scorer: Scorer, examples: Examples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a batch prefers may be worse on validation, and is on the way of this plan."""
+    fractions = tuple(part / 8 for part in range(1, 9))
+    plan = HARD.model_copy(update={"rounds": 8, "batch_size": 4})
+    seen: list[Progress] = []
+    judged = pack.judged
+
+    def watched(*arguments: Any) -> list[Any]:
+        outcomes = judged(*arguments)
+        seen.extend(outcomes)
+        return outcomes
+
+    monkeypatch.setattr(pack, "judged", watched)
+    told = list(tune(plan, tiny_scorer, examples, fractions))
+    assert [each.rung for each in told] == list(range(1, 9))
+    assert [each.train_loss for each in told] == [each.train_loss for each in seen]
+    merits = [each.merit for each in seen]
+    assert merits != sorted(merits), "no rung was worse than one before it"
+    for rung, each in enumerate(told, 1):
+        best = max(seen[:rung], key=lambda one: one.merit)
+        assert each.merit == best.merit
+        assert each.prompt.digest == best.prompt.digest
+        assert torch.equal(each.log_probs, best.log_probs)
+
+
+def test_vectors_are_named_where_they_are_the_best_so_far(
+    tiny_scorer: Scorer, examples: Examples
+) -> None:
+    still = SOFT.model_copy(update={"learning_rate": 1e-12})
+    first, *others = tune(still, tiny_scorer, examples, RUNGS)
+    assert first.prompt.text.startswith("[4 virtual tokens near: ")
+    assert [each.prompt.text for each in others] == ["[4 virtual tokens]"] * 2
+
+
 def test_a_pass_too_large_for_memory_is_made_one_by_one(
     tiny_scorer: Scorer, examples: Examples, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,10 +1,15 @@
 """The artefact: what is saved is what is read, and broken bytes are noticed."""
 
+from typing import Any
+
 import pytest
 import torch
+from torch.nn.functional import normalize
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from autoprompt.search_spaces.errors import AutopromptError
 from autoprompt.workers.frozen_model import FrozenModel
+from autoprompt.workers.nearest_tokens import nearest_tokens
 from autoprompt.workers.prompt import Prompt, hard_prompt, soft_prompt
 
 SOFT = Prompt("[soft]", vectors=torch.arange(12.0).reshape(3, 4), position="prefix")
@@ -49,3 +54,33 @@ def test_a_soft_prompt_is_named_by_its_nearest_tokens(tiny_model: FrozenModel) -
     prompt = soft_prompt(tiny_model.embed(ids) * 1.5, "suffix", tiny_model)
     assert prompt.text == f"[{len(ids)} virtual tokens near: film plot]"
     assert hard_prompt(tuple(ids), "suffix", tiny_model).text == " film plot"
+
+
+@pytest.mark.parametrize("numbers", [1, 7 * 32, 400 * 32])
+def test_nearest_tokens_are_those_of_the_whole_table_at_once(numbers: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    table = torch.randn(400, 32, generator=generator)
+    vectors = 3 * torch.randn(20, 32, generator=generator)
+    cosines = normalize(vectors, dim=-1) @ normalize(table, dim=-1).T
+    assert nearest_tokens(vectors, table, numbers) == cosines.argmax(-1).tolist()
+
+
+class Largest(TorchDispatchMode):
+    """The size of the largest float32 tensor that is made meanwhile."""
+
+    size = 0
+
+    def __torch_dispatch__(
+        self, operator: Any, types: Any, arguments: Any = (), options: Any = None
+    ) -> Any:
+        made = operator(*arguments, **(options or {}))
+        if isinstance(made, torch.Tensor) and made.dtype == torch.float32:
+            self.size = max(self.size, made.numel())
+        return made
+
+
+def test_nearest_tokens_never_hold_the_table_in_float32() -> None:
+    table = torch.randn(400, 32).to(torch.bfloat16)
+    with Largest() as largest:
+        nearest_tokens(torch.randn(3, 32), table, numbers=640)
+    assert 0 < largest.size <= 640

@@ -1,6 +1,8 @@
 """Hard prompts by gradient-guided swaps of one token at a time.
 
-All candidates of a round share one pass over the same cached texts.
+All candidates of a round share one pass over the same cached texts. A round compares them on its
+own batch alone, so the prompt may get worse for the texts in general: a rung reports the best of
+those that the rungs so far have judged.
 """
 
 from collections.abc import Sequence
@@ -43,5 +45,5 @@ def tune_hard(
         current = prompts[best].token_ids
         if step in rungs:
             prompt = hard_prompt(current, plan.position, model)
-            yield AtRung(rungs[step], step, prompt, losses)
+            yield AtRung(rungs[step], step, prompt, losses, keeps_best=True)
             losses = []

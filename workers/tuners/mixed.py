@@ -1,6 +1,7 @@
 """Mixed prompts: vectors trained step by step, among tokens that are swapped now and then.
 
-One backward pass gives both gradients: the vectors' moves them, the tokens' proposes swaps.
+One backward pass gives both gradients: the vectors' moves them, the tokens' proposes swaps. A rung
+reports the prompt as it is then: the vectors move on, and no earlier prompt can stand for them.
 """
 
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from autoprompt.search_spaces import MixedPlan
 from autoprompt.search_spaces.schema import Position
-from autoprompt.workers.prompt import VIRTUAL, Laid, Prompt, lay, mixed_prompt
+from autoprompt.workers.prompt import VIRTUAL, Laid, Prompt, lay, trained_prompt
 from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.text_states import TokenIds
 from autoprompt.workers.tuners.examples import Examples
@@ -84,9 +85,8 @@ def tune_mixed(
             best, _ = best_of(scorer.log_probs(prompts, texts), labels)
             hard = (hard, *others)[best]
         if step in rungs:
-            tokens = arranged.tokens(hard)
-            prompt = mixed_prompt(
-                tokens, training.vectors, arranged.position, arranged.front, model
+            prompt = trained_prompt(
+                training.vectors, arranged.position, arranged.front, arranged.tokens(hard)
             )
             yield AtRung(rungs[step], step, prompt, losses)
             losses = []

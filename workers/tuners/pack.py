@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from autoprompt.search_spaces import AnyPlan
 from autoprompt.workers.device_errors import is_device_broken, raise_if_device_broken
+from autoprompt.workers.prompt import named
 from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.tuners.examples import Examples
 from autoprompt.workers.tuners.judging import judged
@@ -42,15 +43,15 @@ class _Member:
 
     Attributes:
         found: what its tuner came to last; None before it has begun.
-        best: its best score so far.
-        waited: rungs since then.
+        best: its best rung so far.
+        waited: rungs since its best score.
         graded: its last step since its last rung.
     """
 
     plan: AnyPlan
     tuner: Tuner
     found: Backward | AtRung | None = None
-    best: float = -1.0
+    best: Progress | None = None
     waited: int = 0
     graded: Graded | None = None
 
@@ -177,14 +178,21 @@ class Pack:
             found = judged(plans, list(at_rung.values()), self._scorer, self._examples)
         except Exception as error:
             return [self._failed(number, error) for number in at_rung]
-        return [self._told(number, each) for number, each in zip(at_rung, found, strict=True)]
+        return [
+            self._told(number, at, outcome)
+            for (number, at), outcome in zip(at_rung.items(), found, strict=True)
+        ]
 
-    def _told(self, number: int, outcome: Progress | Exception) -> Told:
+    def _told(self, number: int, at: AtRung, outcome: Progress | Exception) -> Told:
         if isinstance(outcome, Exception):
             return self._failed(number, outcome)
         member = self._members[number]
-        member.waited = 0 if outcome.score > member.best else member.waited + 1
-        member.best = max(member.best, outcome.score)
+        best = member.best
+        member.waited = 0 if best is None or outcome.score > best.score else member.waited + 1
+        try:
+            outcome = self._against_the_best(member, at, outcome)
+        except Exception as error:
+            return self._failed(number, error)
         impatient = self._patience is not None and member.waited >= self._patience
         ended = impatient or outcome.step == member.plan.budget
         if ended:
@@ -192,6 +200,24 @@ class Pack:
         norm = member.graded.norm if member.graded else None
         member.graded = None
         return Told(number, replace(outcome, gradient_norm=norm, ended=ended))
+
+    def _against_the_best(self, member: _Member, at: AtRung, outcome: Progress) -> Progress:
+        """What is reported of a rung: a new best is named, and where the tuner keeps its best, that
+        takes the place of what is worse."""
+        best = member.best
+        if best is None or outcome.merit > best.merit:
+            named_prompt = named(outcome.prompt, self._scorer.model)
+            member.best = replace(outcome, prompt=named_prompt)
+            return member.best
+        if not at.keeps_best:
+            return outcome
+        return replace(
+            outcome,
+            score=best.score,
+            loss=best.loss,
+            prompt=best.prompt,
+            log_probs=best.log_probs,
+        )
 
     def _failed(self, number: int, error: Exception) -> Told:
         """What a plan ended in; one that met a broken device is none of them."""

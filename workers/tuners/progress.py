@@ -36,12 +36,14 @@ class AtRung(NamedTuple):
         step: steps or rounds done.
         prompt: as it is now, not calibrated.
         losses: of the training batches since the last rung.
+        keeps_best: a better prompt of an earlier rung is reported in its place.
     """
 
     rung: int
     step: int
     prompt: Prompt
     losses: list[float]
+    keeps_best: bool = False
 
 
 Tuner = Generator[Backward | AtRung, float, None]
@@ -57,7 +59,7 @@ class Progress:
         score: the task's metric on validation, higher is better.
         loss: mean negative log-probability of the right labels on validation, in nats.
         train_loss: the same over the training batches since the last rung.
-        prompt: the prompt as it is now.
+        prompt: the prompt as it is now, or the best so far where that is what the tuner keeps.
         log_probs: [B, L] of the validation texts.
         gradient_norm: Euclidean norm of the last step's gradient by the prompt's embeddings, as it
             came; None where there was no step since the last rung.
@@ -73,6 +75,11 @@ class Progress:
     log_probs: Tensor
     gradient_norm: float | None = None
     ended: bool = False
+
+    @property
+    def merit(self) -> tuple[float, float]:
+        """What makes one rung of a trial better than another: the score, then the loss."""
+        return self.score, -self.loss
 
 
 def rungs_by_step(budget: int, fractions: Sequence[float]) -> dict[int, int]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from autoprompt.search_spaces import SoftPlan
-from autoprompt.workers.prompt import half, lay, soft_prompt
+from autoprompt.workers.prompt import half, lay, trained_prompt
 from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.tuners.examples import Examples
 from autoprompt.workers.tuners.progress import AtRung, Backward, Tuner, checked, rungs_by_step
@@ -25,13 +25,14 @@ def tune_soft(
     batches = examples.train_batches(plan.batch_size, plan.data_seed)
     rungs = rungs_by_step(plan.steps, fractions)
     losses: list[float] = []
+    front = half(plan.length) if plan.position == "both" else 0
     for step in range(1, plan.steps + 1):
         training.begin()
-        laid = lay(training.vectors, plan.position, half(plan.length))
+        laid = lay(training.vectors, plan.position, front)
         loss = yield Backward(laid, next(batches))
         losses.append(checked(loss, step, "try a lower learning_rate"))
         training.finish()
         if step in rungs:
-            prompt = soft_prompt(training.vectors, plan.position, scorer.model)
+            prompt = trained_prompt(training.vectors, plan.position, front)
             yield AtRung(rungs[step], step, prompt, losses)
             losses = []
