@@ -7,8 +7,8 @@ from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from autoprompt.search_spaces import Space, load_space
 from autoprompt.search_spaces.documents import Document, parse, read_yaml
-from autoprompt.search_spaces.errors import ConfigError
-from autoprompt.workers.data import DataSpec, Paths
+from autoprompt.search_spaces.errors import BadInputError, ConfigError
+from autoprompt.workers.data import DataSpec, Paths, Splits, load_splits
 from autoprompt.workers.model_files import ModelSpec
 from autoprompt.workers.task import TaskSpec
 from autoprompt.workers.vote import Vote
@@ -127,6 +127,44 @@ class SearchConfig(Document):
     def source(self) -> str:
         """The file this was read from, as errors name it."""
         return self._source
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What is read of a row, as templates call it."""
+        assert self.task.columns is not None
+        return self.task.columns
+
+    def columns_in(self, column: str | None = None) -> dict[str, str]:
+        """What is read of a row, as templates call it and as the data does.
+
+        Args:
+            column: what the texts' column is called in other data.
+
+        Raises:
+            BadInputError: it is given, and there are several columns of which none is {text}.
+        """
+        names = self.data.named(self.columns)
+        if column is None:
+            return names
+        if len(names) > 1 and "text" not in names:
+            raise BadInputError(
+                f"{self.source} reads the columns {', '.join(names)}, so {column!r} cannot stand "
+                "for all of them: name them so in the file"
+            )
+        return names | {"text" if "text" in names else next(iter(names)): column}
+
+    def splits(self, seed: int | None = None) -> Splits:
+        """The data, read anew and split; see `load_splits`.
+
+        Args:
+            seed: of the search, where it is not the configuration's.
+
+        Raises:
+            DataError: the data cannot be read, or does not fit the task.
+        """
+        labels = tuple(self.task.label_words)
+        seed = self.search.seed if seed is None else seed
+        return load_splits(self.data, labels, self.base, seed, self.columns)
 
     @property
     def title(self) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autoprompt.ensemble.ensemble import Ensemble
 from autoprompt.evaluation.finalists import Finalist, finalists
@@ -15,6 +15,9 @@ from autoprompt.store import (
     Store,
     TrialRecord,
 )
+
+if TYPE_CHECKING:
+    from autoprompt.config import SearchConfig
 
 
 class StoredSearch:
@@ -41,6 +44,17 @@ class StoredSearch:
     @property
     def state(self) -> str:
         return self.record.state
+
+    @cached_property
+    def config(self) -> "SearchConfig":
+        """What was asked of it.
+
+        Raises:
+            ConfigError: it was stored by a version whose configuration was another.
+        """
+        from autoprompt.config import SearchConfig
+
+        return SearchConfig.from_store(self.record.config, self.name)
 
     @property
     def counts(self) -> dict[str, int]:

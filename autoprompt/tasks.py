@@ -8,6 +8,7 @@ from autoprompt.results import SearchResult
 
 if TYPE_CHECKING:
     from autoprompt.ensemble.predictor import Prediction, Predictor
+    from autoprompt.workers.rows import Text
 
 
 class Tasks:
@@ -38,7 +39,7 @@ class Tasks:
 
         return Predictor.load([result.ensemble for result in self])
 
-    def predict(self, texts: Sequence[str]) -> "list[dict[str, Prediction]]":
+    def predict(self, texts: "Sequence[Text]") -> "list[dict[str, Prediction]]":
         """Label texts by every search: for each text, the searches' names and predictions."""
         found = self.predictor.predict(texts)
         return [

@@ -22,6 +22,7 @@ from autoprompt.workers.mixture import Mixture, Panel
 from autoprompt.workers.model_config import read_config
 from autoprompt.workers.model_loading import load_model
 from autoprompt.workers.prompt import Prompt
+from autoprompt.workers.rows import as_text
 from autoprompt.workers.task import TaskSpec, build_task
 from benchmarks.setting import MODEL, TASK, movie_splits
 
@@ -85,7 +86,7 @@ class Loop:
 
 def throughput() -> dict[str, float]:
     """Texts a second, ours and the loop's at its best batch size, and how often they agree."""
-    texts = movie_splits().test.texts[:TEXTS]
+    texts = [as_text(text) for text in movie_splits().test.texts[:TEXTS]]
     loop = Loop()
     paces = {size: len(texts) / timed(partial(loop, texts, size)) for size in (16, 32, 64, 128)}
     best = max(paces, key=paces.__getitem__)
@@ -113,7 +114,7 @@ def ensembles() -> dict[str, dict[str, float]]:
     """Five members and one, by the length of prompts and texts: all are computed from nothing."""
     model = load_model(MODEL)
     task = build_task(TASK, model.tokenizer)
-    snippets = movie_splits().test.texts[:400]
+    snippets = [as_text(text) for text in movie_splits().test.texts[:400]]
     joined = [" ".join(snippets[start : start + 5]) for start in range(0, len(snippets), 5)]
     found = {}
     settings = {

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from autoprompt.workers.device_errors import is_out_of_memory
+from autoprompt.workers.rows import Text, as_text
 
 log = logging.getLogger(__name__)
 R = TypeVar("R")
@@ -16,10 +17,11 @@ _TEXTS_PER_WINDOW = 256
 _BATCHES_BEFORE_GROWTH = 16
 
 
-def windows(texts: Sequence[str]) -> Iterator[list[int]]:
+def windows(texts: Sequence[Text]) -> Iterator[list[int]]:
     """Indices of texts, a few hundred at a time: alike in length, so that the batches of each hold
     little padding, and the longest first, so that what is left takes less long than it seems."""
-    order = sorted(range(len(texts)), key=lambda index: len(texts[index]), reverse=True)
+    lengths = [len(as_text(text)) for text in texts]
+    order = sorted(range(len(texts)), key=lengths.__getitem__, reverse=True)
     for start in range(0, len(order), _TEXTS_PER_WINDOW):
         yield order[start : start + _TEXTS_PER_WINDOW]
 

@@ -6,15 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic import Field, field_validator
 
 from autoprompt.search_spaces.documents import Document
 from autoprompt.search_spaces.errors import DataError
-
-_FORMATS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
-_SPLITS = ("train", "validation", "test")
+from autoprompt.workers.data_files import SPLITS, Labelled, RowReader, is_file
+from autoprompt.workers.rows import Text, as_text
 
 Size = int | float
 
@@ -49,18 +47,22 @@ class DataSpec(Document):
     path: str | Paths
     #: The Hub data set's configuration, where it has several.
     subset: str | None = None
+    #: The column that a template calls {text}; others it calls by their own names.
     text: str = "text"
     label: str = "label"
     sizes: Sizes = Field(default_factory=Sizes)
     #: As many texts of each label in every split that is cut here.
     balanced: bool = True
 
+    def named(self, columns: Sequence[str]) -> dict[str, str]:
+        """A template's columns, and what they are called in the data."""
+        return {column: self.text if column == "text" else column for column in columns}
+
     def under(self, base: Path) -> "DataSpec":
         """The same with its files' paths made absolute; a Hub id stays as it is."""
 
         def absolute(path: str) -> str:
-            local = Path(path).suffix.lower() in _FORMATS
-            return str(_under(base, path).absolute()) if local else path
+            return str(_under(base, path).absolute()) if is_file(path) else path
 
         if isinstance(self.path, str):
             return self.model_copy(update={"path": absolute(self.path)})
@@ -73,7 +75,7 @@ class DataSpec(Document):
 class Split:
     """B texts and their labels, as indices into the task's labels."""
 
-    texts: tuple[str, ...]
+    texts: tuple[Text, ...]
     labels: tuple[int, ...]
 
     def __len__(self) -> int:
@@ -86,7 +88,7 @@ class Split:
 
     def _content(self, name: str) -> bytes:
         rows = zip(self.texts, self.labels, strict=True)
-        return "".join(f"{name}\0{label}\0{text}\0" for text, label in rows).encode()
+        return "".join(f"{name}\0{label}\0{as_text(text)}\0" for text, label in rows).encode()
 
 
 @dataclass(frozen=True)
@@ -100,18 +102,21 @@ class Splits:
     @property
     def fingerprint(self) -> str:
         """A hash of every text and label in order."""
-        content = b"".join(getattr(self, name)._content(name) for name in _SPLITS)
+        content = b"".join(getattr(self, name)._content(name) for name in SPLITS)
         return hashlib.sha256(content).hexdigest()[:16]
 
     @property
     def sizes(self) -> dict[str, int]:
-        return {name: len(getattr(self, name)) for name in _SPLITS}
+        return {name: len(getattr(self, name)) for name in SPLITS}
 
 
-Row = tuple[str, int]
-
-
-def load_splits(spec: DataSpec, labels: Sequence[str], base: Path, seed: int) -> Splits:
+def load_splits(
+    spec: DataSpec,
+    labels: Sequence[str],
+    base: Path,
+    seed: int,
+    columns: Sequence[str] = ("text",),
+) -> Splits:
     """Read, check and split the data; the same seed gives the same splits.
 
     No text stands in two splits: of equal texts the first is kept, and one that is in a test or
@@ -120,26 +125,24 @@ def load_splits(spec: DataSpec, labels: Sequence[str], base: Path, seed: int) ->
     Args:
         labels: the labels that have a word; a row's label is its index here.
         base: the folder that relative paths start from.
+        columns: what templates read of a row. Texts of one column are strings, others `Row`.
 
     Raises:
         DataError: a missing file or column, an empty text, a label without a word, a split with
             too few texts.
     """
     paths = spec.path if isinstance(spec.path, Paths) else None
+    reader = RowReader(spec.named(columns), spec.label, labels)
     if paths is not None:
-        files = {name: getattr(paths, name) for name in _SPLITS if getattr(paths, name)}
-        parts = {
-            name: _rows(_read_table(_under(base, path)), str(_under(base, path)), spec, labels)
-            for name, path in files.items()
-        }
-    elif Path(str(spec.path)).suffix.lower() in _FORMATS:
-        path = _under(base, str(spec.path))
-        parts = {"train": _rows(_read_table(path), str(path), spec, labels)}
+        files = {name: getattr(paths, name) for name in SPLITS if getattr(paths, name)}
+        parts = {name: reader.file(_under(base, path)) for name, path in files.items()}
+    elif is_file(str(spec.path)):
+        parts = {"train": reader.file(_under(base, str(spec.path)))}
     else:
-        parts = _read_hub(str(spec.path), spec, labels)
+        parts = reader.hub(str(spec.path), spec.subset)
     source = paths.train if paths else str(spec.path)
-    seen: set[str] = set()
-    for name in reversed(_SPLITS):
+    seen: set[Text] = set()
+    for name in reversed(SPLITS):
         if name in parts:
             parts[name] = _distinct(parts[name], seen)
     return _split(parts, spec, labels, source, random.Random(seed))
@@ -149,125 +152,26 @@ def _under(base: Path, path: str) -> Path:
     return base / Path(path).expanduser()
 
 
-def read_labelled(source: str, spec: DataSpec, labels: Sequence[str]) -> Split:
+def read_labelled(source: str, reader: RowReader, subset: str | None = None) -> Split:
     """All labelled texts of one source, in its order; of equal texts the first.
 
     Args:
         source: a CSV, TSV, JSON lines or Parquet file, or a Hub id, of which the test split is
             taken, else validation, else train.
-        spec: names the columns.
-        labels: a row's label is its index here.
+        subset: a Hub data set's configuration.
 
     Raises:
-        DataError: a missing file or column, an empty text, a label that is none of these.
+        DataError: a missing file or column, an empty text, a label that is none of the reader's.
     """
-    path = Path(source).expanduser()
-    if path.suffix.lower() in _FORMATS:
-        rows = _rows(_read_table(path), source, spec, labels)
+    if is_file(source):
+        rows = reader.file(Path(source).expanduser(), source)
     else:
-        tables = _load_hub(source, spec)
-        name = next((name for name in reversed(_SPLITS) if name in tables), None)
-        if name is None:
-            raise DataError(
-                f"data set {source}: has none of {', '.join(_SPLITS)}, only {', '.join(tables)}"
-            )
-        rows = _rows(tables[name], f"{source} ({name})", spec, labels)
+        rows = reader.last_split(source, subset)
     texts, numbers = zip(*_distinct(rows, set()), strict=True)
     return Split(texts, numbers)
 
 
-def read_column(path: Path, column: str) -> list[str]:
-    """One column of a CSV, TSV, JSON lines or Parquet file, as text.
-
-    Raises:
-        DataError: no such file or column, or it cannot be read.
-    """
-    table = _read_table(path)
-    _require_column(table, str(path), column)
-    return ["" if value is None else str(value) for value in table[column]]
-
-
-def _require_column(table: Any, source: str, column: str) -> None:
-    if column not in table.column_names:
-        raise DataError(
-            f"{source}: no column {column!r}; it has {', '.join(table.column_names)} "
-            "(data.text and data.label name the columns)"
-        )
-
-
-def _read_table(path: Path) -> Any:
-    if not path.is_file():
-        raise DataError(f"{path}: no such file")
-    kind = _FORMATS.get(path.suffix.lower())
-    if kind is None:
-        raise DataError(f"{path}: unknown kind of file; known: {', '.join(_FORMATS)}")
-    options: dict[str, Any] = {"sep": "\t"} if path.suffix.lower() == ".tsv" else {}
-    try:
-        return _load(kind, data_files=str(path), split="train", **options)
-    except Exception as error:
-        cause = error.__cause__ or error
-        raise DataError(f"{path}: cannot be read as {kind}: {_first_line(cause)}") from error
-
-
-def _load(*arguments: Any, **options: Any) -> Any:
-    # Imported here, as that takes half a second and most commands read no data.
-    import datasets
-
-    datasets.disable_progress_bars()
-    return datasets.load_dataset(*arguments, **options)
-
-
-def _load_hub(name: str, spec: DataSpec) -> Any:
-    try:
-        return _load(name, spec.subset)
-    except Exception as error:
-        raise DataError(
-            f"data set {name}: neither a file that is here ({', '.join(_FORMATS)}) nor a Hub data "
-            f"set that can be read: {_first_line(error)}"
-        ) from error
-
-
-def _read_hub(name: str, spec: DataSpec, labels: Sequence[str]) -> dict[str, list[Row]]:
-    tables = _load_hub(name, spec)
-    if "train" not in tables:
-        raise DataError(f"data set {name}: has no train split, only {', '.join(tables)}")
-    return {
-        split: _rows(tables[split], f"{name} ({split})", spec, labels)
-        for split in _SPLITS
-        if split in tables
-    }
-
-
-def _rows(table: Any, source: str, spec: DataSpec, labels: Sequence[str]) -> list[Row]:
-    from datasets import ClassLabel  # late, as in `_load`, which has read the table
-
-    for column in (spec.text, spec.label):
-        _require_column(table, source, column)
-    feature = table.features[spec.label]
-    values = table[spec.label][:]
-    if isinstance(feature, ClassLabel):
-        values = [feature.int2str(value) if value >= 0 else value for value in values]
-    named = ["" if value is None else str(value).strip() for value in values]
-    unknown = Counter(value for value in named if value not in labels)
-    if unknown:
-        label, count = unknown.most_common(1)[0]
-        raise DataError(
-            f"{source}: label {label!r} ({count} rows) has no word in task.label_words, which has "
-            f"{', '.join(labels)}"
-        )
-    texts = [str(text).strip() if text is not None else "" for text in table[spec.text][:]]
-    if "" in texts:
-        raise DataError(
-            f"{source}: column {spec.text!r} is empty in row {texts.index('') + 1} "
-            f"({texts.count('')} such rows); remove them"
-        )
-    if not texts:
-        raise DataError(f"{source}: holds no rows")
-    index = {label: number for number, label in enumerate(labels)}
-    return [(text, index[value]) for text, value in zip(texts, named, strict=True)]
-
-
-def _distinct(rows: list[Row], seen: set[str]) -> list[Row]:
+def _distinct(rows: list[Labelled], seen: set[Text]) -> list[Labelled]:
     kept = []
     for row in rows:
         if row[0] not in seen:
@@ -277,20 +181,20 @@ def _distinct(rows: list[Row], seen: set[str]) -> list[Row]:
 
 
 def _split(
-    parts: dict[str, list[Row]],
+    parts: dict[str, list[Labelled]],
     spec: DataSpec,
     labels: Sequence[str],
     source: str,
     rng: random.Random,
 ) -> Splits:
-    for name in _SPLITS:
+    for name in SPLITS:
         rng.shuffle(parts.get(name, []))
     pool = parts["train"]
     total = _usable(pool, labels, spec.balanced)
     splits: dict[str, Split] = {}
     # Held-out splits are filled first, so that changing the size of train never moves a text
     # into or out of them.
-    for name in reversed(_SPLITS):
+    for name in reversed(SPLITS):
         given = name in parts and name != "train"
         rows = parts[name] if given else pool
         size = getattr(spec.sizes, name)
@@ -312,7 +216,7 @@ def _split(
     return Splits(**splits)
 
 
-def _usable(rows: list[Row], labels: Sequence[str], balanced: bool) -> int:
+def _usable(rows: list[Labelled], labels: Sequence[str], balanced: bool) -> int:
     """How many rows can be used where each label must have as many as the others."""
     if not balanced:
         return len(rows)
@@ -321,15 +225,15 @@ def _usable(rows: list[Row], labels: Sequence[str], balanced: bool) -> int:
 
 
 def _take(
-    rows: list[Row], wanted: int, labels: Sequence[str], balanced: bool, what: str
-) -> list[Row]:
+    rows: list[Labelled], wanted: int, labels: Sequence[str], balanced: bool, what: str
+) -> list[Labelled]:
     if wanted < 1:
         raise DataError(f"{what}: the split is empty; give data.sizes more texts")
     if not balanced:
         if len(rows) < wanted:
             raise DataError(f"{what}: {wanted} texts asked for, {len(rows)} left; lower data.sizes")
         return rows[:wanted]
-    taken: list[Row] = []
+    taken: list[Labelled] = []
     for label, name in enumerate(labels):
         share = wanted // len(labels) + (label < wanted % len(labels))
         own = [row for row in rows if row[1] == label]
@@ -341,8 +245,3 @@ def _take(
         taken += own[:share]
     order = {row: place for place, row in enumerate(rows)}
     return sorted(taken, key=order.__getitem__)
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else repr(error)

@@ -14,6 +14,7 @@ from autoprompt.workers.batches import windows
 from autoprompt.workers.families.causal import CausalFamily
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.prompt import Prompt
+from autoprompt.workers.rows import Text
 from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.task import Task, Word
 from autoprompt.workers.text_cache import TextCache
@@ -60,7 +61,7 @@ class Mixture:
         self._seats = [self._seated(panel, together) for panel in panels]
 
     def score_texts(
-        self, texts: Sequence[str], advance: Callable[[int], None] = lambda done: None
+        self, texts: Sequence[Text], advance: Callable[[int], None] = lambda done: None
     ) -> list[Tensor]:
         """The labels' log-probabilities for every panel's prompts beside every text.
 
@@ -85,7 +86,7 @@ class Mixture:
         """Whether a task's tail may stand in a prompt: not if its words branch off it."""
         return self._model.family == "causal" and not task.branches
 
-    def _score(self, texts: Sequence[str]) -> list[Tensor]:
+    def _score(self, texts: Sequence[Text]) -> list[Tensor]:
         scores: dict[int, Tensor] = {}
         for scorer in dict.fromkeys(seat.scorer for seats in self._seats for seat in seats):
             mine = [seat for seats in self._seats for seat in seats if seat.scorer is scorer]
@@ -107,7 +108,7 @@ class Mixture:
             labels += panel.task.labels
             slices[id(panel)] = slice(before, len(labels))
         task = replace(_read_alike(group[0].task), labels=tuple(labels), words=tuple(words))
-        longest = max(panel.longest_prompt + len(panel.task.tail_ids) for panel in group)
+        longest = max(panel.longest_prompt + len(panel.task.question.tail_ids) for panel in group)
         return Scorer(self._model, task, longest, self._cache), slices
 
     def _seated(
@@ -130,11 +131,13 @@ class Mixture:
 
 def _with_tail(prompt: Prompt, task: Task) -> Prompt:
     """A prompt and its template's tail as one prompt behind the text."""
-    own, tail = prompt.token_ids, task.tail_ids
+    own, tail = prompt.token_ids, task.question.tail_ids
     together = (*tail, *own) if prompt.position == "end" else (*own, *tail)
     return replace(prompt, token_ids=together, position="suffix")
 
 
 def _read_alike(task: Task) -> Task:
     """Equal for tasks to which a text is the same tokens: all but what stands behind the text."""
-    return replace(task, tail="", tail_ids=(), labels=(), words=(), mean=False, metric="accuracy")
+    template = replace(task.question.template, tail="")
+    question = replace(task.question, template=template, tail_ids=(), before="", joint="")
+    return replace(task, question=question, labels=(), words=(), mean=False, metric="accuracy")

@@ -35,7 +35,7 @@ def side_by_side(prompts: Sequence[Laid], task: Task, model: FrozenModel, tail: 
         prompts: N of them, without a front.
         tail: whether a block holds the template's tail too; else the text has brought it along.
     """
-    between = model.embed(task.tail_ids if tail else ())
+    between = model.embed(task.question.tail_ids if tail else ())
     branches = [model.embed(branch) for branch in task.branches]
     rows: list[Tensor] = []
     block: list[int] = []

@@ -6,10 +6,11 @@ from torch import Tensor
 
 from autoprompt.workers.job import Job
 from autoprompt.workers.prompt import Prompt
+from autoprompt.workers.rows import Text
 from autoprompt.workers.scoring import load_scorer
 
 
-def score_texts(job: Job, prompts: Sequence[bytes], texts: Sequence[str]) -> Tensor:
+def score_texts(job: Job, prompts: Sequence[bytes], texts: Sequence[Text]) -> Tensor:
     """The labels' log-probabilities for every prompt beside every text, [N, B, L].
 
     Args:

@@ -17,6 +17,7 @@ from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.model_files import ModelSpec
 from autoprompt.workers.model_loading import load_model
 from autoprompt.workers.prompt import Laid, Prompt, lay
+from autoprompt.workers.rows import Text
 from autoprompt.workers.task import Task, TaskSpec, build_task
 from autoprompt.workers.text_cache import CacheSpec, TextCache
 from autoprompt.workers.text_states import TokenIds
@@ -56,9 +57,9 @@ class Scorer:
         self.training_budget = TokenBudget(1 << 30)
         self._longest_text = longest_text(model.context_length, task, longest_prompt)
 
-    def tokenize(self, texts: Sequence[str]) -> list[TokenIds]:
-        """The template's head and each text as tokens, cut where the model's context ends."""
-        encoded = self.task.read(self.model.tokenizer, texts)
+    def tokenize(self, texts: Sequence[Text]) -> list[TokenIds]:
+        """Each text as `Question.read` has it, cut where the model's context ends."""
+        encoded = self.task.question.read(texts)
         self.truncated += sum(len(ids) > self._longest_text for ids in encoded)
         return [ids[: self._longest_text] for ids in encoded]
 
@@ -146,7 +147,7 @@ class Scorer:
     def score_texts(
         self,
         prompts: Sequence[Prompt],
-        texts: Sequence[str],
+        texts: Sequence[Text],
         advance: Callable[[int], None] = lambda done: None,
     ) -> Tensor:
         """Like `log_probs`, for texts that are scored once: they never enter the cache.
@@ -213,9 +214,9 @@ def load_scorer(
 
 
 def longest_text(context: int | None, task: Task, longest_prompt: int) -> int:
-    """The most tokens a text (with the template's head) may take beside the longest prompt."""
+    """The most tokens a text in its template may take beside the longest prompt."""
     if context is None:
         return 1 << 30
     longest_branch = max(map(len, task.branches), default=0)
-    others = longest_prompt + len(task.tail_ids) + len(task.end_ids) + longest_branch
-    return max(context - others, 0)
+    behind = len(task.question.tail_ids) + len(task.question.end_ids)
+    return max(context - longest_prompt - behind - longest_branch, 0)

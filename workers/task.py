@@ -1,16 +1,17 @@
 """The task: a template, a word for each label, and the metric that trials are judged by."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import field_validator
+from pydantic import ValidationInfo, field_validator, model_validator
 
 from autoprompt.search_spaces.documents import Document
 from autoprompt.search_spaces.errors import ConfigError
 from autoprompt.workers.metrics import METRICS
+from autoprompt.workers.question import SOME_TEXT, Question, build_question, ids_behind
+from autoprompt.workers.template import Template
 
 if TYPE_CHECKING:
     from autoprompt.workers.model_config import Family
@@ -21,8 +22,11 @@ LabelScoring = Literal["first_token", "sum", "mean"]
 class TaskSpec(Document):
     """How a text becomes a question, and how the model's next words become a label."""
 
-    #: Holds {text} once. A suffix prompt is laid right after it, a prefix prompt before all. For a
-    #: model that fills masks it also holds {mask}, where the label's word is asked for.
+    #: What of the template's braces are columns of the data; every name in braces by default.
+    columns: tuple[str, ...] | None = None
+    #: Holds {text}, or other columns of the data by their names, each once. A suffix prompt is laid
+    #: right after the last of them, a prefix prompt before all. For a model that fills masks it
+    #: also holds {mask}, where the label's word is asked for.
     template: str = "{text}"
     #: Label in the data -> the words that stand for it (the verbalizer of PET, LM-BFF).
     label_words: dict[str, tuple[str, ...]]
@@ -42,12 +46,20 @@ class TaskSpec(Document):
 
     @field_validator("template")
     @classmethod
-    def _one_slot(cls, value: str) -> str:
-        if value.count("{text}") != 1:
-            raise ValueError("the template must hold {text} exactly once")
-        if value.count("{mask}") > 1:
-            raise ValueError("the template may hold {mask} only once")
+    def _parsed(cls, value: str, info: ValidationInfo) -> str:
+        Template.parse(value, info.data.get("columns"))
         return value
+
+    @model_validator(mode="after")
+    def _with_columns(self) -> "TaskSpec":
+        # Said outright, so that what is stored means the same to every later version.
+        object.__setattr__(self, "columns", self.parsed_template.columns)
+        return self
+
+    @property
+    def parsed_template(self) -> Template:
+        """The template, taken apart."""
+        return Template.parse(self.template, self.columns)
 
     @field_validator("label_words", mode="before")
     @classmethod
@@ -81,28 +93,16 @@ class Task:
     """A task spec seen through one model's tokenizer.
 
     Attributes:
-        head: what stands before the text.
-        tail_ids: the tokens of what stands after the text and the suffix prompt.
         labels: the L labels, in the order of every [..., L] array.
         words: the words of all labels; of one token each where only the first is judged.
         mean: whether a word's log-probabilities are averaged over its tokens.
-        begin_ids, end_ids: the tokenizer's own special tokens around an input.
-        mask: for a masked model, where it answers: counted from the input's start without any
-            prompt where it is 0 or more, else from the input's end.
-        answer_ids: what a decoder reads behind its start before it answers.
     """
 
-    head: str
-    tail: str
-    tail_ids: tuple[int, ...]
+    question: Question
     labels: tuple[str, ...]
     words: tuple[Word, ...]
     mean: bool
     metric: str
-    begin_ids: tuple[int, ...] = ()
-    end_ids: tuple[int, ...] = ()
-    mask: int | None = None
-    answer_ids: tuple[int, ...] = ()
 
     @property
     def branches(self) -> tuple[tuple[int, ...], ...]:
@@ -117,18 +117,6 @@ class Task:
             firsts.setdefault(word.label, word.ids[0])
         return tuple(firsts[label] for label in range(len(self.labels)))
 
-    def read(self, tokenizer: Any, texts: Sequence[str]) -> list[tuple[int, ...]]:
-        """Each text behind the template's head, as tokens."""
-        if not len(texts):
-            return []
-        joined = [self.head + text for text in texts]
-        encoded = tokenizer(joined, add_special_tokens=False).input_ids
-        return [(*self.begin_ids, *ids) for ids in encoded]
-
-
-#: Stands for a text where something is tokenized as it will be behind one.
-_SOME_TEXT = "good"
-
 
 def build_task(spec: TaskSpec, tokenizer: Any, family: "Family" = "causal") -> Task:
     """Tokenize the template's tail and the label words as they will stand in context.
@@ -137,105 +125,33 @@ def build_task(spec: TaskSpec, tokenizer: Any, family: "Family" = "causal") -> T
         ConfigError: words of two labels cannot be told apart, a word cannot be told from what
             stands before it, or the template does not suit the model's family.
     """
-    mask = _mask_token(spec.template, tokenizer, family)
-    head, tail = spec.template.replace("{mask}", mask).split("{text}")
-    tail_ids = _behind(_SOME_TEXT, tail, tokenizer) or _ids(tail, tokenizer)
-    begin_ids, end_ids = _special_ids(tokenizer)
-    if family == "causal":
-        end_ids = ()
-    place: int | None = None
-    answer_ids: tuple[int, ...] = ()
-    if family == "masked":
-        head_ids = (*begin_ids, *_ids(head, tokenizer))
-        behind = (*tail_ids, *end_ids)
-        token = tokenizer.mask_token_id
-        place = head_ids.index(token) if mask in head else behind.index(token) - len(behind)
-        before = (head if mask in head else _SOME_TEXT + tail).split(mask)[0]
-        # The space before a mask belongs to the word that will stand there.
-        joint = " " if before.endswith(" ") else ""
-        before = before.removesuffix(" ")
-    elif family == "seq2seq":
-        before, joint = mask, " " if mask else ""
-        answer_ids = (*begin_ids, *_ids(mask, tokenizer))
-    else:
-        before = _SOME_TEXT + tail
-        joint = "" if before[-1].isspace() else " "
+    question = build_question(spec.parsed_template, tokenizer, family)
     return Task(
-        head=head,
-        tail=tail,
-        tail_ids=tail_ids,
+        question=question,
         labels=tuple(spec.label_words),
-        words=_words(spec, tokenizer, before, joint, family),
+        words=_words(spec, question, family),
         mean=spec.label_scoring == "mean",
         metric=spec.metric,
-        begin_ids=begin_ids,
-        end_ids=end_ids,
-        mask=place,
-        answer_ids=answer_ids,
     )
 
 
-def _mask_token(template: str, tokenizer: Any, family: "Family") -> str:
-    """What {mask} becomes; empty where the template needs none.
-
-    Raises:
-        ConfigError: a mask where the model fills none, or none where it needs one.
-    """
-    asked = "{mask}" in template
-    if family == "masked":
-        if not asked:
-            raise ConfigError(
-                "task.template: this model fills masks: say where the label's word is asked for, "
-                "as in '{text} It was {mask}.'"
-            )
-        return str(tokenizer.mask_token)
-    if not asked:
-        return ""
-    sentinel = "<extra_id_0>"  # T5 was trained to answer behind the same token (Raffel et al. 2020)
-    if family == "seq2seq" and len(_ids(sentinel, tokenizer)) == 1:
-        return sentinel
-    raise ConfigError(
-        "task.template: this model fills no masks: leave {mask} out, and end the template where "
-        "the label's word should follow"
-    )
-
-
-def _ids(text: str, tokenizer: Any) -> tuple[int, ...]:
-    return tuple(tokenizer(text, add_special_tokens=False).input_ids) if text else ()
-
-
-def _behind(before: str, text: str, tokenizer: Any) -> tuple[int, ...] | None:
-    """The tokens of a text where it stands behind another; None where the two merge."""
-    known, joined = _ids(before, tokenizer), _ids(before + text, tokenizer)
-    return joined[len(known) :] if joined[: len(known)] == known else None
-
-
-def _special_ids(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """What the tokenizer puts before and after any input."""
-    bare, whole = _ids(_SOME_TEXT, tokenizer), tuple(tokenizer(_SOME_TEXT).input_ids)
-    starts = range(len(whole) - len(bare) + 1)
-    start = next(each for each in starts if whole[each : each + len(bare)] == bare)
-    return whole[:start], whole[start + len(bare) :]
-
-
-def _words(
-    spec: TaskSpec, tokenizer: Any, before: str, joint: str, family: "Family"
-) -> tuple[Word, ...]:
+def _words(spec: TaskSpec, question: Question, family: "Family") -> tuple[Word, ...]:
     """The label words' tokens behind what stands before them.
 
     Raises:
         ConfigError: as `build_task` says.
     """
+    before = question.before
     first_only = spec.label_scoring == "first_token"
     seen: dict[tuple[int, ...], tuple[str, str]] = {}
     words = []
     for label, (name, given) in enumerate(spec.label_words.items()):
         for text in given:
-            ids = _behind(before, joint + text.strip(), tokenizer)
+            ids = ids_behind(before, question.joint + text.strip(), question.tokenizer)
             if not ids:
                 raise ConfigError(
                     f"task.label_words.{name}: {text!r} merges with the end of the template "
-                    f"{before.removeprefix(_SOME_TEXT)!r} when tokenized; end the template with a "
+                    f"{before.removeprefix(SOME_TEXT)!r} when tokenized; end the template with a "
                     "colon or another word"
                 )
             if family == "masked" and len(ids) > 1:
@@ -250,9 +166,10 @@ def _words(
             other, theirs = seen[own]
             if other != name:
                 way_out = ", or set task.label_scoring to mean" if first_only else ""
+                token = question.tokenizer.decode([own[0]])
                 raise ConfigError(
                     f"task.label_words: {theirs!r} ({other}) and {text!r} ({name}) begin with the "
-                    f"same token {tokenizer.decode([own[0]])!r}; choose other words{way_out}"
+                    f"same token {token!r}; choose other words{way_out}"
                 )
     return tuple(words)
 

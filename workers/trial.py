@@ -18,6 +18,7 @@ from autoprompt.workers import score_texts
 from autoprompt.workers.job import Job
 from autoprompt.workers.plan_worker import PlanWorker, Worker
 from autoprompt.workers.report import Report
+from autoprompt.workers.rows import Text
 
 # What a worker says to Prometheus; the controller's part is in
 # autoprompt/controller/callbacks/prometheus.py.
@@ -110,7 +111,7 @@ def _use_assigned_threads() -> None:
     torch.set_num_threads(max(1, int(cores)))
 
 
-def score_texts_task(job: Job, prompts: Sequence[bytes], texts: Sequence[str]) -> bytes:
+def score_texts_task(job: Job, prompts: Sequence[bytes], texts: Sequence[Text]) -> bytes:
     """A Ray task: `score_texts`, as a safetensors document of `log_probs`, [N, B, L]."""
     _use_assigned_threads()
     return bytes(save({"log_probs": score_texts.score_texts(job, prompts, texts)}))

@@ -1,8 +1,12 @@
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from autoprompt.cli.options import db_option, json_option, search_argument
+
+if TYPE_CHECKING:
+    from autoprompt.workers.rows import Text
 
 
 @click.command()
@@ -56,7 +60,7 @@ def command(
     from autoprompt.api import load
     from autoprompt.cli.labels import check_output, writing
     from autoprompt.cli.tables import console, table
-    from autoprompt.cli.texts import given_texts, open_texts
+    from autoprompt.cli.texts import columns_of, given_texts, open_texts
     from autoprompt.progress import SearchProgress
 
     if bool(texts) == bool(source):
@@ -68,13 +72,13 @@ def command(
     tabular = bool(texts) and not (output or output_format or as_json)
     output = output or "-"
     form = "json" if as_json else check_output(output, output_format)
-    column = column or next(iter(tasks)).record.config["data"]["text"]
-    found = open_texts(source, input_format, column) if source else given_texts(texts)
+    read = columns_of([task.config for task in tasks], column)
+    found = open_texts(source, input_format, read) if source else given_texts(texts, read)
     progress = SearchProgress()
     with progress.step("loading the model"):
         predictor = tasks.predictor
 
-    def label(batch: list[str]) -> list[dict[str, Any]]:
+    def label(batch: "Sequence[Text]") -> list[dict[str, Any]]:
         labelled = predictor.predict(batch)
         return [
             ({"search": name} if named else {}) | vars(each)

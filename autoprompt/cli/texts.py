@@ -6,12 +6,14 @@ import os
 import select
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from autoprompt.config import SearchConfig
 from autoprompt.search_spaces.errors import BadInputError
-from autoprompt.workers.data import read_column
+from autoprompt.workers.data_files import read_texts
+from autoprompt.workers.rows import Row, Text
 
 FORMATS = ("txt", "csv", "tsv", "jsonl")
 
@@ -33,9 +35,9 @@ class TextSource:
 
     name: str
     total: int | None
-    rows: Callable[[], tuple[Iterator[str], Callable[[], bool]]]
+    rows: Callable[[], tuple[Iterator[Text], Callable[[], bool]]]
 
-    def batches(self) -> Iterator[list[str]]:
+    def batches(self) -> Iterator[list[Text]]:
         """The texts in order, in batches: whole ones, or what is there while more is awaited.
 
         Raises:
@@ -43,7 +45,7 @@ class TextSource:
         """
         texts, awaits = self.rows()
         checked = _checked(texts, self.name)
-        batch: list[str] = []
+        batch: list[Text] = []
         while True:
             try:
                 text = next(checked, None)
@@ -60,7 +62,7 @@ class TextSource:
                 return
 
 
-def open_texts(source: str, form: str | None, column: str) -> TextSource:
+def open_texts(source: str, form: str | None, columns: Mapping[str, str]) -> TextSource:
     """A file's texts, or those of stdin for `-`.
 
     A file is read through once before anything is done with it, so that what is wrong with it is
@@ -68,24 +70,24 @@ def open_texts(source: str, form: str | None, column: str) -> TextSource:
 
     Args:
         form: one of `FORMATS`; by the file's ending where it is not given, txt for stdin.
-        column: of a table, the texts.
+        columns: what templates call the columns they read -> their names in a table.
 
     Raises:
         BadInputError: no such file or column, an empty text, or none at all.
     """
     if source == "-":
-        return TextSource("stdin", None, lambda: _rows(_stdin(), form or "txt", column, "stdin"))
+        return TextSource("stdin", None, lambda: _rows(_stdin(), form or "txt", columns, "stdin"))
     path = Path(source)
     if not path.is_file():
         raise BadInputError(f"{source}: no such file")
     form = form or path.suffix.lower().removeprefix(".")
     if form not in FORMATS:
-        texts = read_column(path, column)
+        texts = read_texts(path, columns)
         found = TextSource(source, len(texts), lambda: (iter(texts), _never))
     else:
 
-        def rows() -> tuple[Iterator[str], Callable[[], bool]]:
-            return _rows(_Lines(os.open(path, os.O_RDONLY)), form, column, source)
+        def rows() -> tuple[Iterator[Text], Callable[[], bool]]:
+            return _rows(_Lines(os.open(path, os.O_RDONLY)), form, columns, source)
 
         found = TextSource(source, None, rows)
     total = sum(map(len, found.batches()))
@@ -94,8 +96,32 @@ def open_texts(source: str, form: str | None, column: str) -> TextSource:
     return TextSource(source, total, found.rows)
 
 
-def given_texts(texts: Sequence[str]) -> TextSource:
-    """Texts that are there already."""
+def columns_of(configs: Sequence[SearchConfig], column: str | None) -> dict[str, str]:
+    """What several searches read of a row, as templates call it and as the input does.
+
+    Args:
+        column: what the texts' column is called in the input; as in the first search otherwise.
+
+    Raises:
+        BadInputError: as `SearchConfig.columns_in`.
+    """
+    each = [config.columns_in(column) for config in configs]
+    if all(len(columns) == 1 for columns in each):
+        return each[0]
+    return {name: names for columns in reversed(each) for name, names in columns.items()}
+
+
+def given_texts(texts: Sequence[str], columns: Mapping[str, str]) -> TextSource:
+    """Texts that are there already.
+
+    Raises:
+        BadInputError: several columns are read.
+    """
+    if len(columns) > 1:
+        raise BadInputError(
+            f"the columns {', '.join(columns)} are read of a text: give them with --input FILE, as "
+            "csv, tsv or jsonl"
+        )
     return TextSource("the command line", len(texts), lambda: (iter(texts), _never))
 
 
@@ -103,10 +129,13 @@ def _never() -> bool:
     return False
 
 
-def _checked(texts: Iterator[str], name: str) -> Iterator[str]:
+def _checked(texts: Iterator[Text], name: str) -> Iterator[Text]:
     for number, text in enumerate(texts, 1):
-        if not text.strip():
-            raise BadInputError(f"{name}: text {number} is empty; remove it")
+        cells = {"": text} if isinstance(text, str) else text
+        for column, cell in cells.items():
+            if not cell.strip():
+                part = f"column {column!r} of " if column else ""
+                raise BadInputError(f"{name}: {part}text {number} is empty; remove it")
         yield text
 
 
@@ -149,14 +178,25 @@ def _stdin() -> _Lines:
 
 
 def _rows(
-    lines: _Lines, form: str, column: str, name: str
-) -> tuple[Iterator[str], Callable[[], bool]]:
+    lines: _Lines, form: str, columns: Mapping[str, str], name: str
+) -> tuple[Iterator[Text], Callable[[], bool]]:
     decoded = _decoded(lines, name)
     if form == "txt":
+        if len(columns) > 1:
+            raise BadInputError(
+                f"{name}: a text a line fills one column, and {', '.join(columns)} are read; give "
+                "csv, tsv or jsonl with these (--input-format for stdin)"
+            )
         return (line.rstrip("\r\n") for line in decoded), lines.awaited
     if form == "jsonl":
-        return _json_texts(decoded, column, name), lines.awaited
-    return _table_texts(decoded, "\t" if form == "tsv" else ",", column, name), lines.awaited
+        cells = _json_cells(decoded, list(columns.values()), name)
+    else:
+        cells = _table_cells(decoded, "\t" if form == "tsv" else ",", list(columns.values()), name)
+    return (_text(columns, row) for row in cells), lines.awaited
+
+
+def _text(columns: Mapping[str, str], cells: Sequence[str]) -> Text:
+    return cells[0] if len(columns) == 1 else Row(dict(zip(columns, cells, strict=True)))
 
 
 def _decoded(lines: _Lines, name: str) -> Iterator[str]:
@@ -167,29 +207,35 @@ def _decoded(lines: _Lines, name: str) -> Iterator[str]:
             raise BadInputError(f"{name}: line {number} is not UTF-8 text") from None
 
 
-def _json_texts(lines: Iterator[str], column: str, name: str) -> Iterator[str]:
+def _json_cells(lines: Iterator[str], columns: Sequence[str], name: str) -> Iterator[list[str]]:
     for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
             raise BadInputError(f"{name}: line {number} is not JSON: {error.msg}") from None
-        if not isinstance(row, dict) or column not in row:
-            has = f"it has {', '.join(row)}" if isinstance(row, dict) else "it is no object"
-            raise BadInputError(f"{name}: line {number} has no {column!r}: {has} (see --column)")
-        yield "" if row[column] is None else str(row[column])
+        for column in columns:
+            if not isinstance(row, dict) or column not in row:
+                has = f"it has {', '.join(row)}" if isinstance(row, dict) else "it is no object"
+                raise BadInputError(
+                    f"{name}: line {number} has no {column!r}: {has} (see --column)"
+                )
+        yield ["" if row[column] is None else str(row[column]) for column in columns]
 
 
-def _table_texts(lines: Iterator[str], delimiter: str, column: str, name: str) -> Iterator[str]:
+def _table_cells(
+    lines: Iterator[str], delimiter: str, columns: Sequence[str], name: str
+) -> Iterator[list[str]]:
     csv.field_size_limit(sys.maxsize)
     table = csv.reader(lines, delimiter=delimiter, strict=True)
     try:
         header = next(table, [])
-        if column not in header:
-            has = f"it has {', '.join(header)}" if header else "it is empty"
-            raise BadInputError(f"{name}: no column {column!r}; {has} (see --column)")
-        place = header.index(column)
+        for column in columns:
+            if column not in header:
+                has = f"it has {', '.join(header)}" if header else "it is empty"
+                raise BadInputError(f"{name}: no column {column!r}; {has} (see --column)")
+        places = [header.index(column) for column in columns]
         for row in table:
             if row:
-                yield row[place] if place < len(row) else ""
+                yield [row[place] if place < len(row) else "" for place in places]
     except csv.Error as error:
         raise BadInputError(f"{name}: line {table.line_num}: {error}") from None

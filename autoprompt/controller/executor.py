@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from autoprompt.controller.dispatch import Dispatch, Watcher
 from autoprompt.store import SearchRecord, Store
 from autoprompt.workers.job import Job
+from autoprompt.workers.rows import Text
 from autoprompt.workers.vote import Floats
 
 
@@ -38,7 +39,7 @@ class Executor(ABC):
         """
 
     @abstractmethod
-    def score_texts(self, job: Job, prompts: Sequence[bytes], texts: Sequence[str]) -> Floats:
+    def score_texts(self, job: Job, prompts: Sequence[bytes], texts: Sequence[Text]) -> Floats:
         """The labels' log-probabilities for every prompt beside every text, [N, B, L].
 
         Args:

@@ -12,6 +12,7 @@ from autoprompt.controller.interruption import Interruption
 from autoprompt.progress import SearchProgress
 from autoprompt.workers.job import Job
 from autoprompt.workers.plan_worker import PlanWorker, Worker
+from autoprompt.workers.rows import Text
 from autoprompt.workers.score_texts import score_texts
 from autoprompt.workers.vote import Floats
 
@@ -50,7 +51,7 @@ class InProcessExecutor(Executor):
         dispatch.look(last=True)
         return not interruption.requested
 
-    def score_texts(self, job: Job, prompts: Sequence[bytes], texts: Sequence[str]) -> Floats:
+    def score_texts(self, job: Job, prompts: Sequence[bytes], texts: Sequence[Text]) -> Floats:
         with _threads(self._threads):
             return score_texts(job, prompts, texts).numpy()
 

@@ -31,6 +31,7 @@ from autoprompt.progress import SearchProgress
 from autoprompt.quiet import quiet
 from autoprompt.store import SearchRecord, Store
 from autoprompt.workers.job import Job
+from autoprompt.workers.rows import Text
 from autoprompt.workers.trial import TrialRunner, score_texts_task
 from autoprompt.workers.vote import Floats
 
@@ -107,7 +108,7 @@ class RayExecutor(Executor):
             raise dispatch.error from None
         return not interruption.requested
 
-    def score_texts(self, job: Job, prompts: Sequence[bytes], texts: Sequence[str]) -> Floats:
+    def score_texts(self, job: Job, prompts: Sequence[bytes], texts: Sequence[Text]) -> Floats:
         """The texts are shared out among as many workers as trials had."""
         remote = ray.remote(**self._cluster.options)(score_texts_task)
         shared_job, shared_prompts = ray.put(job), ray.put(list(prompts))

@@ -9,6 +9,7 @@ from autoprompt.store import SearchRecord
 if TYPE_CHECKING:
     from autoprompt.ensemble.predictor import Prediction, Predictor
     from autoprompt.ensemble.selection import Chosen
+    from autoprompt.workers.rows import Text
     from autoprompt.workers.vote import Floats
 
 
@@ -56,8 +57,8 @@ class Ensemble:
 
         return Predictor.load([self])
 
-    def predict(self, texts: Sequence[str]) -> "list[Prediction]":
-        """Label texts by the members' vote."""
+    def predict(self, texts: "Sequence[Text]") -> "list[Prediction]":
+        """Label texts by the members' vote; as `Predictor.predict` takes them."""
         return self.predictor.predict(texts)[self.search.name]
 
     @cached_property

@@ -14,6 +14,7 @@ from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.mixture import Mixture, Panel
 from autoprompt.workers.model_loading import load_model
 from autoprompt.workers.prompt import Prompt
+from autoprompt.workers.rows import Text, as_text, stripped
 from autoprompt.workers.task import build_task
 from autoprompt.workers.vote import cast_votes
 
@@ -34,6 +35,7 @@ class Prediction:
     """The label of one text.
 
     Attributes:
+        text: as it was given; a line for each of its columns where there are several.
         probability: of that label, the members' mean.
         votes: the part of the votes it got, 0 to 1.
         probabilities: of every label, the members' mean.
@@ -90,17 +92,21 @@ class Predictor:
         return list(dict.fromkeys(label for task in self._tasks for label in task.labels))
 
     def predict(
-        self, texts: Sequence[str], advance: Callable[[int], None] = lambda done: None
+        self, texts: Sequence[Text], advance: Callable[[int], None] = lambda done: None
     ) -> dict[str, list[Prediction]]:
         """Label texts, in the order given, by every search: its name -> its predictions.
 
         Args:
+            texts: strings where templates read one column, else columns by name.
             advance: called with the number of texts done since the last call.
+
+        Raises:
+            BadInputError: a text lacks a column.
         """
         names = [ensemble.search.name for ensemble in self._ensembles]
         if not texts:
             return {name: [] for name in names}
-        scores = self._mixture.score_texts([text.strip() for text in texts], advance)
+        scores = self._mixture.score_texts([stripped(text) for text in texts], advance)
         found = {}
         for name, ensemble, task, log_probs in zip(
             names, self._ensembles, self._tasks, scores, strict=True
@@ -109,7 +115,7 @@ class Predictor:
             probabilities = np.exp(log_probs.numpy()).mean(axis=0)
             found[name] = [
                 Prediction(
-                    text=text,
+                    text=as_text(text),
                     label=task.labels[label],
                     probability=float(each[label]),
                     votes=float(shares[label]),

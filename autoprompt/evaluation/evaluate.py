@@ -12,7 +12,8 @@ from autoprompt.progress import SearchProgress
 from autoprompt.search_model import model_of
 from autoprompt.search_spaces.errors import DataError
 from autoprompt.store import PromptRecord, SearchRecord, Store
-from autoprompt.workers.data import Split, load_splits, read_labelled
+from autoprompt.workers.data import Split, read_labelled
+from autoprompt.workers.data_files import RowReader
 from autoprompt.workers.metrics import METRICS, Metric
 from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.scoring import load_scorer
@@ -39,7 +40,8 @@ def evaluate(
     Args:
         weights: [N], what each member's vote counts.
         source: a file, or a Hub id.
-        text, label: the columns, where they are not called as in the search.
+        text, label: the columns, where they are not called as in the search; `text` is of a
+            template that reads one column, or its {text}.
         metric: another one than the search's.
 
     Raises:
@@ -48,11 +50,11 @@ def evaluate(
         ModelError: the model is no longer where it was, or is another one now.
     """
     config = SearchConfig.model_validate(search.config)
-    columns = {"text": text or config.data.text, "label": label or config.data.label}
     labels = tuple(config.task.label_words)
     judge = METRICS[metric or config.task.metric]
     with progress.step(f"reading {source}"):
-        split = read_labelled(source, config.data.model_copy(update=columns), labels)
+        reader = RowReader(config.columns_in(text), label or config.data.label, labels)
+        split = read_labelled(source, reader, config.data.subset)
     _check(judge, split, labels, source)
     seen = _seen(split, search, config)
     if seen:
@@ -88,7 +90,7 @@ def evaluate(
 def _seen(split: Split, search: SearchRecord, config: SearchConfig) -> int | None:
     """How many of the texts the search learnt from or chose by; None where its data is gone."""
     try:
-        splits = load_splits(config.data, tuple(config.task.label_words), config.base, search.seed)
+        splits = config.splits(search.seed)
     except DataError:
         return None
     if splits.fingerprint != search.versions.get("data"):

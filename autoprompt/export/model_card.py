@@ -1,5 +1,7 @@
 """The model card of an export: what the prompts are, what they score, and where they came from."""
 
+import json
+import shlex
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -37,6 +39,9 @@ def model_card(
         document=document,
         form=form,
         ensemble=ensemble,
+        template=_template(document["task"]),
+        example=_example(document["task"]),
+        columns=list(config.columns_in().values()),
         auto_class="AutoModelFor"
         + ("Seq2SeqLM" if document["model"]["family"] == "seq2seq" else "CausalLM"),
         base_model=_hub_id(config.model),
@@ -49,6 +54,18 @@ def model_card(
 def one_line(text: str) -> str:
     """Text as a cell of a Markdown table."""
     return " ".join(text.split()).replace("|", "\\|").replace("`", "'")
+
+
+def _template(task: dict[str, Any]) -> str:
+    columns = "".join(f"{part['before']}{{{part['column']}}}" for part in task["columns"])
+    return columns + str(task["tail"])
+
+
+def _example(task: dict[str, Any]) -> str:
+    """What the loader is given on its command line."""
+    if len(task["columns"]) == 1:
+        return '"a text to label"'
+    return shlex.quote(json.dumps({part["column"]: "..." for part in task["columns"]}))
 
 
 def _hub_id(model: ModelSpec) -> str | None:

@@ -37,9 +37,6 @@ _PLACES = {
     "decoder": "behind the decoder's start",
 }
 
-#: Rises when a reader of prompt.json has to change.
-_VERSION = 1
-
 
 def export(
     result: StoredSearch,
@@ -77,7 +74,8 @@ def export(
         stored = _save_vectors(unfinished, form, config, family, records, prompts)
         weights = result.ensemble.weights if ensemble else [1.0]
         document = {
-            "version": _VERSION,
+            # Rises when a reader has to change: 2 reads several columns of a row.
+            "version": 1 if len(task["columns"]) == 1 else 2,
             "search": result.name,
             "model": {
                 "path": config.model.path,
@@ -156,19 +154,23 @@ def _check_peft(
 
 def _task(config: SearchConfig) -> tuple[Family, dict[str, Any]]:
     """The model's family, and the task as plain values: all that a reader needs who does not know
-    how a tokenizer joins words. `longest_text` is in tokens, the template's head included."""
+    how a tokenizer joins words. `longest_text` is in tokens, those of the template included."""
     tokenizer, model_config = read_tokenizer(config.model)
     family = family_of(model_config) or "causal"
     task = build_task(config.task, tokenizer, family)
+    question = task.question
     start = getattr(model_config, "decoder_start_token_id", None)
     return family, {
-        "head": task.head,
-        "tail": task.tail,
-        "begin_ids": task.begin_ids,
-        "tail_ids": task.tail_ids,
-        "end_ids": task.end_ids,
-        "mask": task.mask,
-        "decoder_ids": (model_config.pad_token_id if start is None else start, *task.answer_ids)
+        "head": question.template.head,
+        "columns": [
+            {"before": before, "column": column} for before, column in question.template.parts
+        ],
+        "tail": question.template.tail,
+        "begin_ids": question.begin_ids,
+        "tail_ids": question.tail_ids,
+        "end_ids": question.end_ids,
+        "mask": question.mask,
+        "decoder_ids": (model_config.pad_token_id if start is None else start, *question.answer_ids)
         if family == "seq2seq"
         else (),
         "labels": task.labels,

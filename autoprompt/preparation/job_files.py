@@ -15,7 +15,7 @@ import yaml
 
 from autoprompt.config import SearchConfig
 from autoprompt.search_spaces.errors import BadInputError, DataError
-from autoprompt.workers.data import Paths, load_splits
+from autoprompt.workers.data import Paths
 
 #: Ray's job server takes 100 MiB in one upload; the last of them is left for the archive itself.
 LIMIT_MIB = 99
@@ -29,14 +29,14 @@ def check_data(config: SearchConfig) -> None:
     """Read the data where it is here, so that what is wrong with it is told before anything starts.
 
     Raises:
-        DataError: as `load_splits`.
+        DataError: as `SearchConfig.splits`.
     """
     path = config.data.under(config.base).path
     files = (
         [each for each in path.model_dump().values() if each] if isinstance(path, Paths) else [path]
     )
     if all(Path(file).is_file() for file in files):
-        load_splits(config.data, tuple(config.task.label_words), config.base, config.search.seed)
+        config.splits()
 
 
 def pack(config: SearchConfig, store: str | None, folder: Path) -> list[str]:

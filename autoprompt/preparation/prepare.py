@@ -10,15 +10,16 @@ from autoprompt.preparation.task_similarity import Footprint
 from autoprompt.progress import SearchProgress
 from autoprompt.search_spaces.errors import BadInputError, ConfigError
 from autoprompt.versions import code_versions
-from autoprompt.workers.data import Splits, load_splits
+from autoprompt.workers.data import Splits
 from autoprompt.workers.families import FAMILIES
 from autoprompt.workers.job import Job
 from autoprompt.workers.model_config import context_length, family_of, keeps_whole_text
 from autoprompt.workers.model_files import conversion_is_due
 from autoprompt.workers.model_identity import model_identity
 from autoprompt.workers.model_loading import read_tokenizer
+from autoprompt.workers.question import Question
 from autoprompt.workers.scoring import longest_text
-from autoprompt.workers.task import Task, build_task
+from autoprompt.workers.task import build_task
 from autoprompt.workers.text_cache import CacheSpec
 
 
@@ -54,9 +55,7 @@ def prepare(config: SearchConfig, progress: SearchProgress) -> Prepared:
     source = config.source
     found = unpacked(config)
     with progress.step("reading the data"):
-        splits = load_splits(
-            found.data, tuple(config.task.label_words), config.base, config.search.seed
-        )
+        splits = found.splits()
     due = conversion_is_due(found.model, progress.say)
     with progress.step("unpacking the GGUF model, once" if due else "checking the model"):
         tokenizer, model_config = read_tokenizer(found.model)
@@ -74,7 +73,7 @@ def prepare(config: SearchConfig, progress: SearchProgress) -> Prepared:
         )
     hard = config.space.hard
     answers_next = family == "causal" and hard is not None and "end" in hard.positions
-    if answers_next and task.tail[-1:].isspace():
+    if answers_next and task.question.template.tail[-1:].isspace():
         raise BadInputError(
             f"{source}: hard.position end: the template ends in white space, and label words have "
             "none before them to stand behind a hard prompt; end the template with a colon or "
@@ -89,13 +88,13 @@ def prepare(config: SearchConfig, progress: SearchProgress) -> Prepared:
         )
     longest_prompt = config.space.longest_prompt()
     limit = longest_text(context_length(model_config), task, longest_prompt)
-    if limit <= len(task.read(tokenizer, [""])[0]):
+    if limit <= len(task.question.read([task.question.everywhere("")])[0]):
         raise BadInputError(
             f"{source}: a prompt of {longest_prompt} tokens and the template leave no room for the "
             f"text in the {context_length(model_config)} tokens that {config.model.path} takes; "
             "shorten soft.length or hard.tokens"
         )
-    truncated = _count_longer(splits, task, tokenizer, limit)
+    truncated = _count_longer(splits, task.question, limit)
     if truncated:
         progress.say(
             f"{truncated} of {sum(splits.sizes.values())} texts are longer than the {limit} tokens "
@@ -131,8 +130,9 @@ def prepare(config: SearchConfig, progress: SearchProgress) -> Prepared:
     )
 
 
-def _count_longer(splits: Splits, task: Task, tokenizer: Any, limit: int) -> int:
+def _count_longer(splits: Splits, question: Question, limit: int) -> int:
     texts = [*splits.train.texts, *splits.validation.texts, *splits.test.texts]
+    begin = len(question.begin_ids)
     # A token is at least one character, so only texts of more characters can be too long.
-    suspects = [text for text in texts if len(task.head + text) + len(task.begin_ids) > limit]
-    return sum(len(ids) > limit for ids in task.read(tokenizer, suspects))
+    suspects = [text for text in texts if len(question.template.filled(text)) + begin > limit]
+    return sum(len(ids) > limit for ids in question.read(suspects))

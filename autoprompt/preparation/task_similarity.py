@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
 from autoprompt.workers.data import Splits
+from autoprompt.workers.rows import Text, as_text
 
 #: Train texts whose tokens are counted; the split is shuffled, so the first are a fair sample.
 _COUNTED_TEXTS = 2000
@@ -38,7 +39,7 @@ class Footprint:
     @classmethod
     def of(cls, splits: Splits, tokenizer: Any) -> "Footprint":
         """The footprint of a search's data."""
-        sample = list(splits.train.texts[:_COUNTED_TEXTS])
+        sample = [as_text(text) for text in splits.train.texts[:_COUNTED_TEXTS]]
         encoded = tokenizer(sample, add_special_tokens=False).input_ids
         tokens, counts = np.unique(np.concatenate(encoded), return_counts=True)
         seen = _hashes([*splits.train.texts, *splits.validation.texts])
@@ -60,7 +61,7 @@ class Footprint:
         spread[np.searchsorted(tokens, self.tokens)] = self.counts
         return spread
 
-    def learned_from(self, texts: Sequence[str]) -> int:
+    def learned_from(self, texts: Sequence[Text]) -> int:
         """How many of these texts the search has learned from or was judged by."""
         return len(np.intersect1d(_hashes(texts), self.seen))
 
@@ -79,6 +80,6 @@ class Footprint:
         return cls(**load(content))
 
 
-def _hashes(texts: Sequence[str]) -> NDArray[np.uint64]:
-    found = (xxhash.xxh3_64_intdigest(text.encode()) for text in texts)
+def _hashes(texts: Sequence[Text]) -> NDArray[np.uint64]:
+    found = (xxhash.xxh3_64_intdigest(as_text(text).encode()) for text in texts)
     return np.unique(np.fromiter(found, dtype=np.uint64, count=len(texts)))

@@ -30,7 +30,7 @@ from autoprompt.reporting.charts import Axis, Point, Scatter
 from autoprompt.search_spaces.errors import DataError
 from autoprompt.store import TrialRecord
 from autoprompt.stored_search import StoredSearch
-from autoprompt.workers.data import load_splits
+from autoprompt.workers.rows import as_text
 from autoprompt.workers.task import predictions
 from autoprompt.workers.vote import Floats, cast_votes
 
@@ -300,11 +300,11 @@ class Report:
         """The validation texts, or none where the data is no longer what it was."""
         config = SearchConfig.model_validate(self.record.config)
         try:
-            splits = load_splits(config.data, self.labels, config.base, self.record.seed)
+            splits = config.splits(self.record.seed)
         except DataError:
             return ()
         same = splits.fingerprint == self.record.versions["data"]
-        return splits.validation.texts if same else ()
+        return [as_text(text) for text in splits.validation.texts] if same else ()
 
     # Provenance
 

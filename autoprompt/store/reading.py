@@ -253,7 +253,17 @@ def _by_state(counts: dict[str, int]) -> dict[str, int]:
 
 
 def search_record(search: Search) -> SearchRecord:
-    return SearchRecord(**{name: getattr(search, name) for name in SearchRecord.__annotations__})
+    fields = {name: getattr(search, name) for name in SearchRecord.__annotations__}
+    return SearchRecord(**fields | {"config": _current(search.config)})
+
+
+def _current(config: dict[str, Any]) -> dict[str, Any]:
+    """A stored configuration as this version says it: before templates had columns of any name,
+    other braces than {text} meant nothing."""
+    task = config.get("task")
+    if task is None or "columns" in task:
+        return config
+    return config | {"task": {"columns": ["text"]} | task}
 
 
 def trial_record(trial: Trial) -> TrialRecord:

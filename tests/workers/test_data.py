@@ -9,7 +9,8 @@ import datasets
 import pytest
 
 from autoprompt.search_spaces.errors import DataError
-from autoprompt.workers.data import DataSpec, Splits, load_splits, read_column
+from autoprompt.workers.data import DataSpec, Splits, load_splits
+from autoprompt.workers.data_files import read_texts
 from tests.conftest import write_texts
 from tests.tiny import TEXTS
 
@@ -74,7 +75,7 @@ def test_every_format(name: str, tmp_path: Path) -> None:
         write_texts(path, rows)
     splits = load(tmp_path, path=name, text="review", label="mood")
     assert set(all_texts(splits)) <= {row["text"] for row in TEXTS}
-    assert read_column(path, "review") == [row["text"] for row in TEXTS]
+    assert read_texts(path, {"text": "review"}) == [row["text"] for row in TEXTS]
 
 
 def test_a_file_for_each_split_is_kept_apart(tmp_path: Path) -> None:

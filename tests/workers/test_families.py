@@ -143,8 +143,8 @@ def by_hand(kind: Kind, scorer: Scorer, prompt: Prompt, text: str) -> Tensor:
     head = vectors(*kind.begin)
     # A prefix stands before everything; what a masked model begins with stays the first.
     head = head + front if kind.family == "masked" else front + head
-    body = vectors(*tokens(task.head + text))
-    tail = vectors(*tokens("good" + task.tail)[len(tokens("good")) :])
+    body = vectors(*tokens(task.question.template.head + text))
+    tail = vectors(*tokens("good" + task.question.template.tail)[len(tokens("good")) :])
     inputs = torch.stack([*head, *body, *back, *tail, *end, *vectors(*kind.end)])
     if kind.family == "seq2seq":
         outputs = model(
@@ -232,7 +232,7 @@ def test_a_text_is_cut_so_that_prompt_and_template_fit(
     if scorer.model.context_length is not None:
         task = scorer.task
         assert scorer.model.context_length == tiny.CONTEXT_LENGTH
-        taken = len(texts[1]) + 8 + len(task.tail_ids) + len(task.end_ids)
+        taken = len(texts[1]) + 8 + len(task.question.tail_ids) + len(task.question.end_ids)
         assert taken == tiny.CONTEXT_LENGTH
     longest = Prompt("", tuple(range(15, 23)), position="prefix")
     assert torch.isfinite(scorer.log_probs([longest], texts)).all()

@@ -57,7 +57,7 @@ def check(model: FrozenModel, folder: str, texts: tuple[str, ...], side: str) ->
         with torch.set_grad_enabled(trained):
             embedded = prompt.embedded(model, vectors.clone().requires_grad_(trained))
             ours = scorer.label_logits([embedded], tokens)[0].detach()
-        rows = [(*text, *scorer.task.tail_ids) for text in tokens]
+        rows = [(*text, *scorer.task.question.tail_ids) for text in tokens]
         theirs = peft_logits(folder, vectors, rows, side)[:, list(scorer.task.label_token_ids)]
         if side == "left":
             # PEFT counts the padding before a text as positions, so only texts without any are

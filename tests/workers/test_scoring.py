@@ -93,8 +93,8 @@ def test_a_prefix_prompt_stands_before_everything(tiny_scorer: Scorer) -> None:
     model = tiny_scorer.model
     text = tiny_scorer.tokenize(["the film is a joy"])[0]
     for position, ids in (
-        ("prefix", (5, 6, *text, *tiny_scorer.task.tail_ids)),
-        ("suffix", (*text, 5, 6, *tiny_scorer.task.tail_ids)),
+        ("prefix", (5, 6, *text, *tiny_scorer.task.question.tail_ids)),
+        ("suffix", (*text, 5, 6, *tiny_scorer.task.question.tail_ids)),
     ):
         found = tiny_scorer.log_probs([Prompt("", (5, 6), position=position)], [text])[0, 0]
         logits = model.model(input_ids=torch.tensor([ids])).logits[0, -1]
@@ -106,7 +106,7 @@ def test_prompts_at_the_end_pay_for_themselves_alone(
 ) -> None:
     texts = tiny_scorer.tokenize([row["text"] for row in TEXTS[:4]])
     ends = [replace(prompt, position="end") for prompt in PROMPTS[:3]]
-    tail = len(tiny_scorer.task.tail_ids)
+    tail = len(tiny_scorer.task.question.tail_ids)
     tiny_scorer.log_probs([*ends, PROMPTS[0]], texts)
     widths: list[int] = []
     honest = tiny_scorer.model.logits
@@ -167,7 +167,7 @@ def test_batches_behind_a_shared_front_are_of_what_goes_through_the_model(
     monkeypatch.setattr(tiny_scorer.model, "logits", counted)
     tiny_scorer.log_probs([prompt], texts)
     lengths = [len(text) for text in texts]
-    costs = [length + len(tiny_scorer.task.tail_ids) for length in lengths]
+    costs = [length + len(tiny_scorer.task.question.tail_ids) for length in lengths]
     # The front by itself goes first.
     assert counts == [1, *map(len, batches(lengths, costs, 64))]
 
@@ -184,7 +184,7 @@ def test_a_text_is_cut_so_that_the_longest_prompt_still_fits(tiny_scorer: Scorer
     texts = tiny_scorer.tokenize(["the film is a joy", "very " * 100])
     assert tiny_scorer.truncated == 1
     longest = Prompt("", tuple(range(5, 13)))
-    assert len(texts[1]) + len(longest) + len(tiny_scorer.task.tail_ids) == 64
+    assert len(texts[1]) + len(longest) + len(tiny_scorer.task.question.tail_ids) == 64
     assert torch.isfinite(tiny_scorer.log_probs([longest], texts)).all()
 
 
@@ -218,9 +218,9 @@ def test_words_of_several_tokens_against_the_model_called_word_by_word(
     for n, prompt in enumerate(prompts):
         for b, text in enumerate(texts):
             ids = {
-                "suffix": (*text, *prompt.token_ids, *task.tail_ids),
-                "prefix": (*prompt.token_ids, *text, *task.tail_ids),
-                "end": (*text, *task.tail_ids, *prompt.token_ids),
+                "suffix": (*text, *prompt.token_ids, *task.question.tail_ids),
+                "prefix": (*prompt.token_ids, *text, *task.question.tail_ids),
+                "end": (*text, *task.question.tail_ids, *prompt.token_ids),
             }[position]
             labels: list[list[Tensor]] = [[], []]
             for label, words in enumerate(LONG_WORDS.values()):

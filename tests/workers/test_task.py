@@ -14,7 +14,7 @@ def test_label_words_are_tokenized_where_they_will_stand(tiny_model: FrozenModel
     decoded = [tiny_model.tokenizer.decode([token]) for token in task.label_token_ids]
     assert decoded == [" negative", " positive"]
     assert task.labels == ("n", "p")
-    assert tiny_model.tokenizer.decode(task.tail_ids) == " Mood:"
+    assert tiny_model.tokenizer.decode(task.question.tail_ids) == " Mood:"
 
 
 def test_no_space_is_added_after_one(tiny_model: FrozenModel) -> None:
@@ -52,6 +52,12 @@ def test_several_words_for_a_label(tiny_model: FrozenModel) -> None:
     ("content", "words"),
     [
         ({"template": "no slot", "label_words": {"a": "x", "b": "y"}}, "exactly once"),
+        ({"template": "{a}{b} {a}", "label_words": {"a": "x", "b": "y"}}, r"\{a\} exactly once"),
+        ({"template": "{a}{mask}{b}", "label_words": {"a": "x", "b": "y"}}, "before the first col"),
+        (
+            {"template": "{a}", "columns": ["a", "b"], "label_words": {"a": "x", "b": "y"}},
+            r"\{b\} exactly once",
+        ),
         ({"template": "{text}{text}", "label_words": {"a": "x", "b": "y"}}, "exactly once"),
         ({"label_words": {"a": "x"}}, "at least two labels"),
         ({"label_words": {"a": "x", "b": " "}}, "label 'b' has an empty word"),

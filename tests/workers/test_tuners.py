@@ -204,9 +204,9 @@ def test_hard_prompts_read_back_as_the_tokens_that_were_scored(
 ) -> None:
     for report in tune(HARD, tiny_scorer, examples, RUNGS):
         prompt = report.prompt
-        written = "good" + prompt.text + tiny_scorer.task.tail
+        written = "good" + prompt.text + tiny_scorer.task.question.template.tail
         ids = tiny_scorer.model.tokenizer(written, add_special_tokens=False).input_ids
-        expected = (*prompt.token_ids, *tiny_scorer.task.tail_ids)
+        expected = (*prompt.token_ids, *tiny_scorer.task.question.tail_ids)
         assert tuple(ids[-len(expected) :]) == expected
 
 

@@ -35,11 +35,11 @@ class CausalFamily(Family):
 
     def _leaves_texts(self, prompt: Laid) -> bool:
         # With nothing behind the text, its own last token would have to be asked again.
-        asks = prompt.tokens or len(self.task.tail_ids)
+        asks = prompt.tokens or len(self.question.tail_ids)
         return bool(asks) and not len(prompt.front)
 
     def queries(self, prompt: Laid, texts: Sequence[TokenIds]) -> int:
-        tail = 0 if len(prompt.end) else len(self.task.tail_ids)
+        tail = 0 if len(prompt.end) else len(self.question.tail_ids)
         shared = len(prompt.front) if self._shares_front(prompt, texts) else 0
         return super().queries(prompt, texts) + tail - shared
 
@@ -58,10 +58,10 @@ class CausalFamily(Family):
         keys = self.keys(prompts, texts)
         self.cache.fill(keys)
         surplus = self._keeps_tails and not _at_the_end(prompts)
-        return self.cache.batch(keys, without=len(self.task.tail_ids) if surplus else 0)
+        return self.cache.batch(keys, without=len(self.question.tail_ids) if surplus else 0)
 
     def _with_tails(self, texts: Sequence[TokenIds]) -> list[TokenIds]:
-        return [(*text, *self.task.tail_ids) for text in texts]
+        return [(*text, *self.question.tail_ids) for text in texts]
 
     def cached(self, prompts: Sequence[Laid], texts: CachedTexts) -> Tensor:
         """[N, B, L]: all prompts in one pass behind the cached texts."""
@@ -183,7 +183,7 @@ class CausalFamily(Family):
         return self.readout(torch.cat(found, dim=1))
 
     def _rows(self, prompt: Laid, texts: Sequence[TokenIds], branch: TokenIds) -> list[Tensor]:
-        tail, word = self.model.embed(self.task.tail_ids), self.model.embed(branch)
+        tail, word = self.model.embed(self.question.tail_ids), self.model.embed(branch)
         front, back, end = (part.to(tail) for part in prompt[:3])
         behind = torch.cat([back, tail, end, word])
         return [torch.cat([front, self.model.embed(text), behind]) for text in texts]

@@ -45,6 +45,7 @@ class Family(ABC):
     def __init__(self, model: FrozenModel, task: Task, cache: TextCache) -> None:
         self.model = model
         self.task = task
+        self.question = task.question
         self.cache = cache
         self.readout = Readout(task)
         self.distrust: str | None = None

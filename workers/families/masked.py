@@ -22,11 +22,11 @@ class MaskedFamily(Family):
 
     def plain(self, prompt: Laid, texts: Sequence[TokenIds]) -> Tensor:
         """[B, L]."""
-        task, model = self.task, self.model
-        assert task.mask is not None
-        tail, last = model.embed(task.tail_ids), model.embed(task.end_ids)
+        question, model = self.question, self.model
+        assert question.mask is not None
+        tail, last = model.embed(question.tail_ids), model.embed(question.end_ids)
         front, back, end = (part.to(tail) for part in prompt[:3])
-        begin = len(task.begin_ids)
+        begin = len(question.begin_ids)
         rows = []
         for text in texts:
             body = model.embed(text)
@@ -34,8 +34,8 @@ class MaskedFamily(Family):
             rows.append(torch.cat([start, front, rest, back, tail, end, last]))
         embeds, lengths = self.pad(rows)
         # In the template's head the mask is counted from the row's start, in its tail from the end.
-        before = torch.full_like(lengths, task.mask + len(front))
-        at = lengths + task.mask - len(end) if task.mask < 0 else before
+        before = torch.full_like(lengths, question.mask + len(front))
+        at = lengths + question.mask - len(end) if question.mask < 0 else before
         # No position ids: some models count them from another number than 0.
         logits = self.ask(
             at[:, None],

@@ -32,7 +32,7 @@ class Seq2SeqFamily(Family):
         if start is None:
             start = config.pad_token_id
         #: What the decoder reads before it answers.
-        self._start: TokenIds = (start, *self.task.answer_ids)
+        self._start: TokenIds = (start, *self.question.answer_ids)
         self._states = EncoderOutputs(self.model)
 
     def _leaves_texts(self, prompt: Laid) -> bool:
@@ -42,7 +42,7 @@ class Seq2SeqFamily(Family):
         return super().queries(prompt, texts) + len(self._start)
 
     def keys(self, prompts: Sequence[Laid], texts: Sequence[TokenIds]) -> list[TokenIds]:
-        return [(*text, *self.task.tail_ids, *self.task.end_ids) for text in texts]
+        return [(*text, *self.question.tail_ids, *self.question.end_ids) for text in texts]
 
     def cached(self, prompts: Sequence[Laid], texts: CachedTexts) -> Tensor:
         """[N, B, L]: the decoder over the encoder's kept outputs, prompt by prompt, because its
@@ -59,7 +59,7 @@ class Seq2SeqFamily(Family):
     def plain(self, prompt: Laid, texts: Sequence[TokenIds]) -> Tensor:
         """[B, L]: encoder and decoder."""
         model = self.model
-        tail, last = model.embed(self.task.tail_ids), model.embed(self.task.end_ids)
+        tail, last = model.embed(self.question.tail_ids), model.embed(self.question.end_ids)
         front, back, end = (part.to(tail) for part in prompt[:3])
         behind = torch.cat([back, tail, end, last])
         rows = [torch.cat([front, model.embed(text), behind]) for text in texts]

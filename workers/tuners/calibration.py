@@ -13,7 +13,7 @@ from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.tuners.examples import Examples
 
-#: Texts that say nothing (Zhao et al. 2021, "Calibrate Before Use").
+#: Texts, or columns of them, that say nothing (Zhao et al. 2021, "Calibrate Before Use").
 _CONTENT_FREE = ("N/A", "...", "nothing")
 
 #: Train texts whose mean answer is taken for the lean (Zhou et al. 2023, "Batch Calibration").
@@ -32,7 +32,7 @@ def calibrated(
     if calibration == "none":
         return prompt
     if calibration == "content_free":
-        texts = scorer.tokenize(_CONTENT_FREE)
+        texts = scorer.tokenize([scorer.task.question.everywhere(cell) for cell in _CONTENT_FREE])
     else:
         texts = examples.train[:_BATCH]
     log_probs = scorer.log_probs([prompt], texts)[0]

@@ -39,14 +39,15 @@ def reads_back(
         fronts = reads_back([ids[: half(len(ids))] for ids in prompts], "prefix", task, model)
         backs = reads_back([ids[half(len(ids)) :] for ids in prompts], "suffix", task, model)
         return [front and back for front, back in zip(fronts, backs, strict=True)]
+    question = task.question
     around: list[tuple[TokenIds, TokenIds]]
     if position == "prefix":
-        around = [((), tuple(_tokens([task.head], model)[0]))]
+        around = [((), tuple(_tokens([question.template.head], model)[0]))]
     elif position == "decoder":
-        around = [(task.answer_ids, ())]
+        around = [(question.answer_ids, ())]
     else:
-        between = task.tail_ids if position == "end" else ()
-        after = task.tail_ids if position == "suffix" else ()
+        between = question.tail_ids if position == "end" else ()
+        after = question.tail_ids if position == "suffix" else ()
         around = [((*end, *between), after) for end in _tokens(_TEXT_ENDS, model)]
         if model.family == "causal" and not after:
             # The answer follows, and must stay the words that are asked for.

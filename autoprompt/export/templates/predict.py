@@ -1,6 +1,8 @@
 """Labels texts with the prompts in this folder; needs torch, transformers and safetensors alone.
 
 python predict.py "a joy from start to finish" "dull and far too long"
+
+Where the template reads several columns, a text is a JSON object of them.
 """
 
 import json
@@ -38,9 +40,15 @@ def prompt_vectors(prompt):
     return slots
 
 
+def filled(text):
+    """The template up to the end of its last column."""
+    cells = json.loads(text) if len(task["columns"]) > 1 else {task["columns"][0]["column"]: text}
+    return "".join(part["before"] + cells[part["column"]].strip() for part in task["columns"])
+
+
 def read(prompt, text, word_ids):
     """Logits [1 + word_ids, V]: where the answer stands, and at the word's tokens behind it."""
-    ids = tokenizer(task["head"] + text.strip(), add_special_tokens=False).input_ids
+    ids = tokenizer(filled(text), add_special_tokens=False).input_ids
     ids = [*task["begin_ids"], *ids][: task["longest_text"]]
     slots, place = prompt_vectors(prompt), prompt["position"]
     cut = {"prefix": len(slots), "both": prompt["front"]}.get(place, 0)
