@@ -235,7 +235,7 @@ def test_a_prompt_before_the_answer_leaves_the_label_words_as_they_are(
     assert reads_back([prompt], "end", task, tiny_model) == [True]
     assert reads_back([prompt], "end", glued, tiny_model) == [False]
     assert reads_back([prompt], "suffix", glued, tiny_model) == [True]
-    behind_nothing = replace(glued, tail="", tail_ids=())
+    behind_nothing = replace(glued, question=replace(glued.question, tail_ids=()))
     assert reads_back([prompt], "suffix", behind_nothing, tiny_model) == [False]
 
 
