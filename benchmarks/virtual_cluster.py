@@ -15,6 +15,7 @@ from typing import Any
 from autoprompt.controller.dispatch import Dispatch, Task
 from autoprompt.controller.executor import Executor
 from autoprompt.workers.report import Report, Step
+from autoprompt.workers.rows import Text
 from autoprompt.workers.vote import Floats
 from benchmarks.curves import Curves
 from benchmarks.simulated import ReplayWorker
@@ -103,5 +104,5 @@ class VirtualCluster(Executor):
         outcome.makespan = max(now, free_at)
         return True
 
-    def score_texts(self, job: Any, prompts: Sequence[bytes], texts: Sequence[str]) -> Floats:
+    def score_texts(self, job: Any, prompts: Sequence[bytes], texts: Sequence[Text]) -> Floats:
         raise NotImplementedError("curves know no texts")

@@ -43,7 +43,7 @@ def config(folder: Path, model: Path, **task: Any) -> Path:
         "data": {"path": "pairs.csv", "sizes": {"train": 16, "validation": 12, "test": 8}},
         "task": TASK | task,
         "space": SPACE,
-        "search": {"trials": 3, "rungs": 1, "cache_gib_on_disk": 0},
+        "search": {"trials": 3, "workers": 0, "rungs": 1, "cache_gib_on_disk": 0},
         "ensemble": {"size": 2},
     }
     return write_yaml(folder / "pairs.yaml", content)
@@ -55,7 +55,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def db(folder: Path, tiny_folder: Path, shared_ray: None) -> str:
+def db(folder: Path, tiny_folder: Path) -> str:
     url = f"sqlite:///{folder / 'store.db'}"
     autoprompt.search(config(folder, tiny_folder), db=url, quiet=True)
     return url
