@@ -49,7 +49,7 @@ def test_overrides_come_before_the_file(tiny_config: dict[str, Any], tmp_path: P
     [
         ({"serach": {}}, ["unknown key 'serach'", "did you mean 'search'"]),
         ({"search": {"trails": 3}}, ["unknown key 'search.trails'", "did you mean 'trials'"]),
-        ({"search": {"workers": 0}}, ["search.workers", "greater than or equal to 1", "0"]),
+        ({"search": {"workers": -1}}, ["search.workers", "greater than or equal to 0", "-1"]),
         ({"search": {"trials": "lots"}}, ["search.trials", "integer", "'lots'"]),
         ({"data": {"path": "a.csv", "sizes": {"train": -1}}}, ["data.sizes.train", "-1"]),
         ({"data": None}, ["data", "None"]),
