@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, overload
 
 from autoprompt.results import SearchResult
 from autoprompt.search_spaces.errors import BadInputError
-from autoprompt.store import PATIENCE_SECONDS, Database, Schema, Store, read_schema, upgrade
+from autoprompt.store import PATIENCE_SECONDS, Database, Schema, State, Store, read_schema, upgrade
 from autoprompt.store.location import store_url
 from autoprompt.tasks import Tasks
 
@@ -154,7 +154,7 @@ def resume(
     url = store_url(db)
     store = Store.open(url, create=False, patience=PATIENCE_SECONDS, say=progress.say)
     record = store.find(str(search))
-    if record.state == "finished":
+    if record.state == State.FINISHED:
         raise BadInputError(
             f"search {record.name!r} is finished: there is nothing to resume; "
             f"`autoprompt show {record.name}` shows what it found"

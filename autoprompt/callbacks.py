@@ -18,7 +18,7 @@ from typing import Any
 from autoprompt.progress import SearchProgress
 from autoprompt.search_spaces.errors import ConfigError
 from autoprompt.search_spaces.registry import Registry
-from autoprompt.store import SearchRecord
+from autoprompt.store import SearchRecord, State
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class TrialEnd:
 
     number: int
     kind: str
-    state: str
+    state: State
     score: float | None
     seconds: float
     error: str | None = None

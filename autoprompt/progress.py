@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
-from autoprompt.store import TrialRecord
+from autoprompt.store import State, TrialRecord
 
 #: Between two lines of a count, in seconds.
 _TALLY_SECONDS = 10
@@ -84,7 +84,7 @@ class SearchProgress:
         self._done = len(ended)
         self._seconds = sum(trial.seconds for trial in ended)
         for trial in ended:
-            if trial.score is not None and trial.state != "failed":
+            if trial.score is not None and trial.state != State.FAILED:
                 self.trial_reported(trial.number, trial.score)
         if not self.console.is_terminal:
             yield
@@ -107,7 +107,9 @@ class SearchProgress:
             self._best = (score, number)
         self._refresh()
 
-    def trial_ended(self, number: int, kind: str, state: str, detail: str, seconds: float) -> None:
+    def trial_ended(
+        self, number: int, kind: str, state: State, detail: str, seconds: float
+    ) -> None:
         """A trial ended; `detail` is its score, or why it failed."""
         self._done += 1
         self._seconds += seconds

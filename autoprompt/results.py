@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from autoprompt.ensemble.ensemble import Ensemble
 from autoprompt.search_spaces.errors import SearchUnfinishedError
+from autoprompt.store import State
 from autoprompt.stored_search import StoredSearch
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class SearchResult(StoredSearch):
         from autoprompt.evaluation.evaluate import evaluate
         from autoprompt.progress import SearchProgress
 
-        if self.state != "finished":
+        if self.state != State.FINISHED:
             raise SearchUnfinishedError(
                 f"search {self.name!r} is {self.state}; only a finished one can be evaluated"
             )

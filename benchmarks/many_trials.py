@@ -15,7 +15,7 @@ from optuna.distributions import distribution_to_json
 from safetensors.torch import save
 
 from autoprompt.search_spaces import load_space, sample
-from autoprompt.store import Store
+from autoprompt.store import State, Store
 from autoprompt.workers.prompt import Prompt
 
 TEXTS, LABELS = 256, ("negative", "positive")
@@ -88,12 +88,12 @@ def make(url: str, trials: int, *, hidden: int = 576, members: bool = True) -> N
                 | {"log_probs": save({"log_probs": log_probs.log_softmax(-1)})},
                 {"worker": "made:1"},
             )
-        store.finish_trial(search.id, number, "complete" if rungs == 3 else "pruned")
+        store.finish_trial(search.id, number, State.COMPLETE if rungs == 3 else State.PRUNED)
     if members:
         best = [prompt.number for prompt in store.prompts(search.id, limit=5)]
         ensemble = {"members": best, "vote": "majority", "validation": 0.9}
         store.update_search(search.id, ensemble=ensemble)
-    store.finish_search(search.id, "finished")
+    store.finish_search(search.id, State.FINISHED)
     store.close()
 
 

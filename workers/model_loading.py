@@ -1,7 +1,6 @@
 """From a model's spec to its tokenizer, and to the frozen model in memory."""
 
 import importlib.util
-import logging
 from typing import Any
 
 import transformers
@@ -102,8 +101,6 @@ def _quantized(spec: ModelSpec, dtype: Any) -> BitsAndBytesConfig:
             f"model {spec.path}: quantization {spec.quantization} needs bitsandbytes; install "
             "'autoprompt[quantization]'"
         )
-    # It says at every step that it computes in float16, which was asked for.
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     if spec.quantization == "int8":
         return BitsAndBytesConfig(load_in_8bit=True)
     return BitsAndBytesConfig(

@@ -3,6 +3,7 @@ from typing import TYPE_CHECKING
 import click
 
 from autoprompt.cli.options import db_option, json_option, print_json
+from autoprompt.store import State
 
 if TYPE_CHECKING:
     from autoprompt.results import SearchResult
@@ -46,5 +47,5 @@ def trials_done(result: "SearchResult") -> str:
     """How many trials there were; while more are to come, out of how many."""
     counts = result.counts
     asked = result.record.config["search"]["trials"]
-    ended = sum(counts.values()) - counts["running"]
+    ended = sum(counts.values()) - counts[State.RUNNING]
     return str(ended) if ended >= asked else f"{ended} of {asked}"

@@ -1,6 +1,7 @@
 """The group of commands, and how errors leave it."""
 
 import importlib
+import logging
 import sys
 from typing import Any
 
@@ -79,3 +80,5 @@ def main(debug: bool) -> None:
     SEARCH is an id, a name, or `latest`. The store is --db URL, else AUTOPROMPT_DB, else what the
     configuration says, else sqlite:///autoprompt.db.
     """
+    # It says at every step that it computes in float16, which was asked for.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)

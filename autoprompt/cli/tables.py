@@ -10,7 +10,7 @@ from rich.text import Text
 
 from autoprompt.ensemble.ensemble import Ensemble
 from autoprompt.results import SearchResult
-from autoprompt.store import TrialRecord
+from autoprompt.store import State, TrialRecord
 
 #: Wide enough for a prompt where no terminal says how wide it is.
 _PIPED_WIDTH = 120
@@ -20,12 +20,12 @@ LEADERS = 10
 
 #: How a terminal shows words that mean something: a trial's or search's state, a prompt's kind.
 _STYLES = {
-    "running": "cyan",
-    "complete": "green",
-    "finished": "green",
-    "pruned": "dim",
-    "stopped": "yellow",
-    "failed": "red",
+    State.RUNNING: "cyan",
+    State.COMPLETE: "green",
+    State.FINISHED: "green",
+    State.PRUNED: "dim",
+    State.STOPPED: "yellow",
+    State.FAILED: "red",
     "soft": "blue",
     "hard": "yellow",
     "mixed": "magenta",

@@ -14,7 +14,7 @@ from autoprompt.evaluation.score_warnings import lead_warnings, luck_warnings, o
 from autoprompt.preparation.prepare import Prepared
 from autoprompt.progress import SearchProgress
 from autoprompt.search_spaces.errors import SearchFailedError
-from autoprompt.store import PromptRecord, SearchRecord, Store
+from autoprompt.store import PromptRecord, SearchRecord, State, Store
 from autoprompt.workers.metrics import METRICS
 from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.vote import Floats
@@ -38,7 +38,7 @@ def conclude(
         KeyboardInterrupt: stopped before all finalists were done.
     """
     counts = store.counts(search.id)
-    if counts["complete"] + counts["pruned"] == 0:
+    if counts[State.COMPLETE] + counts[State.PRUNED] == 0:
         failures = [trial for trial in store.trials(search.id) if trial.error]
         why = f"; trial {failures[0].number}: {failures[0].error}" if failures else ""
         raise SearchFailedError(f"every trial of search {search.name!r} failed{why}")

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from autoprompt.progress import SearchProgress
 from autoprompt.search_spaces.errors import BadInputError
-from autoprompt.store import SearchRecord, Store
+from autoprompt.store import SearchRecord, State, Store
 
 HEARTBEAT_SECONDS = 2.0
 #: A search that is marked running and shows no heartbeat for so long has lost its controller.
@@ -58,7 +58,7 @@ def refuse_if_alive(store: Store, search: SearchRecord, progress: SearchProgress
     Raises:
         BadInputError: it does.
     """
-    if search.state != "running" or search.controller is None:
+    if search.state != State.RUNNING or search.controller is None:
         return
     what = f"search {search.name!r} was run by {_place(search)}: seeing if it still is"
     with progress.step(what):

@@ -9,7 +9,7 @@ from autoprompt.progress import SearchProgress
 from autoprompt.search_model import identity_like
 from autoprompt.search_spaces import plan_from_dict
 from autoprompt.search_spaces.errors import DataError, ModelError
-from autoprompt.store import SearchRecord, Store, TrialRecord
+from autoprompt.store import SearchRecord, State, Store, TrialRecord
 
 
 def prepare_again(
@@ -76,14 +76,15 @@ def settle(store: Store, search: SearchRecord, attempts: int, progress: SearchPr
             continue
         what = f"trial {trial.number:>3}  {trial.kind:<4}"
         if trial.rungs and trial.rungs[-1].step >= plan_from_dict(trial.plan).budget:
-            store.finish_trial(search.id, trial.number, "complete")
+            store.finish_trial(search.id, trial.number, State.COMPLETE)
             progress.say(f"{what}  closed as complete: it had reported its last rung")
-        elif trial.state == "running" and trial.attempts >= attempts:
+        elif trial.state == State.RUNNING and trial.attempts >= attempts:
             error = f"given up after {trial.attempts} attempts: the last one's controller died"
             store.fail_trial(search.id, trial.number, error)
             progress.say(f"{what}  {error}")
         else:
-            why = "the search was stopped" if trial.state == "stopped" else "its controller died"
+            stopped = trial.state == State.STOPPED
+            why = "the search was stopped" if stopped else "its controller died"
             kept = f"; its {len(trial.rungs)} reported rungs are kept" if trial.rungs else ""
             progress.say(f"{what}  begins again: {why} while it ran{kept}")
     trials = store.trials(search.id)

@@ -21,7 +21,7 @@ from autoprompt.preparation.prepare import Prepared
 from autoprompt.progress import SearchProgress
 from autoprompt.quiet import quiet
 from autoprompt.search_spaces.errors import DatabaseLostError, SearchTakenError
-from autoprompt.store import SearchRecord, Store
+from autoprompt.store import SearchRecord, State, Store
 
 
 def run_search(
@@ -120,13 +120,13 @@ def _carry_on(
         message = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         # Where the database is gone there is nowhere to say so; the search stays as it is.
         with suppress(DatabaseLostError):
-            store.finish_search(search.id, "stopped" if stopped else "failed", message)
+            store.finish_search(search.id, State.STOPPED if stopped else State.FAILED, message)
             listeners.tell("search_ended", store.find(str(search.id)))
         if stopped:
             hint = f"`autoprompt resume {search.name}` goes on"
             raise KeyboardInterrupt(f"{message}; {hint}" if str(error) else hint) from None
         raise
-    store.finish_search(search.id, "finished")
+    store.finish_search(search.id, State.FINISHED)
     ended = store.find(str(search.id))
     listeners.tell("search_ended", ended)
     return ended
@@ -185,7 +185,7 @@ def run_trials(
     if not done:
         choose_for_now(prepared, store, search)
         counts = store.counts(search.id)
-        ended = counts["complete"] + counts["pruned"] + counts["failed"]
+        ended = counts[State.COMPLETE] + counts[State.PRUNED] + counts[State.FAILED]
         raise KeyboardInterrupt(f"after {ended} of {spec.trials} trials")
 
 

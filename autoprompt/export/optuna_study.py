@@ -11,12 +11,12 @@ from optuna.distributions import json_to_distribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from autoprompt.quiet import quiet
-from autoprompt.store import TrialRecord
+from autoprompt.store import State, TrialRecord
 
 _STATES = {
-    "complete": TrialState.COMPLETE,
-    "pruned": TrialState.PRUNED,
-    "failed": TrialState.FAIL,
+    State.COMPLETE: TrialState.COMPLETE,
+    State.PRUNED: TrialState.PRUNED,
+    State.FAILED: TrialState.FAIL,
 }
 
 

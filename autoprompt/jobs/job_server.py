@@ -1,4 +1,8 @@
-"""A Ray cluster's job server: how it is reached, and what its refusals mean."""
+"""A Ray cluster's job server: how it is reached, and what its refusals mean.
+
+The one file that uses what Ray's job client does not document; `tests/autoprompt/test_internals.py`
+holds each of these names against the installed Ray.
+"""
 
 import contextlib
 import logging
@@ -13,6 +17,7 @@ from ray.dashboard.modules.dashboard_sdk import SubmissionClient
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobSubmissionClient
 
+from autoprompt.quiet import quiet
 from autoprompt.search_spaces.errors import ClusterError
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
@@ -29,16 +34,15 @@ class Client(JobSubmissionClient):
     """
 
     def __init__(self, url: str) -> None:
-        # They tell of every request; those of this process's own Ray are quiet as well.
-        for handler in logging.getLogger("ray").handlers:
-            handler.setLevel(logging.ERROR)
         # The parent's lets the environment come before the argument.
-        SubmissionClient.__init__(self, url)
+        with quiet("ray", logging.ERROR):  # it tells of every request
+            SubmissionClient.__init__(self, url)
         self.shown = without_user(url)
         self._client_ray_version = ray.__version__
 
     def _do_request(self, method: str, endpoint: str, **kwargs: Any) -> requests.Response:
-        return super()._do_request(method, endpoint, timeout=ANSWER_SECONDS, **kwargs)
+        with quiet("ray", logging.ERROR):
+            return super()._do_request(method, endpoint, timeout=ANSWER_SECONDS, **kwargs)
 
     def ray_version(self) -> str:
         answer = self._do_request("GET", "/api/version")

@@ -9,6 +9,7 @@ from autoprompt.jobs.job_server import address_is_given
 from autoprompt.jobs.jobs import Job, Jobs
 from autoprompt.results import SearchResult
 from autoprompt.search_spaces.errors import ClusterError, JobNotFoundError, StoreError
+from autoprompt.store import State
 
 
 @dataclass(frozen=True)
@@ -53,12 +54,12 @@ class Status:
                 said.append(f"best: {summary['best_score']:.4f} {record.metric} on validation")
             if record.error:
                 said.append(f"error: {record.error}")
-            if record.state == "running" and record.heartbeat_at:
+            if record.state == State.RUNNING and record.heartbeat_at:
                 quiet = (datetime.now(UTC) - record.heartbeat_at).total_seconds()
                 said.append(f"last sign of life: {max(0.0, quiet):.0f} s ago")
         if self.job is not None:
             said.append(f"job {self.job.id}: {self.job.state}")
-            if self.job.is_over and self.result is not None and self.result.state == "running":
+            if self.job.is_over and self.result is not None and self.result.state == State.RUNNING:
                 said.append(
                     f"the job is over and the search was not closed; `autoprompt resume "
                     f"{self.result.name}` goes on with it"

@@ -20,7 +20,7 @@ from autoprompt.progress import SearchProgress
 from autoprompt.search_spaces import Space, params_within
 from autoprompt.search_spaces.errors import AutopromptError, BadInputError, SearchNotFoundError
 from autoprompt.search_spaces.schema import TrainedSpace, values_of
-from autoprompt.store import SearchRecord, Store
+from autoprompt.store import SearchRecord, State, Store
 from autoprompt.workers.old_identity import old_identity
 from autoprompt.workers.prompt import Prompt
 
@@ -160,7 +160,7 @@ class _Lender:
         best: tuple[float, SearchRecord, Footprint] | None = None
         for search in self._store.searches() if self._store else ():  # newest first
             footprint = self._footprint(search)
-            if footprint is None or not self._same_model(search) or search.state == "running":
+            if footprint is None or not self._same_model(search) or search.state == State.RUNNING:
                 continue
             if self._store is None or self._store.best_score(search.id) is None:
                 continue
@@ -195,8 +195,8 @@ class _Lender:
                 f"{key}: search {search.name!r} was on another model ({search.model}); a prompt "
                 "means something to its own model only"
             )
-        if search.state == "running" or self._store.best_score(search.id) is None:
-            lacks = "is running" if search.state == "running" else "has no trial with a score"
+        if search.state == State.RUNNING or self._store.best_score(search.id) is None:
+            lacks = "is running" if search.state == State.RUNNING else "has no trial with a score"
             raise BadInputError(f"{key}: search {search.name!r} {lacks}; name another one")
         footprint = self._footprint(search)
         if footprint is None:

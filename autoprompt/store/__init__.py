@@ -11,6 +11,7 @@ from autoprompt.store.records import (
     TrialRecord,
 )
 from autoprompt.store.schema import Schema, read_schema, upgrade
+from autoprompt.store.states import State
 from autoprompt.store.store import Store
 from autoprompt.store.urls import holds_a_secret, is_relative
 
@@ -25,6 +26,7 @@ __all__ = [
     "Schema",
     "SearchRecord",
     "SearchSummary",
+    "State",
     "Store",
     "TrialRecord",
     "holds_a_secret",

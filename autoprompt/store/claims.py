@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from autoprompt.search_spaces.errors import SearchTakenError
 from autoprompt.store.database import Bound, Database, Method, writes
 from autoprompt.store.reading import Reader
+from autoprompt.store.states import State
 from autoprompt.store.tables import Search, now
 
 P = ParamSpec("P")
@@ -48,7 +49,7 @@ class Claims(Reader):
             sa.update(Search)
             .where(Search.id == search_id, same | (Search.controller == controller))
             .values(controller=controller, heartbeat_at=now())
-            .values(state="running", error=None, finished_at=None)
+            .values(state=State.RUNNING, error=None, finished_at=None)
             .returning(Search.id)
         )
         return session.scalar(claim) is not None

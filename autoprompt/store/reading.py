@@ -17,10 +17,11 @@ from autoprompt.store.records import (
     SearchSummary,
     TrialRecord,
 )
+from autoprompt.store.states import State
 from autoprompt.store.tables import Confirmation, Evaluation, Prompt, Search, Trial
 
 #: What a trial may be.
-STATES = ("running", "complete", "pruned", "failed", "stopped")
+STATES = (State.RUNNING, State.COMPLETE, State.PRUNED, State.FAILED, State.STOPPED)
 
 #: Trials fetched at a time where all of them are wanted.
 PAGE = 1000
@@ -70,7 +71,7 @@ class Reader:
         best: dict[int, float] = {}
         for search_id, state, count, score in session.execute(_tally()):
             counts.setdefault(search_id, {})[state] = count
-            if state != "failed" and score is not None:
+            if state != State.FAILED and score is not None:
                 best[search_id] = max(score, best.get(search_id, score))
         return [
             SearchSummary(
@@ -237,7 +238,7 @@ def _trials_of(search_id: int) -> sa.Select[Trial]:
 def _best_first(query: Any, search_id: int) -> Any:
     """As the index ix_trials_leaderboard has them: read from its start, no row more than asked."""
     return query.where(
-        Trial.search_id == search_id, Trial.score.is_not(None), Trial.state != "failed"
+        Trial.search_id == search_id, Trial.score.is_not(None), Trial.state != State.FAILED
     ).order_by(Trial.score.desc(), Trial.loss, Trial.number)
 
 

@@ -4,14 +4,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from autoprompt.store.states import State
+
 
 @dataclass(frozen=True)
 class SearchRecord:
-    """One search. `state` is running, finished, failed or stopped."""
+    """One search."""
 
     id: int
     name: str
-    state: str
+    state: State
     model: str
     metric: str
     seed: int
@@ -34,7 +36,7 @@ class SearchSummary:
     """A search as a list shows it: `counts` of its trials by state, the best validation score."""
 
     search: SearchRecord
-    counts: dict[str, int]
+    counts: dict[State, int]
     best_score: float | None
 
 
@@ -55,7 +57,7 @@ class RungRecord:
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """One trial. `state` is running, complete, pruned, failed or stopped.
+    """One trial.
 
     Attributes:
         distributions: what `params` were drawn from, as Optuna writes it in JSON.
@@ -65,7 +67,7 @@ class TrialRecord:
     """
 
     number: int
-    state: str
+    state: State
     kind: str
     score: float | None
     loss: float | None
@@ -88,7 +90,7 @@ class TrialRecord:
     @property
     def ended(self) -> bool:
         """Whether it counts on the budget: nothing will run it again."""
-        return self.state in ("complete", "pruned", "failed")
+        return self.state in (State.COMPLETE, State.PRUNED, State.FAILED)
 
 
 @dataclass(frozen=True)

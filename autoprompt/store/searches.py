@@ -12,6 +12,7 @@ from autoprompt.store.claims import Claims, changes
 from autoprompt.store.database import writes
 from autoprompt.store.reading import search_record
 from autoprompt.store.records import SearchRecord
+from autoprompt.store.states import State
 from autoprompt.store.tables import Search, Trial, now
 
 
@@ -46,7 +47,7 @@ class Searches(Claims):
         """None where another search has the name."""
         named = session.scalar(sa.select(Search).where(Search.name == fields["name"]))
         if named is None:
-            named = Search(state="running", started_at=started_at, **fields)
+            named = Search(state=State.RUNNING, started_at=started_at, **fields)
             session.add(named)
             session.flush()
         elif named.started_at != started_at:
@@ -60,13 +61,13 @@ class Searches(Claims):
 
     @changes
     def finish_search(
-        self, session: Session, search_id: int, state: str, error: str | None = None
+        self, session: Session, search_id: int, state: State, error: str | None = None
     ) -> None:
         """Close a search; trials still running are stopped, and keep their best rung."""
         session.execute(
             sa.update(Trial)
-            .where(Trial.search_id == search_id, Trial.state == "running")
-            .values(state="stopped", note=f"the search {state} first", finished_at=now())
+            .where(Trial.search_id == search_id, Trial.state == State.RUNNING)
+            .values(state=State.STOPPED, note=f"the search {state} first", finished_at=now())
         )
         session.execute(
             sa.update(Search)

@@ -17,6 +17,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
+from autoprompt.store.states import State
+
 
 class Text(TypeDecorator[str]):
     """Any text. PostgreSQL takes no NUL, and no database takes half a surrogate pair; both come
@@ -41,6 +43,19 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class StateText(TypeDecorator[State]):
+    """The state of a trial or a search."""
+
+    impl = String(16)
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
+        return None if value is None else State(value).value
+
+    def process_result_value(self, value: str | None, dialect: Any) -> State | None:
+        return None if value is None else State(value)
 
 
 def now() -> datetime:
@@ -71,8 +86,7 @@ class Search(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(Text(200), unique=True)
-    #: running, finished, failed, stopped.
-    state: Mapped[str] = mapped_column(Text(16))
+    state: Mapped[State] = mapped_column(StateText())
     model: Mapped[str] = mapped_column(Text(500))
     metric: Mapped[str] = mapped_column(Text(32))
     seed: Mapped[int] = mapped_column(BigInteger)
@@ -118,9 +132,7 @@ class Trial(Base):
     search_id: Mapped[int] = mapped_column(ForeignKey("searches.id", ondelete="CASCADE"))
     number: Mapped[int]
     kind: Mapped[str] = mapped_column(Text(16))
-    #: Optuna's words in lower case: running, complete, pruned, failed; or stopped, when its search
-    #: was, to be run again by a resume.
-    state: Mapped[str] = mapped_column(Text(16))
+    state: Mapped[State] = mapped_column(StateText())
     #: What the worker was told, and what Optuna drew it from.
     plan: Mapped[dict[str, Any]]
     params: Mapped[dict[str, Any]]

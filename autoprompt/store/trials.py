@@ -9,6 +9,7 @@ from autoprompt.search_spaces.errors import StoreError
 from autoprompt.store.claims import Claims, changes
 from autoprompt.store.database import reads
 from autoprompt.store.reading import trial_of
+from autoprompt.store.states import State
 from autoprompt.store.tables import Prompt, Rung, Trial, now
 
 
@@ -29,7 +30,7 @@ class Trials(Claims):
                 Trial(
                     search_id=search_id,
                     number=number,
-                    state="running",
+                    state=State.RUNNING,
                     started_at=now(),
                     **fields,
                 )
@@ -50,7 +51,7 @@ class Trials(Claims):
         self, session: Session, search_id: int, number: int, note: str, attempt: int
     ) -> None:
         trial = trial_of(session, search_id, number)
-        trial.state, trial.finished_at, trial.note = "running", None, note
+        trial.state, trial.finished_at, trial.note = State.RUNNING, None, note
         trial.attempts = attempt
 
     @changes
@@ -82,7 +83,7 @@ class Trials(Claims):
             session.merge(Prompt(trial_id=trial.id, rung=rung["rung"], **prompt))
 
     @changes
-    def finish_trial(self, session: Session, search_id: int, number: int, state: str) -> None:
+    def finish_trial(self, session: Session, search_id: int, number: int, state: State) -> None:
         """A trial ran to its end (complete) or was stopped at a rung (pruned)."""
         trial = trial_of(session, search_id, number)
         trial.state, trial.finished_at = state, now()
@@ -100,9 +101,9 @@ class Trials(Claims):
     ) -> None:
         """A trial raised, or its worker died. The first reason is kept."""
         trial = trial_of(session, search_id, number)
-        if trial.state == "failed":
+        if trial.state == State.FAILED:
             return
-        trial.state, trial.finished_at = "failed", now()
+        trial.state, trial.finished_at = State.FAILED, now()
         trial.error, trial.traceback = error, traceback
         _add_work(trial, seconds, work or {})
 

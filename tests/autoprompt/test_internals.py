@@ -3,12 +3,15 @@
 When one of these fails after an upgrade, the file named in it is the one to mend.
 """
 
+import inspect
 import os
 from typing import Any
 
 import optuna
 import pytest
 import ray
+from ray.dashboard.modules.dashboard_sdk import SubmissionClient
+from ray.job_submission import JobSubmissionClient
 from ray.tune import PlacementGroupFactory
 from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE
 from ray.tune.experiment import Trial
@@ -16,8 +19,10 @@ from ray.tune.experiment import Trial
 import autoprompt.controller.ray_cluster
 from autoprompt.controller import ray_internals
 from autoprompt.controller.optuna_internals import SeededTPE
+from autoprompt.jobs.job_server import Client
 
 RAY = "autoprompt/controller/ray_internals.py"
+JOBS = "autoprompt/jobs/job_server.py"
 OPTUNA = "autoprompt/controller/optuna_internals.py"
 
 
@@ -58,6 +63,19 @@ def test_little_is_kept_of_a_trial_that_is_over() -> None:
     assert trial.run_metadata.last_result == {"done": True}
     assert trial.get_json_state() == ("{}", "{}")
     assert trial.placement_group_factory is needs
+
+
+def test_a_job_client_takes_its_address_and_a_limit_on_answers() -> None:
+    assert issubclass(JobSubmissionClient, SubmissionClient), f"Ray's job client is another: {JOBS}"
+    parameters = inspect.signature(SubmissionClient._do_request).parameters
+    assert list(parameters)[:3] == ["self", "method", "endpoint"], (
+        f"_do_request has changed: {JOBS}"
+    )
+    assert "kwargs" in parameters, f"_do_request passes no timeout on: {JOBS}"
+    client = Client("http://127.0.0.1:1")
+    assert client._address == "http://127.0.0.1:1", f"the address is not taken as given: {JOBS}"
+    used = inspect.getsource(JobSubmissionClient)
+    assert "_client_ray_version" in used, f"the client's version is kept elsewhere: {JOBS}"
 
 
 def test_a_samplers_draws_follow_from_the_seed_and_the_number() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from autoprompt.callbacks import Listeners, TrialEnd, TrialReport
 from autoprompt.controller.dispatch import Ledger
 from autoprompt.progress import SearchProgress
-from autoprompt.store import Store, TrialRecord
+from autoprompt.store import State, Store, TrialRecord
 from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.report import Failure, Report, Step
 
@@ -105,7 +105,7 @@ class StoreWriter(Ledger):
         live.best = report.score if live.best is None else max(report.score, live.best)
         self._progress.trial_reported(report.number, report.score)
         if report.ended or report.stopped:
-            state = "complete" if report.ended else "pruned"
+            state = State.COMPLETE if report.ended else State.PRUNED
             self._store.finish_trial(self._search_id, report.number, state)
             self._ended(report.number, state)
 
@@ -123,7 +123,7 @@ class StoreWriter(Ledger):
             failure.seconds,
             work,
         )
-        self._ended(failure.number, "failed", failure.error)
+        self._ended(failure.number, State.FAILED, failure.error)
 
     def begins_again(self, number: int, why: str) -> None:
         live = self._live.pop(number, None)
@@ -147,7 +147,7 @@ class StoreWriter(Ledger):
             self._warned.add(step.slower)
             self._progress.say(f"trials are slower than they might be: {step.slower}")
 
-    def _ended(self, number: int, state: str, error: str | None = None) -> None:
+    def _ended(self, number: int, state: State, error: str | None = None) -> None:
         live = self._live.pop(number)
         outcome = error or f"{live.best:.4f}"
         self._progress.trial_ended(number, live.kind, state, outcome, live.seconds)
@@ -157,5 +157,5 @@ class StoreWriter(Ledger):
 
 def _known(trial: TrialRecord) -> _Live:
     rungs = {rung.rung for rung in trial.rungs}
-    why = trial.note if trial.state == "stopped" and trial.note else "its controller died"
+    why = trial.note if trial.state == State.STOPPED and trial.note else "its controller died"
     return _Live(trial.kind, rungs, trial.score, trial.seconds, f"resumed: {why}")
