@@ -28,7 +28,7 @@ from autoprompt.progress import clock
 from autoprompt.reporting import charts
 from autoprompt.reporting.charts import Axis, Point, Scatter
 from autoprompt.search_spaces.errors import DataError
-from autoprompt.store import TrialRecord
+from autoprompt.store import State, TrialRecord
 from autoprompt.stored_search import StoredSearch
 from autoprompt.workers.rows import as_text
 from autoprompt.workers.task import predictions
@@ -220,9 +220,9 @@ class Report:
         By Optuna (PED-ANOVA); trials that were stopped early count with what they had reached.
         """
         ended = [
-            dataclasses.replace(trial, state="complete")
+            dataclasses.replace(trial, state=State.COMPLETE)
             for trial in self.scored
-            if trial.state in ("complete", "pruned")
+            if trial.state in (State.COMPLETE, State.PRUNED)
         ]
         if len(ended) < _TRIALS_FOR_IMPORTANCE or not any(trial.params for trial in ended):
             return []

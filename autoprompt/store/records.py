@@ -36,7 +36,7 @@ class SearchSummary:
     """A search as a list shows it: `counts` of its trials by state, the best validation score."""
 
     search: SearchRecord
-    counts: dict[State, int]
+    counts: dict[str, int]
     best_score: float | None
 
 
