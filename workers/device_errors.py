@@ -56,7 +56,9 @@ def raise_if_device_broken(error: BaseException) -> None:
         raise error
     if is_device_broken(error):
         line = str(error).strip().splitlines()[0]
-        raise DeviceBrokenError(f"the device is broken, its worker is replaced: {line}") from error
+        raise DeviceBrokenError(
+            f"the device fails whatever this process asks of it: {line}"
+        ) from error
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -4,12 +4,16 @@
 """
 
 import os
+import re
+from pathlib import Path
 from typing import Any
 
 #: Ray starts workers nicer than whatever started it, so that beside any other program a search
 #: starves. Read by the node's raylet, when that is started.
 os.environ.setdefault("RAY_worker_niceness", "0")
 
+from ray import cloudpickle
+from ray.exceptions import RayTaskError
 from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE
 from ray.tune.experiment import Trial
 
@@ -49,5 +53,14 @@ def _no_state() -> tuple[str, str]:
 
 
 def cause_of_death(trial: Trial) -> str:
-    """What Ray says of a worker that died."""
-    return str(trial.get_pickled_error() or "").strip()
+    """What Ray says of a worker that died; where it raised, the error first, then where from.
+
+    Tune's own `get_pickled_error` looks at a copy of this file that is made later.
+    """
+    if trial.run_metadata.pickled_error_filename is None:
+        return ""
+    error = cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
+    trace = re.sub(r"\x1b\[\d+m", "", str(error)).strip()
+    if not isinstance(error, RayTaskError):
+        return trace
+    return f"{type(error.cause).__name__}: {error.cause}\n{trace}"

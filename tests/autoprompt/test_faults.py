@@ -168,6 +168,10 @@ def test_a_worker_whose_device_broke_is_replaced_and_what_was_under_way_begins_a
     assert [trial.state for trial in trials] == ["complete"] * 4
     assert [trial.attempts for trial in trials] == [1 if each == 2 else 2 for each in steps]
     assert [[rung.step for rung in trial.rungs] for trial in trials] == [[each] for each in steps]
+    assert {trial.note for trial in trials if trial.attempts == 2} == {
+        "its worker died: DeviceBrokenError: the device fails whatever this process asks of it: "
+        "CUDA error: device-side assert triggered"
+    }
 
 
 @pytest.mark.usefixtures("shared_ray")

@@ -50,6 +50,7 @@ def test_a_trial_has_an_actor_and_a_cause() -> None:
     trial = stub(0)
     assert hasattr(trial.temporary_state, "ray_actor"), f"no temporary_state.ray_actor: {RAY}"
     assert ray_internals.actor_of(trial) is None
+    assert hasattr(Trial, "pickled_error_file"), f"what a worker raised is elsewhere: {RAY}"
     assert ray_internals.cause_of_death(trial) == ""
 
 
