@@ -142,3 +142,10 @@ def test_links_lead_somewhere(page: str) -> None:
     for link in re.findall(r"\]\(([^)#]+)[^)]*\)", file.read_text(encoding="utf-8")):
         if "://" not in link:
             assert (file.parent / link).exists(), link
+
+
+def test_the_files_that_the_architecture_names_are_there() -> None:
+    text = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    named = re.findall(r"`([a-z_]+/[a-z0-9_/]*(?:\.[a-z0-9]+)*)`", text)
+    assert len(named) > 20
+    assert [name for name in named if not (DOCS.parent / name).exists()] == []
