@@ -116,7 +116,10 @@ def shared_ray() -> Iterator[None]:
 
 @pytest.fixture
 def tiny_config(tiny_folder: Path, tmp_path: Path) -> dict[str, Any]:
-    """A search that runs in seconds, as the YAML would say it; the data lies in `tmp_path`."""
+    """A search that runs in seconds, as the YAML would say it; the data lies in `tmp_path`.
+
+    It runs in the process that searches; whatever is about Ray asks for workers.
+    """
     write_texts(tmp_path / "texts.csv")
     return {
         "name": "tiny",
@@ -142,16 +145,14 @@ def tiny_config(tiny_folder: Path, tmp_path: Path) -> dict[str, Any]:
                 "batch_size": 4,
             },
         },
-        "search": {"trials": 6, "workers": 1, "seed": 3, "cache_gib_on_disk": 0},
+        "search": {"trials": 6, "workers": 0, "seed": 3, "cache_gib_on_disk": 0},
         "ensemble": {"size": 3},
         "store": f"sqlite:///{tmp_path / 'store.db'}",
     }
 
 
 @pytest.fixture(scope="session")
-def finished_db(
-    tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory, shared_ray: None
-) -> str:
+def finished_db(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A store with one finished search: prompts of every kind, before and after the text."""
     import autoprompt
 
@@ -183,7 +184,7 @@ def finished_db(
                 "position": ["prefix", "suffix"],
             },
         },
-        "search": {"trials": 12, "seed": 0, "rungs": 1, "cache_gib_on_disk": 0},
+        "search": {"trials": 12, "workers": 0, "seed": 0, "rungs": 1, "cache_gib_on_disk": 0},
         "ensemble": {"size": 3},
     }
     url = f"sqlite:///{folder / 'store.db'}"

@@ -78,7 +78,7 @@ def test_the_tutorials_commands_run(
     config["model"] = {"path": str(tiny_folder), "dtype": "float32"}
     config["data"]["sizes"] = {"train": 24, "validation": 16, "test": 20}
     config["space"] = {"soft": {"length": [1, 2], "learning_rate": 0.05, "steps": 4}}
-    config["search"] |= {"trials": 6, "workers": 1, "cache_gib_on_disk": 0}
+    config["search"] |= {"trials": 6, "workers": 0, "cache_gib_on_disk": 0}
     write_yaml(tmp_path / "reviews.yaml", config)
     lines = [line for block in blocks("tutorial.md", "sh") for line in block.splitlines()]
     assert sum(line.startswith("autoprompt ") for line in lines) >= 9

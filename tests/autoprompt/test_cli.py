@@ -267,7 +267,7 @@ def test_yaml_that_does_not_parse(tmp_path: Path) -> None:
 
 
 def test_texts_longer_than_the_model_takes_are_cut_and_counted_once(
-    tiny_config: dict[str, Any], tmp_path: Path, shared_ray: None
+    tiny_config: dict[str, Any], tmp_path: Path
 ) -> None:
     long = [{"text": row["text"] + " and so on" * 40, "label": row["label"]} for row in TEXTS[:7]]
     write_texts(tmp_path / "texts.csv", long + TEXTS[7:])
@@ -281,7 +281,7 @@ def test_texts_longer_than_the_model_takes_are_cut_and_counted_once(
 
 
 def test_a_model_whose_texts_cannot_be_kept_is_searched_the_slow_way_and_said_so(
-    tiny_config: dict[str, Any], tiny_folder: Path, tmp_path: Path, shared_ray: None
+    tiny_config: dict[str, Any], tiny_folder: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(tiny_folder, tmp_path / "sliding")
     described = json.loads((tiny_folder / "config.json").read_text(encoding="utf-8"))
@@ -300,7 +300,7 @@ def test_a_model_whose_texts_cannot_be_kept_is_searched_the_slow_way_and_said_so
 
 
 def test_a_search_whose_every_trial_fails_exits_1(
-    tiny_config: dict[str, Any], tmp_path: Path, shared_ray: None
+    tiny_config: dict[str, Any], tmp_path: Path
 ) -> None:
     tiny_config["space"] = {"soft": {"length": 1, "learning_rate": 1e38, "steps": 4}}
     tiny_config["search"]["trials"] = 2

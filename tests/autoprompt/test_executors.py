@@ -153,6 +153,7 @@ def test_a_store_that_is_lost_ends_the_run(
 def test_texts_are_scored_alike(
     shared_ray: None, tiny_config: dict[str, Any], tmp_path: Path
 ) -> None:
+    tiny_config["search"]["workers"] = 1
     config = SearchConfig.read(write_yaml(tmp_path / "search.yaml", tiny_config))
     job = prepare(config, QUIET).job
     prompts = [Prompt("").to_bytes(), Prompt("in short", (5, 6)).to_bytes()]

@@ -180,7 +180,7 @@ def test_a_model_that_is_not_on_the_workers_node_is_named_with_the_node(
 ) -> None:
     import platform
 
-    tiny_config["search"]["trials"] = 1
+    tiny_config["search"] |= {"trials": 1, "workers": 1}
     ready = prepared(tiny_config, tmp_path)
     gone = ready.job.model.model_copy(update={"path": "/no/such/model"})
     ready = replace(ready, job=replace(ready.job, model=gone))

@@ -49,7 +49,7 @@ def search(tiny_config: dict[str, Any], tmp_path: Path) -> Iterator[tuple[str, s
     """A search that runs until the test is over, on a Ray that demands a token: the URLs of the
     dashboard and the store."""
     (tmp_path / "token").write_text(TOKEN, encoding="utf-8")
-    tiny_config["search"] |= {"trials": 100_000, "cache_gib_on_disk": 1.0}
+    tiny_config["search"] |= {"trials": 100_000, "workers": 1, "cache_gib_on_disk": 1.0}
     process = subprocess.Popen(
         [Path(sys.executable).with_name("autoprompt"), "search"]
         + [write_yaml(tmp_path / "search.yaml", tiny_config)],

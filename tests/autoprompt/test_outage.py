@@ -238,6 +238,7 @@ def test_a_search_rides_out_an_outage(
     monkeypatch.setattr(SearchProgress, "trial_ended", trial_ended)
     monkeypatch.setattr(SearchProgress, "say", lambda self, line: "database" in line and said(line))
     repairing = while_out(said, postgresql.start)
+    tiny_config["search"]["workers"] = 1
     path = write_yaml(tmp_path / "search.yaml", tiny_config)
     result = autoprompt.search(path, db=url, quiet=True)
     repairing.join()
@@ -265,6 +266,7 @@ def test_a_search_whose_database_stays_away_ends_and_keeps_what_was_reported(
 
     monkeypatch.setattr(SearchProgress, "trial_ended", trial_ended)
     monkeypatch.setattr(api, "PATIENCE_SECONDS", 0.5)
+    tiny_config["search"]["workers"] = 1
     path = write_yaml(tmp_path / "search.yaml", tiny_config)
     try:
         with pytest.raises(DatabaseLostError, match="does not answer") as caught:

@@ -1,4 +1,4 @@
-"""Whole searches through real Ray, with a tiny model: what is stored, counted, and survived."""
+"""Whole searches, with a tiny model: what is stored, counted, and survived."""
 
 import json
 from collections import defaultdict
