@@ -65,7 +65,7 @@ def blocks(page: str, language: str) -> list[str]:
 
 
 def test_the_tutorials_commands_run(
-    tiny_folder: Path, tmp_path: Path, shared_ray: None, monkeypatch: pytest.MonkeyPatch
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every command of the page in order, as written, on a model and texts that take seconds."""
     monkeypatch.chdir(tmp_path)
@@ -109,7 +109,6 @@ def test_the_tutorials_yaml_is_valid(tmp_path: Path) -> None:
 def test_the_python_pages_code_runs(
     tiny_config: dict[str, Any],
     tmp_path: Path,
-    shared_ray: None,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:

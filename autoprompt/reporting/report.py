@@ -27,6 +27,7 @@ from autoprompt.new_files import made_whole
 from autoprompt.progress import clock
 from autoprompt.reporting import charts
 from autoprompt.reporting.charts import Axis, Point, Scatter
+from autoprompt.reporting.trial_charts import gradient_norms
 from autoprompt.search_spaces.errors import DataError
 from autoprompt.store import State, TrialRecord
 from autoprompt.stored_search import StoredSearch
@@ -188,6 +189,11 @@ class Report:
             Axis.over("seconds", [trial.seconds for trial in self.scored], zero=True),
             [_point(trial, trial.number, trial.seconds) for trial in self.scored],
         )
+
+    @cached_property
+    def gradients(self) -> Scatter | None:
+        """The gradient's norm at each rung."""
+        return gradient_norms(self.result.trials)
 
     @cached_property
     def _score_axis(self) -> Axis:

@@ -22,7 +22,7 @@ def call(*arguments: str) -> Result:
 
 
 @pytest.fixture(scope="module")
-def db(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory, shared_ray: None) -> str:
+def db(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A store with one finished search, made through the command line."""
     folder = tmp_path_factory.mktemp("cli")
     write_texts(folder / "texts.csv")
@@ -34,7 +34,7 @@ def db(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory, shared_ray: 
             "soft": {"length": [1, 2], "learning_rate": 0.05, "steps": 4, "batch_size": 4},
             "hard": {"tokens": 2, "start": "in short", "rounds": 4, "batch_size": 4},
         },
-        "search": {"trials": 3},
+        "search": {"trials": 3, "workers": 0},
         "ensemble": {"size": 2},
     }
     url = f"sqlite:///{folder / 'store.db'}"

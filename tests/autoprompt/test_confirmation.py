@@ -18,7 +18,7 @@ from tests.conftest import write_yaml
 
 
 def test_the_finalists_are_trained_again_and_the_best_is_named_by_their_means(
-    tiny_config: dict[str, Any], tmp_path: Path, shared_ray: None, monkeypatch: pytest.MonkeyPatch
+    tiny_config: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tiny_config["search"]["trials"] = 4
     tiny_config["confirm"] = {"top": 2, "seeds": 2}

@@ -255,7 +255,6 @@ def test_references_are_pinned(desk: Desk) -> None:
     assert (again.config, again.job.earlier) == (lent.config, lent.job.earlier)
 
 
-@pytest.mark.usefixtures("shared_ray")
 def test_a_warm_search_starts_from_the_earlier_vectors(
     tiny_config: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -27,7 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def db(folder: Path, shared_ray: None) -> str:
+def db(folder: Path) -> str:
     """A store with two searches on one model, of other words and templates, and one on another."""
     write_texts(folder / "texts.csv")
     model = save_tiny_model(folder / "model")
@@ -53,7 +53,7 @@ def db(folder: Path, shared_ray: None) -> str:
                     "position": "end",
                 },
             },
-            "search": {"trials": 3, "rungs": 1, "cache_gib_on_disk": 0},
+            "search": {"trials": 3, "workers": 0, "rungs": 1, "cache_gib_on_disk": 0},
             "ensemble": {"size": 3},
         }  # fmt: skip
         autoprompt.search(write_yaml(folder / "search.yaml", config), db=url, quiet=True)

@@ -89,8 +89,8 @@ def test_it_tells_all_of_the_search(
     page = Opened(browser, finished.report(tmp_path / "report.html")).page
     headings = page.locator("h2").all_inner_texts()
     assert headings == [
-        "Held-out scores", "The prompts that vote", "History", "Length", "Time", "What mattered",
-        "Agreement", "Confusion", "Texts most often wrong", "Leaderboard",
+        "Held-out scores", "The prompts that vote", "History", "Length", "Time", "Gradients",
+        "What mattered", "Agreement", "Confusion", "Texts most often wrong", "Leaderboard",
         "Where the numbers came from",
     ]  # fmt: skip
     scored = [trial for trial in finished.trials if trial.score is not None]
