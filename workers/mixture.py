@@ -107,7 +107,9 @@ class Mixture:
             words += [Word(before + word.label, word.ids) for word in panel.task.words]
             labels += panel.task.labels
             slices[id(panel)] = slice(before, len(labels))
-        task = replace(_read_alike(group[0].task), labels=tuple(labels), words=tuple(words))
+        task = replace(
+            _read_alike(group[0].task), labels=tuple(labels), words=tuple(words), wording=None
+        )
         longest = max(panel.longest_prompt + len(panel.task.question.tail_ids) for panel in group)
         return Scorer(self._model, task, longest, self._cache), slices
 

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
@@ -14,6 +15,7 @@ from autoprompt.search_spaces.errors import AutopromptError
 from autoprompt.search_spaces.schema import Position
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.nearest_tokens import nearest_tokens
+from autoprompt.workers.wording import Wording
 
 #: Stands in `Prompt.token_ids` where a vector takes the place of a token.
 VIRTUAL = -1
@@ -52,6 +54,9 @@ class Prompt:
             template), or decoder (behind the decoder's start).
         front: of a prompt at both, how many of its tokens stand before everything.
         prior: [L] log-probabilities that scoring takes off (calibration); empty for none.
+        wording: the template and label words it was made for; None of one stored before prompts
+            brought theirs along, which is to be read with its search's.
+        reworded: whether the wording is the plan's own and not its search's.
     """
 
     text: str
@@ -60,6 +65,8 @@ class Prompt:
     position: Position = "suffix"
     front: int = 0
     prior: tuple[float, ...] = ()
+    wording: Wording | None = None
+    reworded: bool = False
 
     def __post_init__(self) -> None:
         if self.vectors is not None and not self.token_ids:
@@ -79,8 +86,14 @@ class Prompt:
 
     @property
     def digest(self) -> str:
-        """Equal for prompts that do the same: what "distinct" means for an ensemble."""
+        """Equal for prompts of one search that do the same: what "distinct" means for an ensemble.
+
+        The search's own wording is no part of it, so that prompts stored with it and without it
+        are the same.
+        """
         place = f"{self.position}:{self.front}:{self.token_ids}:{self.prior}"
+        if self.reworded and self.wording is not None:
+            place += f":{self.wording.model_dump_json()}"
         content = hashlib.sha256(place.encode())
         if self.vectors is not None:
             content.update(self.vectors.numpy().tobytes())
@@ -110,13 +123,16 @@ class Prompt:
         Equal prompts give equal bytes: safetensors writes metadata in no fixed order, so there is
         one entry of it only.
         """
-        fields = {
+        fields: dict[str, Any] = {
             "text": self.text,
             "token_ids": self.token_ids,
             "position": self.position,
             "front": self.front,
             "prior": self.prior,
         }
+        if self.wording is not None:
+            fields["wording"] = self.wording.model_dump(mode="json")
+            fields["reworded"] = self.reworded
         tensors = {} if self.vectors is None else {"vectors": self.vectors.contiguous()}
         return bytes(save(tensors, metadata={"prompt": json.dumps(fields)}))
 
@@ -139,9 +155,24 @@ class Prompt:
                 position=fields["position"],
                 front=fields.get("front", 0),
                 prior=tuple(fields["prior"]),
+                wording=Wording.model_validate(fields["wording"]) if "wording" in fields else None,
+                reworded=fields.get("reworded", False),
             )
         except (SafetensorError, KeyError, TypeError, ValueError) as error:
             raise AutopromptError(f"a stored prompt cannot be read: {error}") from None
+
+
+def by_wording(prompts: Sequence[Prompt], otherwise: Wording) -> list[tuple[Wording, list[int]]]:
+    """The places of prompts that were made for one wording, wording by wording.
+
+    Args:
+        otherwise: of prompts that brought none along: their search's.
+    """
+    groups: dict[str, tuple[Wording, list[int]]] = {}
+    for place, prompt in enumerate(prompts):
+        wording = prompt.wording or Wording.of(otherwise)
+        groups.setdefault(wording.model_dump_json(), (wording, []))[1].append(place)
+    return list(groups.values())
 
 
 def half(length: int) -> int:

@@ -1,38 +1,24 @@
 """The task: a template, a word for each label, and the metric that trials are judged by."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationInfo, field_validator, model_validator
+from pydantic import field_validator
 
-from autoprompt.search_spaces.documents import Document
 from autoprompt.search_spaces.errors import ConfigError
 from autoprompt.workers.metrics import METRICS
 from autoprompt.workers.question import SOME_TEXT, Question, build_question, ids_behind
-from autoprompt.workers.template import Template
+from autoprompt.workers.wording import Wording
 
 if TYPE_CHECKING:
     from autoprompt.workers.model_config import Family
 
-LabelScoring = Literal["first_token", "sum", "mean"]
 
+class TaskSpec(Wording):
+    """What a search asks of its texts, and what its trials are judged by."""
 
-class TaskSpec(Document):
-    """How a text becomes a question, and how the model's next words become a label."""
-
-    #: What of the template's braces are columns of the data; every name in braces by default.
-    columns: tuple[str, ...] | None = None
-    #: Holds {text}, or other columns of the data by their names, each once. A suffix prompt is laid
-    #: right after the last of them, a prefix prompt before all. For a model that fills masks it
-    #: also holds {mask}, where the label's word is asked for.
-    template: str = "{text}"
-    #: Label in the data -> the words that stand for it (the verbalizer of PET, LM-BFF).
-    label_words: dict[str, tuple[str, ...]]
-    #: What a word of several tokens is judged by: its first token, or the log-probabilities of all
-    #: of them, summed or averaged.
-    label_scoring: LabelScoring = "first_token"
     #: What trials are judged by: a name in `METRICS`, or your own as module:function.
     metric: str = "accuracy"
 
@@ -43,41 +29,6 @@ class TaskSpec(Document):
         if ":" not in value:
             METRICS[value]
         return value
-
-    @field_validator("template")
-    @classmethod
-    def _parsed(cls, value: str, info: ValidationInfo) -> str:
-        Template.parse(value, info.data.get("columns"))
-        return value
-
-    @model_validator(mode="after")
-    def _with_columns(self) -> "TaskSpec":
-        # Said outright, so that what is stored means the same to every later version.
-        object.__setattr__(self, "columns", self.parsed_template.columns)
-        return self
-
-    @property
-    def parsed_template(self) -> Template:
-        """The template, taken apart."""
-        return Template.parse(self.template, self.columns)
-
-    @field_validator("label_words", mode="before")
-    @classmethod
-    def _labels_as_text(cls, value: Any) -> Any:
-        if not isinstance(value, dict):
-            raise ValueError("expected a mapping of each label to its word, or its words")
-        if len(value) < 2:
-            raise ValueError("needs at least two labels, each with its word")
-        words = {
-            str(label): tuple(str(word) for word in given)
-            if isinstance(given, (list, tuple))
-            else (str(given),)
-            for label, given in value.items()
-        }
-        for label, given in words.items():
-            if not given or not all(word.strip() for word in given):
-                raise ValueError(f"label {label!r} has an empty word")
-        return words
 
 
 @dataclass(frozen=True)
@@ -90,9 +41,10 @@ class Word:
 
 @dataclass(frozen=True)
 class Task:
-    """A task spec seen through one model's tokenizer.
+    """A wording seen through one model's tokenizer.
 
     Attributes:
+        wording: as it is written; None of what no template says by itself.
         labels: the L labels, in the order of every [..., L] array.
         words: the words of all labels; of one token each where only the first is judged.
         mean: whether a word's log-probabilities are averaged over its tokens.
@@ -102,7 +54,8 @@ class Task:
     labels: tuple[str, ...]
     words: tuple[Word, ...]
     mean: bool
-    metric: str
+    metric: str = "accuracy"
+    wording: Wording | None = field(default=None, compare=False, repr=False)
 
     @property
     def branches(self) -> tuple[tuple[int, ...], ...]:
@@ -118,7 +71,7 @@ class Task:
         return tuple(firsts[label] for label in range(len(self.labels)))
 
 
-def build_task(spec: TaskSpec, tokenizer: Any, family: "Family" = "causal") -> Task:
+def build_task(spec: Wording, tokenizer: Any, family: "Family" = "causal") -> Task:
     """Tokenize the template's tail and the label words as they will stand in context.
 
     Raises:
@@ -131,11 +84,12 @@ def build_task(spec: TaskSpec, tokenizer: Any, family: "Family" = "causal") -> T
         labels=tuple(spec.label_words),
         words=_words(spec, question, family),
         mean=spec.label_scoring == "mean",
-        metric=spec.metric,
+        metric=spec.metric if isinstance(spec, TaskSpec) else "accuracy",
+        wording=Wording.of(spec),
     )
 
 
-def _words(spec: TaskSpec, question: Question, family: "Family") -> tuple[Word, ...]:
+def _words(spec: Wording, question: Question, family: "Family") -> tuple[Word, ...]:
     """The label words' tokens behind what stands before them.
 
     Raises:

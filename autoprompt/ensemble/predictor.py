@@ -13,10 +13,10 @@ from autoprompt.store import PromptRecord, SearchRecord
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.mixture import Mixture, Panel
 from autoprompt.workers.model_loading import load_model
-from autoprompt.workers.prompt import Prompt
+from autoprompt.workers.prompt import Prompt, by_wording
 from autoprompt.workers.rows import Text, as_text, stripped
 from autoprompt.workers.task import build_task
-from autoprompt.workers.vote import cast_votes
+from autoprompt.workers.vote import Floats, cast_votes
 
 
 class Voting(Protocol):
@@ -56,17 +56,19 @@ class Predictor:
 
     def __init__(self, model: FrozenModel, ensembles: Sequence[Voting]) -> None:
         self._ensembles = list(ensembles)
+        self._labels: list[tuple[str, ...]] = []
+        #: For every panel, whose members its prompts are: which ensemble's, and which of them.
+        self._seats: list[tuple[int, list[int]]] = []
         panels = []
-        for ensemble in ensembles:
+        for number, ensemble in enumerate(ensembles):
             config = SearchConfig.model_validate(ensemble.search.config)
-            panels.append(
-                Panel(
-                    build_task(config.task, model.tokenizer, model.family),
-                    [Prompt.from_bytes(member.content) for member in ensemble.members],
-                    config.space.longest_prompt(),
-                )
-            )
-        self._tasks = [panel.task for panel in panels]
+            self._labels.append(tuple(config.task.label_words))
+            prompts = [Prompt.from_bytes(member.content) for member in ensemble.members]
+            for wording, places in by_wording(prompts, config.task):
+                task = build_task(wording, model.tokenizer, model.family)
+                members = [prompts[place] for place in places]
+                panels.append(Panel(task, members, config.space.longest_prompt()))
+                self._seats.append((number, places))
         self._mixture = Mixture(model, panels)
 
     @classmethod
@@ -89,7 +91,7 @@ class Predictor:
     @property
     def labels(self) -> list[str]:
         """Every label that a text may get."""
-        return list(dict.fromkeys(label for task in self._tasks for label in task.labels))
+        return list(dict.fromkeys(label for labels in self._labels for label in labels))
 
     def predict(
         self, texts: Sequence[Text], advance: Callable[[int], None] = lambda done: None
@@ -106,23 +108,34 @@ class Predictor:
         names = [ensemble.search.name for ensemble in self._ensembles]
         if not texts:
             return {name: [] for name in names}
-        scores = self._mixture.score_texts([stripped(text) for text in texts], advance)
+        scores = self._scores([stripped(text) for text in texts], advance)
         found = {}
-        for name, ensemble, task, log_probs in zip(
-            names, self._ensembles, self._tasks, scores, strict=True
+        for name, ensemble, labels, log_probs in zip(
+            names, self._ensembles, self._labels, scores, strict=True
         ):
-            ballot = cast_votes(log_probs.numpy(), ensemble.weights)
-            probabilities = np.exp(log_probs.numpy()).mean(axis=0)
+            ballot = cast_votes(log_probs, ensemble.weights)
+            probabilities = np.exp(log_probs).mean(axis=0)
             found[name] = [
                 Prediction(
                     text=as_text(text),
-                    label=task.labels[label],
+                    label=labels[label],
                     probability=float(each[label]),
                     votes=float(shares[label]),
-                    probabilities=dict(zip(task.labels, map(float, each), strict=True)),
+                    probabilities=dict(zip(labels, map(float, each), strict=True)),
                 )
                 for text, label, each, shares in zip(
                     texts, ballot.labels, probabilities, ballot.shares, strict=True
                 )
             ]
+        return found
+
+    def _scores(self, texts: Sequence[Text], advance: Callable[[int], None]) -> list[Floats]:
+        """Of every ensemble, its members' log-probabilities: [N, B, L] each."""
+        found = [
+            np.empty((len(ensemble.members), len(texts), len(labels)), dtype=np.float32)
+            for ensemble, labels in zip(self._ensembles, self._labels, strict=True)
+        ]
+        scores = self._mixture.score_texts(texts, advance)
+        for (number, places), log_probs in zip(self._seats, scores, strict=True):
+            found[number][places] = log_probs.numpy()
         return found

@@ -1,5 +1,6 @@
 """The artefact: what is saved is what is read, and broken bytes are noticed."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from autoprompt.search_spaces.errors import AutopromptError
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.nearest_tokens import nearest_tokens
-from autoprompt.workers.prompt import Prompt, hard_prompt, soft_prompt
+from autoprompt.workers.prompt import Prompt, by_wording, hard_prompt, soft_prompt
+from autoprompt.workers.scoring import Scorer
+from autoprompt.workers.task import build_task
+from autoprompt.workers.wording import Wording
+from tests.conftest import DEMO_TASK
 
 SOFT = Prompt("[soft]", vectors=torch.arange(12.0).reshape(3, 4), position="prefix")
 HARD = Prompt(" so, ça \u201cgood\u201d", token_ids=(3, 1, 4))
@@ -47,6 +52,38 @@ def test_prompts_that_differ_in_what_they_do_differ_in_digest() -> None:
     ]
     assert len({prompt.digest for prompt in [SOFT, *others]}) == 4
     assert Prompt("another name", vectors=SOFT.vectors, position="prefix").digest == SOFT.digest
+
+
+def test_a_prompt_brings_its_wording_along(tiny_scorer: Scorer) -> None:
+    """Bytes and a model are enough to score with: no search's configuration is asked."""
+    model, wording = tiny_scorer.model, tiny_scorer.task.wording
+    again = Prompt.from_bytes(replace(HARD, wording=wording).to_bytes())
+    assert again.wording == wording
+    assert again.wording is not None
+    assert again.wording.template == DEMO_TASK.template
+    assert again.wording.label_words == DEMO_TASK.label_words
+    task = build_task(again.wording, model.tokenizer)
+    ours = Scorer(model, task, longest_prompt=8).score_texts([again], ["a joy"])
+    assert torch.equal(ours, tiny_scorer.score_texts([HARD], ["a joy"]))
+
+
+def test_only_a_wording_of_its_own_tells_a_prompt_apart() -> None:
+    wordings = [Wording.of(DEMO_TASK.model_copy(update={"template": "{text}:"})), None]
+    same = [HARD, *(replace(HARD, wording=wording) for wording in wordings)]
+    assert len({prompt.digest for prompt in same}) == 1
+    assert HARD.digest == "e5aa903aa00c4280"
+    other = replace(HARD, wording=wordings[0], reworded=True)
+    assert other.digest != HARD.digest
+    assert Prompt.from_bytes(other.to_bytes()).digest == other.digest
+
+
+def test_a_prompt_stored_before_it_had_a_wording() -> None:
+    assert b"wording" not in HARD.to_bytes()
+    assert Prompt.from_bytes(HARD.to_bytes()).wording is None
+    search = Wording.of(DEMO_TASK)
+    mine = search.model_copy(update={"template": "{text}:"})
+    prompts = [HARD, replace(HARD, wording=mine), replace(SOFT, wording=search)]
+    assert by_wording(prompts, DEMO_TASK) == [(search, [0, 2]), (mine, [1])]
 
 
 def test_a_soft_prompt_is_named_by_its_nearest_tokens(tiny_model: FrozenModel) -> None:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -19,8 +20,9 @@ def judged(
     plans: Sequence[AnyPlan], found: Sequence[AtRung], scorer: Scorer, examples: Examples
 ) -> list[Progress | TrialDivergedError]:
     """Calibrate the prompts of N plans, and score them on the validation texts side by side."""
+    wording = scorer.task.wording
     prompts = [
-        calibrated(at.prompt, plan.calibration, scorer, examples)
+        replace(calibrated(at.prompt, plan.calibration, scorer, examples), wording=wording)
         for plan, at in zip(plans, found, strict=True)
     ]
     log_probs = scorer.log_probs(prompts, examples.validation)

@@ -1,0 +1,67 @@
+"""How a row is asked about and how its answers are worded: what a prompt brings along, so that it
+can be read without the search that made it."""
+
+from typing import Any, Literal
+
+from pydantic import ValidationInfo, field_validator, model_validator
+
+from autoprompt.search_spaces.documents import Document
+from autoprompt.workers.template import Template
+
+LabelScoring = Literal["first_token", "sum", "mean"]
+
+
+class Wording(Document):
+    """A template, and words for the labels: a pattern and its verbalizer (PET)."""
+
+    #: What of the template's braces are columns of the data; every name in braces by default.
+    columns: tuple[str, ...] | None = None
+    #: Holds {text}, or other columns of the data by their names, each once. A suffix prompt is laid
+    #: right after the last of them, a prefix prompt before all. For a model that fills masks it
+    #: also holds {mask}, where the label's word is asked for.
+    template: str = "{text}"
+    #: Label in the data -> the words that stand for it (the verbalizer of PET, LM-BFF).
+    label_words: dict[str, tuple[str, ...]]
+    #: What a word of several tokens is judged by: its first token, or the log-probabilities of all
+    #: of them, summed or averaged.
+    label_scoring: LabelScoring = "first_token"
+
+    @field_validator("template")
+    @classmethod
+    def _parsed(cls, value: str, info: ValidationInfo) -> str:
+        Template.parse(value, info.data.get("columns"))
+        return value
+
+    @model_validator(mode="after")
+    def _with_columns(self) -> "Wording":
+        # Said outright, so that what is stored means the same to every later version.
+        object.__setattr__(self, "columns", self.parsed_template.columns)
+        return self
+
+    @classmethod
+    def of(cls, spec: "Wording") -> "Wording":
+        """The wording alone of what says more than that."""
+        return cls(**{name: getattr(spec, name) for name in Wording.model_fields})
+
+    @property
+    def parsed_template(self) -> Template:
+        """The template, taken apart."""
+        return Template.parse(self.template, self.columns)
+
+    @field_validator("label_words", mode="before")
+    @classmethod
+    def _labels_as_text(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            raise ValueError("expected a mapping of each label to its word, or its words")
+        if len(value) < 2:
+            raise ValueError("needs at least two labels, each with its word")
+        words = {
+            str(label): tuple(str(word) for word in given)
+            if isinstance(given, (list, tuple))
+            else (str(given),)
+            for label, given in value.items()
+        }
+        for label, given in words.items():
+            if not given or not all(word.strip() for word in given):
+                raise ValueError(f"label {label!r} has an empty word")
+        return words
