@@ -31,7 +31,8 @@ class TrialReport:
         kind: of its prompt.
         rung: counted from 1.
         step: steps or rounds done.
-        score: the search's metric on validation.
+        score: the search's metric on validation, as the metric has it: of a log loss, less is
+            better.
         loss, train_loss: mean negative log-probability of the right labels on validation, and over
             the training batches since the last rung, in nats.
         gradient_norm: of the last step's gradient by the prompt's embeddings.

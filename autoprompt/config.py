@@ -78,6 +78,8 @@ class EnsembleSpec(Document):
 
     #: How many; null lets the validation split decide.
     size: int | None = Field(default=None, ge=1)
+    #: A metric of probabilities needs a weighted vote, and is the reason for one where nothing else
+    #: is said.
     vote: Vote = "majority"
     #: Which: the best few (top), a greedy draw (greedy; Caruana et al. 2004), those that disagree
     #: (diversity), or your own as module:function.
@@ -255,6 +257,10 @@ class SearchConfig(Document):
     def with_dtype(self, dtype: str) -> "SearchConfig":
         """The same search with its model held in this dtype."""
         return self._replace(model=self.model.model_copy(update={"dtype": dtype}))
+
+    def with_ensemble(self, ensemble: EnsembleSpec) -> "SearchConfig":
+        """The same search with other rules of voting."""
+        return self._replace(ensemble=ensemble)
 
     def without_warm_start(self) -> "SearchConfig":
         """The same search, looking for no earlier one to start from."""

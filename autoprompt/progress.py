@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.text import Text
 
 from autoprompt.store import State, TrialRecord
+from autoprompt.workers.direction import UP
 
 #: Between two lines of a count, in seconds.
 _TALLY_SECONDS = 10
@@ -24,7 +25,11 @@ def clock(seconds: float) -> str:
 
 
 class SearchProgress:
-    """Trials done, best so far, time left."""
+    """Trials done, best so far, time left.
+
+    Attributes:
+        direction: of the search's metric. Scores come oriented by it, and are shown natural.
+    """
 
     def __init__(self, console: Console | None = None, quiet: bool = False) -> None:
         self.console = console or Console(file=sys.stderr, quiet=quiet, highlight=False)
@@ -35,6 +40,11 @@ class SearchProgress:
         self._done = 0
         self._seconds = 0.0
         self._best: tuple[float, int] | None = None
+        self.direction = UP
+
+    def shown(self, score: float) -> str:
+        """An oriented score as it is shown."""
+        return f"{self.direction.natural(score):.4f}"
 
     def say(self, message: str) -> None:
         """One line."""
@@ -119,7 +129,9 @@ class SearchProgress:
         self._refresh()
 
     def _sum(self) -> str:
-        best = f"best {self._best[0]:.4f} (trial {self._best[1]})" if self._best else "no score yet"
+        best = "no score yet"
+        if self._best:
+            best = f"best {self.shown(self._best[0])} (trial {self._best[1]})"
         left = ""
         if 0 < self._done < self._total:
             each = self._seconds / self._done

@@ -1,5 +1,6 @@
 """A search's results: what the store has of it, and what can be done with it."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,22 +38,19 @@ class SearchResult(StoredSearch):
         """
         from autoprompt.ensemble.selection import choose
         from autoprompt.evaluation.candidates import CANDIDATES
-        from autoprompt.workers.metrics import METRICS
+        from autoprompt.search_model import metric_of
+        from autoprompt.workers.vote import check_vote
 
         spec = self.record.config["ensemble"]
         candidates = self._store.prompts(self.id, limit=CANDIDATES)
         if not candidates:
             raise SearchUnfinishedError(f"search {self.name!r} has no trial with a score")
-        labels = self.validation_labels
-        chosen = choose(
-            candidates,
-            labels,
-            METRICS[self.record.metric],
-            size,
-            vote or spec["vote"],
-            select or spec.get("select", "top"),
-        )
-        return Ensemble(self.record, chosen, labels)
+        labels, metric = self.validation_labels, metric_of(self.record)
+        vote = vote or spec["vote"]
+        check_vote(vote, metric, "try a weighted one")
+        chosen = choose(candidates, labels, metric, size, vote, select or spec.get("select", "top"))
+        members = [member.natural(self.direction) for member in chosen.members]
+        return Ensemble(self.record, replace(chosen, members=members), labels)
 
     def to_optuna(self, storage: str | None = None) -> "optuna.Study":
         """The trials as an Optuna study, for Optuna's plots, importances and dashboard.
@@ -63,7 +61,7 @@ class SearchResult(StoredSearch):
         """
         from autoprompt.export.optuna_study import build_study
 
-        return build_study(self.trials, name=self.name, storage=storage)
+        return build_study(self.trials, name=self.name, storage=storage, direction=self.direction)
 
     def evaluate(
         self,

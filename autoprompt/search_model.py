@@ -1,10 +1,12 @@
-"""The frozen model of a stored search, if it is still there and still the same."""
+"""What a stored search asked and was judged by: its frozen model, if it is still there and still
+the same, and its metric."""
 
 from autoprompt.config import SearchConfig
 from autoprompt.search_spaces.errors import ModelError
 from autoprompt.store import SearchRecord
 from autoprompt.workers.adapter import resolve
 from autoprompt.workers.dtype_choice import dtype_by_flags
+from autoprompt.workers.metrics import METRICS, Metric
 from autoprompt.workers.model_config import choose_device
 from autoprompt.workers.model_files import ModelSpec
 from autoprompt.workers.model_identity import VERSION, model_identity
@@ -65,3 +67,12 @@ def on_one_model(one: SearchRecord, other: SearchRecord) -> bool:
         identity is not None and identity_like(identity, spec) == identity
         for identity in identities
     )
+
+
+def metric_of(search: SearchRecord) -> Metric:
+    """The metric that a search was judged by.
+
+    Raises:
+        ConfigError: it is a user's own, and cannot be imported any more.
+    """
+    return METRICS[search.metric]

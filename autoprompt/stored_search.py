@@ -15,13 +15,17 @@ from autoprompt.store import (
     Store,
     TrialRecord,
 )
+from autoprompt.workers.direction import Direction
 
 if TYPE_CHECKING:
     from autoprompt.config import SearchConfig
 
 
 class StoredSearch:
-    """One search, finished or not, as the store knows it now: all that can be read of it."""
+    """One search, finished or not, as the store knows it now: all that can be read of it.
+
+    Scores are shown as the metric has them, a log loss as 0.4; the store's own are oriented.
+    """
 
     def __init__(
         self, store: Store, record: SearchRecord, summary: SearchSummary | None = None
@@ -64,29 +68,38 @@ class StoredSearch:
     @property
     def best_score(self) -> float | None:
         """The best validation score so far."""
-        return self._summary.best_score if self._summary else self._store.best_score(self.id)
+        best = self._summary.best_score if self._summary else self._store.best_score(self.id)
+        return None if best is None else self.direction.natural(best)
+
+    @property
+    def direction(self) -> Direction:
+        """Which way its scores are better."""
+        return self.record.direction
 
     @cached_property
     def trials(self) -> list[TrialRecord]:
         """Every trial, in the order of their numbers."""
-        return self._store.trials(self.id)
+        return self._natural(self._store.trials(self.id))
 
     def each_trial(self) -> Iterator[TrialRecord]:
         """The same, a page at a time: for searches of more trials than memory should hold."""
-        return self._store.each_trial(self.id)
+        return (trial.natural(self.direction) for trial in self._store.each_trial(self.id))
 
     def newest(self, limit: int) -> list[TrialRecord]:
         """The trials that began last, at most `limit`, in the order of their numbers."""
-        return self._store.newest_trials(self.id, limit)
+        return self._natural(self._store.newest_trials(self.id, limit))
 
     @cached_property
     def leaderboard(self) -> list[TrialRecord]:
         """The trials that have a score, best first; ties by loss, then by number."""
-        return self._store.leaderboard(self.id)
+        return self._natural(self._store.leaderboard(self.id))
 
     def leaders(self, limit: int) -> list[TrialRecord]:
         """The first of the leaderboard, at most `limit`, of ten trials or a million."""
-        return self._store.leaderboard(self.id, limit)
+        return self._natural(self._store.leaderboard(self.id, limit))
+
+    def _natural(self, trials: list[TrialRecord]) -> list[TrialRecord]:
+        return [trial.natural(self.direction) for trial in trials]
 
     @property
     def best(self) -> TrialRecord:
@@ -107,7 +120,8 @@ class StoredSearch:
     @cached_property
     def finalists(self) -> list[Finalist]:
         """The finalists that were trained again with other seeds, best mean first."""
-        return finalists(self._store, self.id)
+        found = finalists(self._store, self.id)
+        return [finalist.natural(self.direction) for finalist in found]
 
     @cached_property
     def ensemble(self) -> Ensemble:
@@ -125,11 +139,10 @@ class StoredSearch:
         from autoprompt.ensemble.selection import Chosen
         from autoprompt.workers.vote import vote_weights
 
-        by_number = {
-            prompt.number: prompt for prompt in self._store.prompts(self.id, chosen["members"])
-        }
+        by_number = {prompt.number: prompt for prompt in self.prompts(chosen["members"])}
         members = [by_number[number] for number in chosen["members"]]
         vote = chosen["vote"]
+        # Older versions stored no weights, and had no metrics of which less is better.
         scores = [member.score for member in members]
         weights = chosen.get("weights") or vote_weights(vote, [1] * len(members), scores)
         return Ensemble(
@@ -165,7 +178,8 @@ class StoredSearch:
         self, numbers: list[int] | None = None, limit: int | None = None
     ) -> list[PromptRecord]:
         """The stored prompts, best first: of these trials, or of all; at most `limit`."""
-        return self._store.prompts(self.id, numbers, limit)
+        found = self._store.prompts(self.id, numbers, limit)
+        return [prompt.natural(self.direction) for prompt in found]
 
     @cached_property
     def validation_labels(self) -> list[int]:
@@ -181,6 +195,7 @@ class StoredSearch:
             "state": record.state,
             "model": record.model,
             "metric": record.metric,
+            "greater_is_better": record.greater_is_better,
             "seed": record.seed,
             "started_at": record.started_at.isoformat(),
             "finished_at": record.finished_at.isoformat() if record.finished_at else None,

@@ -1,13 +1,14 @@
-"""The metrics' formulas, over many rows of answers at once.
+"""The metrics' formulas, over many rows of texts at once.
 
-Each takes the right labels [..., B], and as answers the predicted labels [..., B] or probabilities
-[..., B, L], and gives a number for each row, [...]. They are scikit-learn's functions of the same
-names, which take one row at a time; a bootstrap has a thousand.
+Each takes the right labels [..., B] and what is predicted, labels [..., B] or the probabilities of
+all labels [..., B, L], and gives a number for each row, [...]. But for `ece` they are
+scikit-learn's functions, which take one row at a time; a bootstrap has a thousand.
 """
 
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 
 Labels = NDArray[np.intp]
@@ -56,6 +57,70 @@ def mcc(expected: Labels, predicted: Labels) -> Floats:
     covariance = both.sum(axis=-1) * texts - (said * right).sum(axis=-1)
     spread = (texts**2 - (said**2).sum(axis=-1)) * (texts**2 - (right**2).sum(axis=-1))
     return np.where(spread > 0, covariance / np.sqrt(np.where(spread > 0, spread, 1.0)), 0.0)
+
+
+def log_loss(expected: Labels, probabilities: Floats) -> Floats:
+    """The mean negative logarithm of the right label's probability, in nats; `log_loss`.
+
+    A probability of 0 counts as the smallest that a float has beside 1.
+    """
+    right = np.take_along_axis(probabilities, expected[..., None], axis=-1)[..., 0]
+    smallest = float(np.finfo(np.float64).eps)
+    return np.mean(-np.log(np.clip(right, smallest, 1 - smallest)), axis=-1, dtype=np.float64)
+
+
+def brier(expected: Labels, probabilities: Floats) -> Floats:
+    """The mean over texts of the squared distance of the probabilities from 1 for the right label
+    and 0 for the others (Brier 1950); `brier_score_loss`.
+
+    Of two labels, as usual, one alone counts.
+    """
+    distance = ((probabilities - _one_hot(expected, probabilities)) ** 2).sum(axis=-1)
+    parts = 2 if probabilities.shape[-1] == 2 else 1
+    return np.mean(distance / parts, axis=-1, dtype=np.float64)
+
+
+#: Bins of equal width that confidences are sorted into, as in the paper.
+_BINS = 15
+
+
+def ece(expected: Labels, probabilities: Floats) -> Floats:
+    """The expected calibration error (Guo et al. 2017): how far confidence, the probability of the
+    predicted label, lies from the part that is right, on the mean over texts by bins of confidence.
+    """
+    confidence = probabilities.max(axis=-1)
+    gaps = (probabilities.argmax(axis=-1) == expected) - confidence
+    # (m / M, (m + 1) / M], as the paper has its bins.
+    bins = np.clip(np.ceil(confidence * _BINS).astype(int) - 1, 0, _BINS - 1)
+    sums = [np.where(bins == number, gaps, 0.0).sum(axis=-1) for number in range(_BINS)]
+    return np.abs(sums).sum(axis=0, dtype=np.float64) / expected.shape[-1]
+
+
+def auc(expected: Labels, probabilities: Floats) -> Floats:
+    """The area under the ROC curve, of more than two labels the mean over labels of each one's
+    against the rest; `roc_auc_score(multi_class="ovr")`.
+
+    A label that no text has, or every text, has no curve and is not part of the mean; without any,
+    the area is 0.5, that of chance.
+    """
+    labels = range(probabilities.shape[-1])
+    areas = []
+    # Of two labels, the second one's curve is the first one's mirrored.
+    for label in labels if len(labels) > 2 else labels[1:]:
+        right = expected == label
+        ranks = scipy.stats.rankdata(probabilities[..., label], axis=-1)
+        count = right.sum(axis=-1)
+        pairs = count * (expected.shape[-1] - count)
+        won = np.where(right, ranks, 0.0).sum(axis=-1) - count * (count + 1) / 2
+        areas.append(np.where(pairs > 0, won / np.maximum(pairs, 1), np.nan))
+    found = np.stack(areas, axis=-1)
+    counted = ~np.isnan(found)
+    mean = _mean_of(found, counted)
+    return np.where(counted.any(axis=-1), mean, 0.5)
+
+
+def _one_hot(expected: Labels, probabilities: Floats) -> Floats:
+    return np.eye(probabilities.shape[-1])[expected]
 
 
 def _counts(expected: Labels, predicted: Labels) -> tuple[Labels, Labels, Labels]:

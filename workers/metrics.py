@@ -2,14 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from functools import cached_property
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autoprompt.search_spaces.registry import Registry
 from autoprompt.workers import metric_functions as functions
+from autoprompt.workers.direction import Direction
 from autoprompt.workers.metric_functions import Floats, Labels
+
+Needs = Literal["labels", "probabilities"]
 
 #: A user's own: from right labels [B] and predictions to a number.
 Function = Callable[[Any, Any], Any]
@@ -21,17 +25,20 @@ class Metric:
 
     Attributes:
         name: what configurations call it.
-        function: from the right labels [B] and the predicted ones [B] to one number; where
-            `vectorised`, from [..., B] to [...].
-        mean_over_examples: whether it is the mean over texts of 1 where the label is right and 0
-            where it is wrong. Then Wilson's interval and McNemar's test hold; for any other metric,
-            texts are resampled.
+        function: from the right labels [B] and what is predicted to one number; where `vectorised`,
+            from [..., B] to [...].
+        greater_is_better: else less is.
+        mean_over_examples: whether it is the mean of each text's own: of a metric of labels, of 1
+            where the label is right and 0 where it is wrong.
+        needs: what is predicted: labels [..., B], or the probabilities of all labels [..., B, L].
         every_label: whether it says little of texts that lack one of the labels.
     """
 
     name: str
     function: Function
+    greater_is_better: bool = True
     mean_over_examples: bool = False
+    needs: Needs = "labels"
     every_label: bool = False
     vectorised: bool = False
 
@@ -51,14 +58,26 @@ class Metric:
         rows = [self.score(expected[row], predicted[row]) for row in np.ndindex(shape)]
         return np.reshape(np.array(rows, dtype=np.float64), shape)
 
+    @cached_property
+    def direction(self) -> Direction:
+        return Direction(self.greater_is_better)
+
+    @property
+    def counts_right(self) -> bool:
+        """Whether it is a part of the texts, those that are right: then Wilson's interval and
+        McNemar's test hold. For any other metric, texts are resampled."""
+        return self.mean_over_examples and self.needs == "labels"
+
     def right(self, expected: Labels, predicted: NDArray[Any]) -> NDArray[np.bool_]:
-        """[B], whether the label of a text is right, where this is a mean over examples."""
+        """[B], whether the label of a text is right, of a metric that counts them."""
         return self.scores(expected[:, None], predicted[:, None]) > 0.5
 
     def predictions(self, log_probs: NDArray[Any]) -> NDArray[Any]:
         """What is judged of the labels' log-probabilities [..., B, L]: the most probable label of
-        each text, [..., B]."""
-        return np.argmax(log_probs, axis=-1)
+        each text, or the probabilities of all."""
+        if self.needs == "labels":
+            return np.argmax(log_probs, axis=-1)
+        return np.exp(log_probs, dtype=np.float64)
 
 
 class _Metrics(Registry[Metric]):
@@ -80,6 +99,10 @@ def _metric(name: str, function: Function, **facts: Any) -> Metric:
     return Metric(name, function, vectorised=True, **facts)
 
 
+def _loss(name: str, function: Function, **facts: Any) -> Metric:
+    return _metric(name, function, greater_is_better=False, needs="probabilities", **facts)
+
+
 METRICS = _Metrics(
     "metric",
     {
@@ -90,6 +113,10 @@ METRICS = _Metrics(
             _metric("macro_f1", functions.macro_f1, every_label=True),
             _metric("micro_f1", functions.micro_f1, mean_over_examples=True),
             _metric("mcc", functions.mcc),
+            _loss("log_loss", functions.log_loss, mean_over_examples=True),
+            _loss("brier", functions.brier, mean_over_examples=True),
+            _loss("ece", functions.ece),
+            _metric("auc", functions.auc, needs="probabilities", every_label=True),
         )
     },
 )

@@ -60,7 +60,6 @@ class TrialRunner(tune.Trainable):
             trial["number"]: plan_from_dict(trial["plan"]) for trial in trials
         }
         self._worker.begin(trials)
-        self._best: float | None = None
         return True
 
     def __repr__(self) -> str:
@@ -68,9 +67,7 @@ class TrialRunner(tune.Trainable):
         which the worker was made, for Ray does not ask again."""
         which = " and ".join(f"trial {number}, {plan.kind}" for number, plan in self._plans.items())
         name = f"{self._search}: {which}"
-        if not self._at_work:
-            return f"{name}, and those after it"
-        return name if self._best is None else f"{name}, best {self._best:.4f}"
+        return name if self._at_work else f"{name}, and those after it"
 
     def drop(self, numbers: Sequence[int]) -> None:
         """Carry out these trials no further."""
@@ -82,11 +79,9 @@ class TrialRunner(tune.Trainable):
         self._at_work = True
         step = self._worker.advance()
         for report in step.reports:
-            if isinstance(report, Report):
-                self._best = max(report.score, report.score if self._best is None else self._best)
-                if report.examples:
-                    tags = {"search": self._search, "kind": self._plans[report.number].kind}
-                    EXAMPLES.inc(report.examples, tags)
+            if isinstance(report, Report) and report.examples:
+                tags = {"search": self._search, "kind": self._plans[report.number].kind}
+                EXAMPLES.inc(report.examples, tags)
         places = {
             "at_hand": step.work.cache_hits,
             "on_disk": step.work.texts_read,

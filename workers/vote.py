@@ -2,11 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import exp
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from autoprompt.search_spaces.errors import ConfigError
+from autoprompt.workers.direction import UP, Direction
+from autoprompt.workers.metrics import Metric
 from autoprompt.workers.task import predictions
 
 Vote = Literal["majority", "weighted"]
@@ -26,16 +30,23 @@ class Ballot:
     shares: Floats
 
 
-def vote_weights(vote: Vote, counts: Sequence[int], scores: Sequence[float]) -> list[float]:
+def vote_weights(
+    vote: Vote, counts: Sequence[int], scores: Sequence[float], direction: Direction = UP
+) -> list[float]:
     """[N], what each member's vote counts: heads, or heads by their score on validation.
+
+    A score of which less is better counts as its negative exponential, a log loss thus as the
+    (geometric) mean probability of the right labels; one below 0 of which more is better as 0.
 
     Args:
         counts: [N], how often each member was drawn; a member drawn twice has two heads.
+        scores: [N], oriented by `direction`.
     """
-    weights = [float(count) for count in counts]
-    if vote == "weighted" and any(scores):
-        weights = [weight * score for weight, score in zip(weights, scores, strict=True)]
-    return weights
+    heads = [float(count) for count in counts]
+    if vote == "majority":
+        return heads
+    worth = [max(score, 0.0) if direction.greater_is_better else exp(score) for score in scores]
+    return [head * each for head, each in zip(heads, worth, strict=True)] if any(worth) else heads
 
 
 def cast_votes(log_probs: Floats, weights: Sequence[float] | None = None) -> Ballot:
@@ -52,6 +63,34 @@ def cast_votes(log_probs: Floats, weights: Sequence[float] | None = None) -> Bal
     summed = log_probs.sum(axis=0)
     tied = np.isclose(shares, shares.max(axis=-1, keepdims=True))
     return Ballot(np.where(tied, summed, -np.inf).argmax(axis=-1), shares)
+
+
+def mean_probabilities(log_probs: Floats, weights: Sequence[float] | None = None) -> Floats:
+    """[B, L], the mean of N members' probabilities by the weights of their votes (the linear
+    opinion pool, Stone 1961)."""
+    return np.average(np.exp(log_probs, dtype=np.float64), axis=0, weights=weights)
+
+
+def voted(metric: Metric, log_probs: Floats, weights: Sequence[float]) -> NDArray[Any]:
+    """What a metric judges of N members' vote: the chosen labels [B], or probabilities [B, L]."""
+    if metric.needs == "labels":
+        return cast_votes(log_probs, weights).labels
+    return mean_probabilities(log_probs, weights)
+
+
+def check_vote(vote: Vote, metric: Metric, way_out: str) -> None:
+    """Refuse a metric of probabilities where a vote has none: counted heads are labels alone.
+
+    Args:
+        way_out: what would do instead.
+
+    Raises:
+        ConfigError: the vote is by majority, and the metric needs probabilities.
+    """
+    if vote == "majority" and metric.needs == "probabilities":
+        raise ConfigError(
+            f"a majority vote gives labels alone, and {metric.name} needs probabilities; {way_out}"
+        )
 
 
 def agreement(log_probs: Floats) -> Floats:

@@ -11,6 +11,7 @@ from rich.text import Text
 from autoprompt.ensemble.ensemble import Ensemble
 from autoprompt.results import SearchResult
 from autoprompt.store import State, TrialRecord
+from autoprompt.workers.direction import Direction
 
 #: Wide enough for a prompt where no terminal says how wide it is.
 _PIPED_WIDTH = 120
@@ -98,12 +99,13 @@ def settings(trial: TrialRecord) -> str:
     return " ".join(parts)
 
 
-def trials_table(title: str, trials: Sequence[TrialRecord]) -> Table:
+def trials_table(title: str, trials: Sequence[TrialRecord], direction: Direction) -> Table:
     columns = [
         ("trial", "right"), ("kind", "left"), ("state", "left"), ("score", "right"),
         ("loss", "right"), ("seconds", "right"), ("settings", "brief"), ("prompt", "brief"),
     ]  # fmt: skip
-    best = max((trial.score for trial in trials if trial.score is not None), default=None)
+    scores = [trial.score for trial in trials if trial.score is not None]
+    best = direction.best(scores) if scores else None
     rows = [
         (
             trial.number,
@@ -271,7 +273,7 @@ def print_result(result: SearchResult) -> None:
     leaders = result.leaders(LEADERS)
     if leaders:
         out.print()
-        out.print(trials_table("Leaderboard, by score on validation", leaders))
+        out.print(trials_table("Leaderboard, by score on validation", leaders, result.direction))
     if result.finalists:
         out.print(finalists_table(result))
     if record.ensemble:

@@ -26,6 +26,6 @@ def command(search: str, limit: int | None, db: str | None, as_json: bool) -> No
         print_json_list(trial_as_dict(trial) for trial in trials)
         return
     shown, total = result.newest(limit or _ROWS), sum(result.counts.values())
-    console().print(trials_table(f"Trials of {result.name}", shown))
+    console().print(trials_table(f"Trials of {result.name}", shown, result.direction))
     if limit is None and len(shown) < total:
         click.echo(f"the newest {len(shown)} of {total}; --limit and --json show more", err=True)

@@ -53,7 +53,7 @@ def conclude(
     metric = METRICS[config.task.metric]
     chosen = choose(candidates, labels, metric, spec.size, spec.vote, spec.select)
     warnings = lead_warnings(metric, labels, best, candidates, confirmed)
-    warnings += luck_warnings(confirmed)
+    warnings += luck_warnings(metric, confirmed)
     store.update_search(search.id, best=best.number, ensemble=chosen.as_row(), warnings=warnings)
     test = prepared.splits.test
     opening = open_texts(store, search, "test", test, "search", progress)

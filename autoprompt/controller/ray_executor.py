@@ -60,7 +60,7 @@ class RayExecutor(Executor):
         self._trainable = trainable
 
     def watchers(self, store: Store, search: SearchRecord) -> list[Watcher]:
-        return [SearchMetrics(store, search.id, search.name, self._spec.trials)]
+        return [SearchMetrics(store, search, self._spec.trials)]
 
     def run(self, dispatch: Dispatch, job: Job, name: str) -> bool:
         spec = self._spec

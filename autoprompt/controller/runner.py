@@ -22,6 +22,7 @@ from autoprompt.progress import SearchProgress
 from autoprompt.quiet import quiet
 from autoprompt.search_spaces.errors import DatabaseLostError, SearchTakenError
 from autoprompt.store import SearchRecord, State, Store
+from autoprompt.workers.metrics import METRICS
 
 
 def run_search(
@@ -106,6 +107,7 @@ def _carry_on(
     progress.say(f"search {search.id}: {search.name}")
     if executor.dashboard:
         progress.say(f"Ray dashboard: {executor.dashboard}")
+    progress.direction = search.direction
     listeners = Listeners(callbacks, progress)
     listeners.tell("search_started", search)
     attempts = prepared.config.search.attempts
@@ -140,6 +142,7 @@ def create_search(prepared: Prepared, store: Store) -> SearchRecord:
         numbered=True,
         model=config.model.path,
         metric=config.task.metric,
+        greater_is_better=METRICS[config.task.metric].greater_is_better,
         seed=config.search.seed,
         config=config.to_store(),
         versions=prepared.versions,

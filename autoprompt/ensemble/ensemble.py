@@ -73,9 +73,9 @@ class Ensemble:
         """Scores on validation with 95% intervals, as `SearchResult.test` has them on test. All of
         them were chosen by these texts, so they flatter."""
         from autoprompt.evaluation.score_table import scores_table
-        from autoprompt.workers.metrics import METRICS
+        from autoprompt.search_model import metric_of
 
-        metric = METRICS[self.search.metric]
+        metric = metric_of(self.search)
         return scores_table(
             metric, self._labels, self.members, self.weights, self._chosen.log_probs
         )

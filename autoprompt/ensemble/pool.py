@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from autoprompt.workers.metric_functions import Labels
 from autoprompt.workers.metrics import Metric
-from autoprompt.workers.vote import Floats, Vote, cast_votes, vote_weights
+from autoprompt.workers.vote import Floats, Vote, vote_weights, voted
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,7 @@ class Pool:
     Attributes:
         log_probs: [N, B, L], what they say of the validation texts.
         labels: [B], what is right.
-        scores: [N], each one's on validation; higher is better.
+        scores: [N], each one's on validation, oriented: more is better.
     """
 
     log_probs: Floats
@@ -27,20 +29,23 @@ class Pool:
     vote: Vote
 
     def judged(self, draws: Sequence[int], texts: Labels | None = None) -> float:
-        """The score of a vote of the drawn candidates, on all texts or some."""
-        return self.metric.score(*self.voted(draws, texts))
+        """The oriented score of a vote of the drawn candidates, on all texts or some."""
+        return self.metric.direction.oriented(self.metric.score(*self.voted(draws, texts)))
 
-    def voted(self, draws: Sequence[int], texts: Labels | None = None) -> tuple[Labels, Labels]:
-        """What is right and what the drawn candidates say, of all texts or some."""
+    def voted(
+        self, draws: Sequence[int], texts: Labels | None = None
+    ) -> tuple[Labels, NDArray[Any]]:
+        """What is right and what the drawn candidates predict, of all texts or some."""
         texts = np.arange(len(self.labels)) if texts is None else texts
         numbers, weights = self.weighed(draws)
-        return self.labels[texts], cast_votes(self.log_probs[numbers][:, texts], weights).labels
+        return self.labels[texts], voted(self.metric, self.log_probs[numbers][:, texts], weights)
 
     def weighed(self, draws: Sequence[int]) -> tuple[list[int], list[float]]:
         """Each candidate that was drawn, best first, and the weight of its vote."""
         numbers = sorted(set(draws))
         counts = [list(draws).count(number) for number in numbers]
-        return numbers, vote_weights(self.vote, counts, [self.scores[number] for number in numbers])
+        scores = [self.scores[number] for number in numbers]
+        return numbers, vote_weights(self.vote, counts, scores, self.metric.direction)
 
     def halves(self) -> tuple[Labels, Labels]:
         """Two halves of the texts, each with half of every label; always the same two."""

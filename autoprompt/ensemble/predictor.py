@@ -16,7 +16,7 @@ from autoprompt.workers.model_loading import load_model
 from autoprompt.workers.prompt import Prompt, by_wording
 from autoprompt.workers.rows import Text, as_text, stripped
 from autoprompt.workers.task import build_task
-from autoprompt.workers.vote import Floats, cast_votes
+from autoprompt.workers.vote import Floats, cast_votes, mean_probabilities
 
 
 class Voting(Protocol):
@@ -36,9 +36,9 @@ class Prediction:
 
     Attributes:
         text: as it was given; a line for each of its columns where there are several.
-        probability: of that label, the members' mean.
+        probability: of that label, the members' mean by the weights of their votes.
         votes: the part of the votes it got, 0 to 1.
-        probabilities: of every label, the members' mean.
+        probabilities: of every label, likewise.
     """
 
     text: str
@@ -114,7 +114,7 @@ class Predictor:
             names, self._ensembles, self._labels, scores, strict=True
         ):
             ballot = cast_votes(log_probs, ensemble.weights)
-            probabilities = np.exp(log_probs).mean(axis=0)
+            probabilities = mean_probabilities(log_probs, ensemble.weights)
             found[name] = [
                 Prediction(
                     text=as_text(text),

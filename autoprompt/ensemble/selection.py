@@ -26,7 +26,7 @@ class Chosen:
     Attributes:
         members: the N prompts that vote, best first.
         weights: [N], what each one's vote counts.
-        validation: what the vote scores on validation.
+        validation: what the vote scores on validation, natural.
         note: why it is not what was asked for; None where it is.
         halves: of a greedy choice, the vote's score on the half of the validation texts that it was
             drawn on, and on the half that confirmed it.
@@ -86,6 +86,7 @@ def choose(
     )
     draws = _drawn(select, pool, size)
     validation, alone = pool.judged(draws), pool.judged([0])
+    natural = metric.direction.natural
     note = None
     if validation < alone:
         # Fewer of the same, down to the best prompt by itself, which is no worse than itself.
@@ -95,17 +96,17 @@ def choose(
         validation = pool.judged(draws)
         note = (
             f"{_prompts(len(set(draws)))}: a {vote} vote of {asked} by {select} scores "
-            f"{missed:.4f} on validation, the best prompt alone {alone:.4f}"
+            f"{natural(missed):.4f} on validation, the best prompt alone {natural(alone):.4f}"
         )
     elif len(set(draws)) == 1 and len(members) > 1 and size != 1:
-        note = "one prompt votes: no vote of several scores as much on validation"
+        note = "one prompt votes: no vote of several scores as well on validation"
     halves = None
     if select == "greedy":
         drawn, confirmed = (estimate(metric, *pool.voted(draws, half)) for half in pool.halves())
         halves = (drawn, confirmed)
     numbers, weights = pool.weighed(draws)
     chosen = [members[number] for number in numbers]
-    return Chosen(chosen, weights, vote, select, validation, note, halves)
+    return Chosen(chosen, weights, vote, select, natural(validation), note, halves)
 
 
 def _drawn(select: str, pool: Pool, size: int | None) -> list[int]:

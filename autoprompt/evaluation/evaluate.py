@@ -9,7 +9,7 @@ from autoprompt.config import SearchConfig
 from autoprompt.evaluation.held_out_log import open_texts
 from autoprompt.evaluation.score_table import held_out_table
 from autoprompt.progress import SearchProgress
-from autoprompt.search_model import model_of
+from autoprompt.search_model import metric_of, model_of
 from autoprompt.search_spaces.errors import DataError
 from autoprompt.store import PromptRecord, SearchRecord, Store
 from autoprompt.workers.data import Split, read_labelled
@@ -17,6 +17,7 @@ from autoprompt.workers.data_files import RowReader
 from autoprompt.workers.metrics import METRICS, Metric
 from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.scoring import load_scorer
+from autoprompt.workers.vote import check_vote
 
 
 def evaluate(
@@ -51,7 +52,9 @@ def evaluate(
     """
     config = SearchConfig.model_validate(search.config)
     labels = tuple(config.task.label_words)
-    judge = METRICS[metric or config.task.metric]
+    judge = METRICS[metric] if metric else metric_of(search)
+    if search.ensemble:
+        check_vote(search.ensemble["vote"], judge, "choose one of labels, such as accuracy")
     with progress.step(f"reading {source}"):
         reader = RowReader(config.columns_in(text), label or config.data.label, labels)
         split = read_labelled(source, reader, config.data.subset)

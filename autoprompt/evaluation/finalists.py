@@ -1,15 +1,16 @@
 """Finalists: the best trials, by their mean over seeds that the search did not try."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import mean, stdev
 from typing import Any
 
 from autoprompt.store import Store
+from autoprompt.workers.direction import Direction
 
 
 @dataclass(frozen=True)
 class Finalist:
-    """One trial's plan over several seeds.
+    """One trial's plan over several seeds; scores as the store has them, oriented.
 
     Attributes:
         search_score: what it had on validation in the search itself, by which it was picked.
@@ -22,6 +23,16 @@ class Finalist:
     scores: list[float]
     mean: float
     spread: float
+
+    def natural(self, direction: Direction) -> "Finalist":
+        """The same with scores to show."""
+        shown = direction.natural
+        return replace(
+            self,
+            search_score=shown(self.search_score),
+            scores=[shown(score) for score in self.scores],
+            mean=shown(self.mean),
+        )
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

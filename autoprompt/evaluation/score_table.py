@@ -8,7 +8,7 @@ import numpy as np
 from autoprompt.statistics.intervals import estimate, estimate_mean
 from autoprompt.store import PromptRecord
 from autoprompt.workers.metrics import Metric
-from autoprompt.workers.vote import Floats, cast_votes
+from autoprompt.workers.vote import Floats, cast_votes, voted
 
 
 def scores_table(
@@ -27,7 +27,6 @@ def scores_table(
     """
     expected = np.array(labels)
     said = [metric.predictions(each) for each in log_probs]
-    voted = cast_votes(log_probs, weights).labels
     each_member = [
         estimate(metric, expected, answers).as_dict() | {"number": member.number}
         for member, answers in zip(members, said, strict=True)
@@ -36,10 +35,14 @@ def scores_table(
         "metric": metric.name,
         "texts": len(expected),
         "mean": estimate_mean(metric, expected, said).as_dict(),
-        "best_member": max(each_member, key=lambda member: member["score"]),
-        "ensemble": estimate(metric, expected, voted).as_dict(),
+        "best_member": max(
+            each_member, key=lambda member: metric.direction.oriented(member["score"])
+        ),
+        "ensemble": estimate(metric, expected, voted(metric, log_probs, weights)).as_dict(),
         "members": each_member,
-        "confusion": _confusion(expected, voted, log_probs.shape[-1]),
+        "confusion": _confusion(
+            expected, cast_votes(log_probs, weights).labels, log_probs.shape[-1]
+        ),
     }
 
 

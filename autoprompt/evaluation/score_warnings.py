@@ -11,7 +11,7 @@ from safetensors.numpy import load
 from autoprompt.evaluation.candidates import best_distinct
 from autoprompt.evaluation.finalists import Finalist
 from autoprompt.statistics.intervals import Estimate, estimate
-from autoprompt.statistics.significance import SIGNIFICANT, clearly_below, luckier_than, paired_p
+from autoprompt.statistics.significance import SIGNIFICANT, clearly_worse, luckier_than, paired_p
 from autoprompt.store import PromptRecord
 from autoprompt.workers.metrics import Metric
 
@@ -72,16 +72,18 @@ def _lead_over_seeds(first: Finalist, second: Finalist) -> list[str]:
     ]
 
 
-def luck_warnings(confirmed: Sequence[Finalist]) -> list[str]:
+def luck_warnings(metric: Metric, confirmed: Sequence[Finalist]) -> list[str]:
     """Where the trial that led the search owed it to its seed."""
     if not confirmed:
         return []
     leader = max(confirmed, key=lambda each: each.search_score)
     if not luckier_than(leader.search_score, leader.scores):
         return []
+    natural = metric.direction.natural
     return [
-        f"trial {leader.number} had {leader.search_score:.4f} in the search, and {leader.mean:.4f} "
-        f"± {leader.spread:.4f} with {len(leader.scores)} other seeds: the first was luck"
+        f"trial {leader.number} had {natural(leader.search_score):.4f} in the search, and "
+        f"{natural(leader.mean):.4f} ± {leader.spread:.4f} with {len(leader.scores)} other seeds: "
+        "the first was luck"
     ]
 
 
@@ -109,15 +111,15 @@ def overfit_warnings(
         pairs["the ensemble"] = (_estimate(validated["ensemble"]), _estimate(tested["ensemble"]))
     found = [
         f"{name} scores {seen.score:.4f} on validation and {unseen.score:.4f} on test, clearly "
-        "less: the search has fitted its validation texts; more of them would help"
+        "worse: the search has fitted its validation texts; more of them would help"
         for name, (seen, unseen) in pairs.items()
-        if clearly_below(unseen, seen)
+        if clearly_worse(unseen, seen, metric.direction)
     ]
-    if halves and clearly_below(halves[1], halves[0]):
+    if halves and clearly_worse(halves[1], halves[0], metric.direction):
         found.append(
             f"the greedy ensemble scores {halves[0].score:.4f} on the validation texts it was "
-            f"drawn on and {halves[1].score:.4f} on those that confirmed it, clearly less: it has "
-            "fitted the first"
+            f"drawn on and {halves[1].score:.4f} on those that confirmed it, clearly worse: it "
+            "has fitted the first"
         )
     return found
 

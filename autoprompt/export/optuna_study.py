@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from autoprompt.quiet import quiet
 from autoprompt.store import State, TrialRecord
+from autoprompt.workers.direction import UP, Direction
 
 _STATES = {
     State.COMPLETE: TrialState.COMPLETE,
@@ -26,6 +27,7 @@ def build_study(
     name: str | None = None,
     storage: str | None = None,
     sampler: optuna.samplers.BaseSampler | None = None,
+    direction: Direction = UP,
 ) -> optuna.Study:
     """A study that holds these trials.
 
@@ -34,22 +36,27 @@ def build_study(
             missing, the user attribute `number` still says which trial it is.
         name: the study's name; Optuna makes one up where none is given.
         storage: an Optuna storage's URL; in memory without one.
+        direction: which way the trials' scores are better.
     """
     with quiet("optuna", logging.WARNING):
         study = optuna.create_study(
-            study_name=name, storage=storage, sampler=sampler, direction="maximize"
+            study_name=name,
+            storage=storage,
+            sampler=sampler,
+            direction="maximize" if direction.greater_is_better else "minimize",
         )
-        study.add_trials(frozen_trial(trial) for trial in trials)
+        study.add_trials(frozen_trial(trial, direction) for trial in trials)
     return study
 
 
-def frozen_trial(trial: TrialRecord) -> FrozenTrial:
+def frozen_trial(trial: TrialRecord, direction: Direction = UP) -> FrozenTrial:
     """A stored trial as Optuna was told of it: at each rung the best score so far.
 
     One that has not ended is a running trial.
     """
     state = _STATES.get(trial.state, TrialState.RUNNING)
-    best_so_far = itertools.accumulate((rung.score for rung in trial.rungs), max)
+    best = max if direction.greater_is_better else min
+    best_so_far = itertools.accumulate((rung.score for rung in trial.rungs), best)
     scores = {rung.rung: score for rung, score in zip(trial.rungs, best_so_far, strict=True)}
     attributes = {
         "number": trial.number,

@@ -118,6 +118,7 @@ class Jobs:
         # Imported here: `logs` and `stop` do not wait for what reads data.
         from autoprompt.config import checked_name
         from autoprompt.preparation.job_files import CONFIG, FOLDER, VARIABLE, check_data, pack
+        from autoprompt.preparation.metric_check import with_checked_metric
 
         if resume is not None:
             try:
@@ -125,6 +126,7 @@ class Jobs:
             except ValueError as error:
                 raise BadInputError(f"--resume takes the search's name: {error}") from None
         store = _store_to_send(config, say)
+        config = with_checked_metric(config)
         check_data(config)
         names = {job.search for job in self.list() if resume is None or not job.is_over}
         wanted = resume or name or config.title

@@ -6,6 +6,7 @@ from typing import Any
 
 from autoprompt.config import SearchConfig
 from autoprompt.preparation.job_files import unpacked
+from autoprompt.preparation.metric_check import with_checked_metric
 from autoprompt.preparation.task_similarity import Footprint
 from autoprompt.progress import SearchProgress
 from autoprompt.search_spaces.errors import BadInputError, ConfigError
@@ -52,6 +53,7 @@ def prepare(config: SearchConfig, progress: SearchProgress) -> Prepared:
     Raises:
         BadInputError: one line with the file, the key, and what would do.
     """
+    config = with_checked_metric(config)
     source = config.source
     found = unpacked(config)
     with progress.step("reading the data"):

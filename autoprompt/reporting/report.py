@@ -152,14 +152,14 @@ class Report:
     @cached_property
     def history(self) -> Scatter:
         """Validation score by trial number, with the best so far."""
-        best, line = -1.0, []
+        line: list[tuple[float, float]] = []
         for trial in self.scored:
             assert trial.score is not None
-            if trial.score > best:
-                best = trial.score
+            best = self.result.direction.best([trial.score, *(score for _, score in line[-1:])])
+            if not line or best != line[-1][1]:
                 line.append((trial.number, best))
         numbers = [trial.number for trial in self.result.trials]
-        line.append((numbers[-1], best))
+        line.append((numbers[-1], line[-1][1]))
         return Scatter(
             Axis.over("trial", numbers, room=0.02),
             self._score_axis,
@@ -212,7 +212,7 @@ class Report:
                     {
                         "kind": kind,
                         "trials": len(own),
-                        "best": max(scores),
+                        "best": self.result.direction.best(scores),
                         "median": median(scores),
                         "seconds": median(trial.seconds for trial in own),
                     }
@@ -232,7 +232,7 @@ class Report:
         ]
         if len(ended) < _TRIALS_FOR_IMPORTANCE or not any(trial.params for trial in ended):
             return []
-        study = build_study(ended)
+        study = build_study(ended, direction=self.result.direction)
         return list(optuna.importance.get_param_importances(study).items())
 
     # Predictions on validation

@@ -28,11 +28,11 @@ class Estimate:
 def estimate(metric: Metric, expected: Labels, predicted: NDArray[Any]) -> Estimate:
     """One prompt's score on B texts.
 
-    A mean over examples counts right labels, so its interval is Wilson's, which holds for few texts
-    and near 1 too; any other metric is resampled.
+    Where right labels are counted, the interval is Wilson's, which holds for few texts and near 1
+    too; for any other metric, texts are resampled.
     """
     value = metric.score(expected, predicted)
-    if metric.mean_over_examples:
+    if metric.counts_right:
         right = int(metric.right(expected, predicted).sum())
         interval = scipy.stats.binomtest(right, len(expected)).proportion_ci(method="wilson")
         return Estimate(value, float(interval.low), float(interval.high), "wilson")

@@ -7,6 +7,7 @@ import scipy
 from numpy.typing import NDArray
 
 from autoprompt.statistics.intervals import Estimate, resampled
+from autoprompt.workers.direction import UP, Direction
 from autoprompt.workers.metric_functions import Floats, Labels
 from autoprompt.workers.metrics import Metric
 
@@ -31,10 +32,10 @@ def paired_p(
 ) -> tuple[float, str]:
     """p of two prompts' predictions for the same B texts being equally good, and the test's name.
 
-    A mean over examples counts right labels, so McNemar's exact test holds; for another metric, the
-    texts are resampled and p is how often the difference changes its sign, twice.
+    Where right labels are counted, McNemar's exact test holds; for another metric, the texts are
+    resampled and p is how often the difference changes its sign, twice.
     """
-    if metric.mean_over_examples:
+    if metric.counts_right:
         right = [metric.right(expected, predicted) for predicted in (first, second)]
         return mcnemar(*right), "McNemar"
     if (first == second).all():
@@ -53,18 +54,18 @@ def paired_p(
     return min(1.0, 2 * float(tail)), "paired bootstrap"
 
 
-def clearly_below(lower: Estimate, higher: Estimate) -> bool:
-    """Whether a score on some texts lies below a score on other texts by more than chance (5%, one
-    side), from the widths of their 95% intervals."""
+def clearly_worse(worse: Estimate, better: Estimate, direction: Direction = UP) -> bool:
+    """Whether a score on some texts is worse than a score on other texts by more than chance (5%,
+    one side), from the widths of their 95% intervals."""
     normal = scipy.stats.norm
-    errors = [(each.high - each.low) / 2 / normal.ppf(0.975) for each in (lower, higher)]
-    gap = higher.score - lower.score
+    errors = [(each.high - each.low) / 2 / normal.ppf(0.975) for each in (worse, better)]
+    gap = direction.oriented(better.score - worse.score)
     return bool(gap > 0 and gap > normal.ppf(1 - SIGNIFICANT) * np.hypot(*errors))
 
 
 def luckier_than(score: float, repeats: list[float]) -> bool:
-    """Whether a score lies above what repeats with other seeds lead one to expect (5%, one side):
-    beyond Student's prediction interval for one more of them."""
+    """Whether an oriented score lies above what repeats with other seeds lead one to expect (5%,
+    one side): beyond Student's prediction interval for one more of them."""
     if len(repeats) < 2:
         return False
     spread = float(np.std(repeats, ddof=1)) * np.sqrt(1 + 1 / len(repeats))

@@ -1,21 +1,26 @@
 """What the store hands out: plain values that need no database any more."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from autoprompt.store.states import State
+from autoprompt.workers.direction import Direction
 
 
 @dataclass(frozen=True)
 class SearchRecord:
-    """One search."""
+    """One search.
+
+    `greater_is_better` is the metric's, which may be a user's own that is not here any more.
+    """
 
     id: int
     name: str
     state: State
     model: str
     metric: str
+    greater_is_better: bool
     seed: int
     config: dict[str, Any]
     versions: dict[str, Any]
@@ -29,6 +34,11 @@ class SearchRecord:
     best: int | None
     warnings: list[str] | None
     warm_start: dict[str, Any] | None
+
+    @property
+    def direction(self) -> Direction:
+        """Which way its scores are better; those of the records below are oriented by it."""
+        return Direction(self.greater_is_better)
 
 
 @dataclass(frozen=True)
@@ -87,6 +97,14 @@ class TrialRecord:
     finished_at: datetime | None
     rungs: list[RungRecord] = field(default_factory=list)
 
+    def natural(self, direction: Direction) -> "TrialRecord":
+        """The same with scores to show."""
+        if direction.greater_is_better:
+            return self
+        rungs = [replace(rung, score=direction.natural(rung.score)) for rung in self.rungs]
+        score = None if self.score is None else direction.natural(self.score)
+        return replace(self, score=score, rungs=rungs)
+
     @property
     def ended(self) -> bool:
         """Whether it counts on the budget: nothing will run it again."""
@@ -110,6 +128,10 @@ class PromptRecord:
     text: str
     content: bytes
     log_probs: bytes
+
+    def natural(self, direction: Direction) -> "PromptRecord":
+        """The same with its score to show."""
+        return replace(self, score=direction.natural(self.score))
 
 
 @dataclass(frozen=True)

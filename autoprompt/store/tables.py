@@ -14,6 +14,7 @@ from sqlalchemy import (
     String,
     TypeDecorator,
     UniqueConstraint,
+    true,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
@@ -88,7 +89,9 @@ class Search(Base):
     name: Mapped[str] = mapped_column(Text(200), unique=True)
     state: Mapped[State] = mapped_column(StateText())
     model: Mapped[str] = mapped_column(Text(500))
-    metric: Mapped[str] = mapped_column(Text(32))
+    metric: Mapped[str] = mapped_column(Text(200))
+    #: Else less is, and scores are stored with their sign turned: more is better in every table.
+    greater_is_better: Mapped[bool] = mapped_column(default=True, server_default=true())
     seed: Mapped[int] = mapped_column(BigInteger)
     #: The whole configuration, the space included, as validated.
     config: Mapped[dict[str, Any]]

@@ -8,7 +8,7 @@ from autoprompt.evaluation.finalists import Finalist
 from autoprompt.evaluation.score_table import held_out_table, scores_table
 from autoprompt.evaluation.score_warnings import lead_warnings, luck_warnings, overfit_warnings
 from autoprompt.statistics.intervals import estimate
-from autoprompt.statistics.significance import clearly_below, luckier_than, mcnemar, paired_p
+from autoprompt.statistics.significance import clearly_worse, luckier_than, mcnemar, paired_p
 from autoprompt.workers.metrics import METRICS
 from tests.autoprompt.test_selection import ACCURACY, erring, pool
 
@@ -41,9 +41,9 @@ def test_scores_on_different_texts_are_compared_by_their_intervals() -> None:
         expected = np.zeros(count, dtype=np.intp)
         return estimate(ACCURACY, expected, (np.arange(count) < rate * count).astype(np.intp))
 
-    assert clearly_below(of(0.2, 1000), of(0.1, 250))  # type: ignore[arg-type]
-    assert not clearly_below(of(0.12, 1000), of(0.1, 250))  # type: ignore[arg-type]
-    assert not clearly_below(of(0.1, 250), of(0.2, 1000))  # type: ignore[arg-type]
+    assert clearly_worse(of(0.2, 1000), of(0.1, 250))  # type: ignore[arg-type]
+    assert not clearly_worse(of(0.12, 1000), of(0.1, 250))  # type: ignore[arg-type]
+    assert not clearly_worse(of(0.1, 250), of(0.2, 1000))  # type: ignore[arg-type]
 
 
 def test_a_lead_within_noise_is_named_with_its_test() -> None:
@@ -76,12 +76,12 @@ def test_a_winner_that_owed_its_score_to_its_seed_is_named() -> None:
     assert not luckier_than(0.82, [0.80, 0.81, 0.82])
     assert not luckier_than(0.95, [0.80])
     lucky = [finalist(2, 0.88, 0.87, 0.88, 0.87), finalist(1, 0.95, 0.80, 0.81, 0.82)]
-    (warning,) = luck_warnings(lucky)
+    (warning,) = luck_warnings(ACCURACY, lucky)
     assert warning == (
         "trial 1 had 0.9500 in the search, and 0.8100 ± 0.0100 with 3 other seeds: the first was "
         "luck"
     )
-    assert luck_warnings(lucky[:1]) == luck_warnings([]) == []
+    assert luck_warnings(ACCURACY, lucky[:1]) == luck_warnings(ACCURACY, []) == []
 
 
 def test_a_search_that_fitted_its_validation_texts_is_named() -> None:

@@ -68,10 +68,12 @@ def check_better_predictions_score_better(metric: Metric) -> None:
     """On the mean over many draws: right ones against those by chance, and those against wrong."""
     expected = np.random.default_rng(5).integers(0, LABELS, (40, TEXTS))
     right, chance, wrong = (
-        metric.scores(expected, guesses(metric, expected, 6, skill)).mean()
+        metric.direction.oriented(
+            metric.scores(expected, guesses(metric, expected, 6, skill)).mean()
+        )
         for skill in (50.0, 0.0, -50.0)
     )
-    assert right > chance >= wrong, metric.name
+    assert right > chance > wrong, metric.name
 
 
 def check_a_mean_over_examples_is_one(metric: Metric) -> None:
@@ -80,11 +82,11 @@ def check_a_mean_over_examples_is_one(metric: Metric) -> None:
         predicted = guesses(metric, expected, 7)
         each = metric.scores(expected[:, None], predicted[:, None])
         assert np.isclose(each.mean(), metric.score(expected, predicted))
-        assert set(each.tolist()) <= {0.0, 1.0}
+        assert not metric.counts_right or set(each.tolist()) <= {0.0, 1.0}
 
 
 def check_intervals_and_differences_are_numbers(metric: Metric) -> None:
-    for labels in (expected_rows()[0].tolist(), *LOPSIDED):
+    for labels in (expected_rows()[0].tolist(), *LOPSIDED[2:4]):
         expected = np.array(labels)
         first, second = (guesses(metric, expected, seed) for seed in (8, 9))
         for found in (

@@ -19,6 +19,9 @@ THEIRS: dict[str, Callable[..., Any]] = {
     "macro_f1": lambda *row: sklearn.f1_score(*row, average="macro"),
     "micro_f1": lambda *row: sklearn.f1_score(*row, average="micro"),
     "mcc": sklearn.matthews_corrcoef,
+    "log_loss": sklearn.log_loss,
+    "brier": sklearn.brier_score_loss,
+    "auc": lambda *row: sklearn.roc_auc_score(*row, multi_class="ovr"),
 }
 
 
@@ -84,7 +87,8 @@ def test_an_unknown_metric_gets_the_nearest() -> None:
 def test_degenerate_predictions_have_a_number() -> None:
     """Always the larger class: right nine times of ten, and yet blind to one label."""
     expected, predicted = np.array([0] * 9 + [1]), np.zeros(10, dtype=np.intp)
-    scores = {name: METRICS[name].score(expected, predicted) for name in THEIRS}
+    names = [name for name in METRICS if METRICS[name].needs == "labels"]
+    scores = {name: METRICS[name].score(expected, predicted) for name in names}
     assert scores == pytest.approx(
         {
             "accuracy": 0.9,
@@ -95,3 +99,50 @@ def test_degenerate_predictions_have_a_number() -> None:
         },
         abs=1e-4,
     )
+
+
+def of_two(*first: float) -> Any:
+    """Probabilities of two labels."""
+    return np.stack([first, 1 - np.array(first)], axis=-1)
+
+
+def test_of_two_labels_scikit_learn_takes_the_second_ones_probability() -> None:
+    expected = np.array([0, 1, 1, 0, 1, 0])
+    probabilities = of_two(0.9, 0.2, 0.6, 0.6, 0.1, 0.3)
+    for name, theirs in (
+        ("brier", sklearn.brier_score_loss),
+        ("auc", sklearn.roc_auc_score),
+    ):
+        ours = METRICS[name].score(expected, probabilities)
+        assert ours == pytest.approx(theirs(expected, probabilities[:, 1])), name
+
+
+def test_a_label_without_texts_or_with_all_has_no_roc_curve() -> None:
+    auc = METRICS["auc"]
+    assert auc.score(np.array([1, 1, 1]), of_two(0.9, 0.2, 0.6)) == 0.5
+    three = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.3, 0.6, 0.1]])
+    # The third label is nowhere: the mean is of two perfect curves.
+    assert auc.score(np.array([0, 1, 1]), three) == 1.0
+
+
+def test_calibration_error_by_hand() -> None:
+    """Five texts at a confidence of 0.9, four right; five at 0.6, two right: Guo et al., eq. 3."""
+    probabilities = of_two(*[0.9] * 5, *[0.4] * 5)
+    expected = np.array([0, 0, 0, 0, 1, 1, 1, 0, 0, 0])
+    expected_error = 0.5 * abs(0.8 - 0.9) + 0.5 * abs(0.4 - 0.6)
+    assert METRICS["ece"].score(expected, probabilities) == pytest.approx(expected_error)
+    # Bins end in their upper bounds: confidences of 2/3 and 0.7 are not of the same one.
+    mixed = of_two(2 / 3, 0.7)
+    apart = (abs(1 - 2 / 3) + abs(0 - 0.7)) / 2
+    assert METRICS["ece"].score(np.array([0, 1]), mixed) == pytest.approx(apart)
+
+
+def test_a_probability_of_nought_costs_much_and_not_all() -> None:
+    assert 30 < METRICS["log_loss"].score(np.array([0]), of_two(0.0)) < 40
+
+
+def test_the_sign_by_which_more_is_better() -> None:
+    up, down = METRICS["accuracy"].direction, METRICS["log_loss"].direction
+    assert (up.oriented(0.9), down.oriented(0.4)) == (0.9, -0.4)
+    assert (up.natural(0.9), down.natural(-0.4)) == (0.9, 0.4)
+    assert (up.best([0.1, 0.9]), down.best([0.1, 0.9])) == (0.9, 0.1)

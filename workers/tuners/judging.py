@@ -50,7 +50,7 @@ def _progress(
     return Progress(
         rung=at.rung,
         step=at.step,
-        score=score,
+        score=metric.direction.oriented(score),
         loss=loss,
         train_loss=sum(at.losses) / max(len(at.losses), 1),
         prompt=prompt,

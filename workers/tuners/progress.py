@@ -56,7 +56,7 @@ class Progress:
     Attributes:
         rung: counted from 1.
         step: steps or rounds done.
-        score: the task's metric on validation, higher is better.
+        score: the task's metric on validation, oriented: more is better.
         loss: mean negative log-probability of the right labels on validation, in nats.
         train_loss: the same over the training batches since the last rung.
         prompt: the prompt as it is now, or the best so far where that is what the tuner keeps.

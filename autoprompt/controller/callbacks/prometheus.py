@@ -11,7 +11,7 @@ from ray.util.metrics import Gauge, Histogram
 
 from autoprompt.controller.dispatch import Task, Watcher
 from autoprompt.search_spaces.errors import DatabaseLostError
-from autoprompt.store import Store
+from autoprompt.store import SearchRecord, Store
 
 TRIALS = Gauge(
     "autoprompt_trials",
@@ -33,10 +33,10 @@ _PERIOD = 5.0
 class SearchMetrics(Watcher):
     """Keeps a search's gauges at what the store says, so that a resumed search counts whole."""
 
-    def __init__(self, store: Store, search_id: int, name: str, budget: int) -> None:
+    def __init__(self, store: Store, search: SearchRecord, budget: int) -> None:
         self._store = store
-        self._search_id = search_id
-        self._tags = {"search": name}
+        self._search = search
+        self._tags = {"search": search.name}
         self._budget = budget
         self._next = 0.0
 
@@ -55,10 +55,10 @@ class SearchMetrics(Watcher):
             self._export()
 
     def _export(self) -> None:
-        counts = self._store.counts(self._search_id)
+        counts = self._store.counts(self._search.id)
         counts["waiting"] = max(0, self._budget - sum(counts.values()))
         for state, count in counts.items():
             TRIALS.set(count, self._tags | {"state": state})
-        best = self._store.best_score(self._search_id)
+        best = self._store.best_score(self._search.id)
         if best is not None:
-            BEST_SCORE.set(best, self._tags)
+            BEST_SCORE.set(self._search.direction.natural(best), self._tags)

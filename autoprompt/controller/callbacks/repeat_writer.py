@@ -90,7 +90,7 @@ class RepeatWriter(Ledger):
             worker=live.worker,
             error=error,
         )
-        outcome = f"{best.score:.4f}" if best else f"failed: {error}"
+        outcome = self._progress.shown(best.score) if best else f"failed: {error}"
         self._progress.say(
             f"trial {repeat.number:>3}  repeat {repeat.repeat}  {outcome}  {live.seconds:.0f} s"
         )

@@ -99,6 +99,7 @@ class StoreWriter(Ledger):
             )
             live.rungs.add(report.rung)
             rung = {name: getattr(report, name) for name in ("number", *_RUNG)}
+            rung["score"] = self._progress.direction.natural(report.score)
             self._listeners.tell(
                 "trial_reported", TrialReport(kind=live.kind, prompt=prompt.text, **rung)
             )
@@ -149,9 +150,10 @@ class StoreWriter(Ledger):
 
     def _ended(self, number: int, state: State, error: str | None = None) -> None:
         live = self._live.pop(number)
-        outcome = error or f"{live.best:.4f}"
+        best = None if live.best is None else self._progress.direction.natural(live.best)
+        outcome = error or f"{best:.4f}"
         self._progress.trial_ended(number, live.kind, state, outcome, live.seconds)
-        end = TrialEnd(number, live.kind, state, live.best, live.seconds, error)
+        end = TrialEnd(number, live.kind, state, best, live.seconds, error)
         self._listeners.tell("trial_ended", end)
 
 

@@ -91,4 +91,5 @@ with torch.no_grad():
         tied = torch.isclose(shares, shares.max())
         best = int(found.sum(0).masked_fill(~tied, -torch.inf).argmax())
         row = {"text": text, "label": task["labels"][best], "votes": float(shares[best])}
-        print(json.dumps(row | {"probability": float(found[:, best].exp().mean())}))
+        probability = weights @ found[:, best].exp() / weights.sum()
+        print(json.dumps(row | {"probability": float(probability)}))
