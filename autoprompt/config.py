@@ -59,7 +59,7 @@ class SearchSpec(Document):
     attempts: int = Field(default=3, ge=1)
     #: A trial that reports nothing for so long is taken for hung, and given up.
     hung_after_seconds: float = Field(default=3600.0, gt=0)
-    #: Memory for what the model has made of the texts; what does not fit is read or made again.
+    #: Memory for the KV cache of the texts; what does not fit is read or computed again.
     cache_gib_per_worker: float = Field(default=4.0, gt=0)
     #: Files for the same, shared by the workers of a machine and by later searches; 0 for none.
     cache_gib_on_disk: float = Field(default=16.0, ge=0)

@@ -90,7 +90,7 @@ class FrozenModel:
 
     @property
     def may_reuse_text(self) -> bool:
-        """Whether what the model makes of a text can be kept and gone on from.
+        """Whether the hidden states of a text can be kept and gone on from.
 
         An encoder's output always can. Of causal models those whose every layer keeps plain keys
         and values. A masked model reads every token in the light of every other, so nothing of it

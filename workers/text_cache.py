@@ -1,7 +1,7 @@
-"""The text cache: what a frozen model makes of a text, computed once.
+"""The KV cache of texts: each computed once by a frozen model.
 
-A prompt laid after a text cannot change what the model made of the text, so every step of every
-trial reuses it and pays for its own few tokens only.
+A prompt laid after a text cannot change the text's keys and values, so every step of every trial
+reuses them and pays for its own few tokens only.
 """
 
 import os

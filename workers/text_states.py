@@ -1,4 +1,4 @@
-"""What a frozen model makes of a text by itself, laid out as rows that a cache can keep.
+"""The hidden states of a text by itself, laid out as rows that a cache can keep.
 
 A causal model leaves keys and values behind, a model with an encoder its encoder's output. Either
 is [T, F]: one row of F numbers for each of the text's T tokens.

@@ -1,10 +1,9 @@
 """Causal models: `[front][text][back][tail][end] -> label word`.
 
-A prompt behind the text cannot change what the model made of the text, so the text's keys and
-values are computed once; of a prompt behind the whole template, so are the template's. Several
-prompts share one pass over the same text, each attending to the text and to itself only (a
-block-diagonal mask). A front that is not being trained is computed once and shared by all texts. A
-front being trained reuses nothing.
+A prompt behind the text cannot change the text's keys and values, so they are computed once; of a
+prompt behind the whole template, so are the template's. Several prompts share one pass over the
+same text, each attending to the text and to itself only (a block-diagonal mask). A front that is
+not being trained is computed once and shared by all texts. A front being trained reuses nothing.
 """
 
 from collections.abc import Sequence

@@ -34,7 +34,7 @@ class Family(ABC):
 
     Attributes:
         positions: where a prompt may stand.
-        reusable: those at which a prompt leaves what the model made of the text untouched; the
+        reusable: those at which a prompt leaves the hidden states of the text untouched; the
             first of them is tried before any is trusted.
         distrust: why cached texts are not used although the model should allow it.
     """
@@ -90,7 +90,7 @@ class Family(ABC):
 
     @abstractmethod
     def _leaves_texts(self, prompt: Laid) -> bool:
-        """Whether a prompt leaves what the model makes of the text as it is."""
+        """Whether a prompt leaves the hidden states of the text as they are."""
 
     def fill(self, prompts: Sequence[Laid], texts: Sequence[TokenIds]) -> CachedTexts:
         """The texts that these prompts go over, encoded first where they are not in the cache."""

@@ -1,9 +1,9 @@
 """Sequence-to-sequence models: the encoder reads `[front][text][back][tail][end]`, the decoder
 answers behind its start token.
 
-A soft prompt may stand on the encoder's side, as in Lester et al. 2021, where it changes what the
-encoder makes of the text. Or it stands behind the decoder's start: then the encoder's output for
-the template with its text is computed once, and a step pays for the decoder's few tokens only.
+A soft prompt may stand on the encoder's side, as in Lester et al. 2021, where it changes the
+encoder's output for the text. Or it stands behind the decoder's start: then the encoder's output
+for the template with its text is computed once, and a step pays for the decoder's few tokens only.
 """
 
 from collections.abc import Sequence
