@@ -7,6 +7,7 @@ from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from autoprompt.search_spaces import Space, load_space
 from autoprompt.search_spaces.documents import Document, parse, read_yaml
+from autoprompt.search_spaces.earlier_prompts import prompt_files, starting_from
 from autoprompt.search_spaces.errors import BadInputError, ConfigError
 from autoprompt.workers.data import DataSpec, Paths, Splits, load_splits
 from autoprompt.workers.model_files import ModelSpec
@@ -173,6 +174,14 @@ class SearchConfig(Document):
         """The name, or the file's where none is given."""
         return self.name or Path(self._source).stem[:_LONGEST_NAME]
 
+    @property
+    def prompt_files(self) -> dict[str, str]:
+        """The files that soft prompts may start from: as they are written, and absolute."""
+        return {
+            file: str((self.base / Path(file).expanduser()).absolute())
+            for file in prompt_files(self.space)
+        }
+
     @field_validator("name")
     @classmethod
     def _usable_name(cls, value: str | None) -> str | None:
@@ -219,7 +228,8 @@ class SearchConfig(Document):
     def to_store(self) -> dict[str, Any]:
         """What the store keeps: paths that mean the same from any folder, and no database URL."""
         config = self._with_absolute_model()
-        config = config._replace(data=config.data.under(config.base))
+        space = starting_from(config.space, config.prompt_files)
+        config = config._replace(data=config.data.under(config.base), space=space)
         return config.model_dump(mode="json", exclude={"store"})
 
     @classmethod

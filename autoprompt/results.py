@@ -117,8 +117,8 @@ class SearchResult(StoredSearch):
 
         return export(self, folder, form, trial=trial, ensemble=ensemble)
 
-    def report(self, path: str | Path) -> Path:
-        """Write the HTML report to a new file; see `autoprompt.report.write_report`."""
+    def report(self, path: str | Path, *, texts: bool = True) -> Path:
+        """Write the HTML report to a new file; see `autoprompt.reporting.report.write_report`."""
         from autoprompt.reporting.report import write_report
 
-        return write_report(self, path)
+        return write_report(self, path, texts=texts)

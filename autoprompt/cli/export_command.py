@@ -31,7 +31,7 @@ def command(
 
     \b
     autoprompt export latest --format json --out best
-    python best/predict.py "dull and far too long"
+    python best/predict.py --model PATH_OR_ID "dull and far too long"
     """
     from pathlib import Path
 

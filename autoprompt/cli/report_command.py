@@ -6,12 +6,14 @@ from autoprompt.cli.options import db_option, search_argument
 @click.command()
 @search_argument
 @click.option("--out", required=True, metavar="FILE.html", type=click.Path(), help="A new file.")
+@click.option("--no-texts", is_flag=True, help="Let no text of the data into the file.")
 @db_option
-def command(search: str, out: str, db: str | None) -> None:
+def command(search: str, out: str, no_texts: bool, db: str | None) -> None:
     """Write a search's report: one HTML file, readable without a network.
 
     Scores with their intervals, history, what mattered, the prompts, and the texts that were most
-    often wrong. Works for a search that is still running, too.
+    often wrong; with --no-texts, their numbers alone. Files are told by name, not by folder. Works
+    for a search that is still running, too.
     """
     from pathlib import Path
 
@@ -19,5 +21,5 @@ def command(search: str, out: str, db: str | None) -> None:
     from autoprompt.new_files import check_new
 
     check_new(Path(out), "--out")
-    load(search, db=db).report(out)
+    load(search, db=db).report(out, texts=not no_texts)
     click.echo(out)

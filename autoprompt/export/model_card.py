@@ -7,6 +7,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from autoprompt.config import SearchConfig
+from autoprompt.shown_paths import shown_data
 from autoprompt.stored_search import StoredSearch
 from autoprompt.workers.model_files import ModelSpec, licence
 
@@ -42,6 +43,7 @@ def model_card(
         template=_template(document["task"]),
         example=_example(document["task"]),
         columns=list(config.columns_in().values()),
+        data=shown_data(config.data.model_dump()["path"]),
         auto_class="AutoModelFor"
         + ("Seq2SeqLM" if document["model"]["family"] == "seq2seq" else "CausalLM"),
         base_model=_hub_id(config.model),

@@ -20,6 +20,7 @@ from autoprompt.export.model_card import model_card
 from autoprompt.new_files import made_whole
 from autoprompt.search_model import model_of
 from autoprompt.search_spaces.errors import BadInputError
+from autoprompt.shown_paths import shown_path
 from autoprompt.store import PromptRecord
 from autoprompt.stored_search import StoredSearch
 from autoprompt.workers.model_config import Family, context_length, family_of
@@ -36,6 +37,9 @@ _PLACES = {
     "end": "behind the whole template",
     "decoder": "behind the decoder's start",
 }
+
+#: Rises when a reader has to change. 2: the model by its name, not its path; columns of a row.
+_VERSION = 2
 
 
 def export(
@@ -74,11 +78,12 @@ def export(
         stored = _save_vectors(unfinished, form, config, family, records, prompts)
         weights = result.ensemble.weights if ensemble else [1.0]
         document = {
-            # Rises when a reader has to change: 2 reads several columns of a row.
-            "version": 1 if len(task["columns"]) == 1 else 2,
+            "version": _VERSION,
             "search": result.name,
             "model": {
-                "path": config.model.path,
+                "name": shown_path(config.model.path),
+                "on_hub": not config.model.is_local,
+                "adapter": config.model.adapter and shown_path(config.model.adapter),
                 "family": family,
                 "revision": config.model.revision or "main",
                 "fingerprint": result.record.versions["model"],
@@ -212,7 +217,7 @@ def _save_adapter(folder: Path, config: SearchConfig, family: Family, vectors: T
     adapter = {
         "peft_type": "PROMPT_TUNING",
         "task_type": "SEQ_2_SEQ_LM" if family == "seq2seq" else "CAUSAL_LM",
-        "base_model_name_or_path": config.model.path,
+        "base_model_name_or_path": _base_name(config),
         "revision": config.model.revision,
         "inference_mode": True,
         "num_virtual_tokens": vectors.shape[0],
@@ -222,6 +227,13 @@ def _save_adapter(folder: Path, config: SearchConfig, family: Family, vectors: T
     _write(folder / "adapter_config.json", json.dumps(adapter, indent=2))
     tensors = {"prompt_embeddings": vectors.contiguous()}
     save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+
+
+def _base_name(config: SearchConfig) -> str:
+    """The base model as PEFT is told of it; one that had an adapter is not to be found without."""
+    name = shown_path(config.model.path)
+    adapter = config.model.adapter
+    return name if adapter is None else f"{name} with the adapter {shown_path(adapter)}"
 
 
 def _write(path: Path, content: str) -> None:

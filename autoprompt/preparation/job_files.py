@@ -88,23 +88,25 @@ def unpacked(config: SearchConfig) -> SearchConfig:
 
     Outside a job, and for files that did not travel, nothing changes.
     """
-    folder = os.environ.get(VARIABLE)
-    if not folder:
-        return config
-    root = Path(folder).absolute()
 
-    def found(path: str) -> str:
-        staged = _staged(root, Path(path))
-        return str(staged) if Path(path).is_absolute() and staged.exists() else path
+    def place(path: str) -> str:
+        return str(travelled(Path(path))) if Path(path).is_absolute() else path
 
     data = config.data.under(config.base).path
     if isinstance(data, Paths):
-        files = {name: found(path) for name, path in data.model_dump().items() if path}
+        files = {name: place(path) for name, path in data.model_dump().items() if path}
         data = data.model_copy(update=files)
     else:
-        data = found(data)
+        data = place(data)
     adapter = config.model.adapter
-    return config.with_paths(data, found(config.model.path), adapter and found(adapter))
+    return config.with_paths(data, place(config.model.path), adapter and place(adapter))
+
+
+def travelled(path: Path) -> Path:
+    """Where a file of an absolute path lies: inside a job, where it travelled to, if it did."""
+    folder = os.environ.get(VARIABLE)
+    staged = _staged(Path(folder).absolute(), path) if folder else path
+    return staged if staged.exists() else path
 
 
 def _staged(root: Path, path: Path) -> Path:
@@ -129,6 +131,7 @@ def _local(config: SearchConfig) -> Iterator[tuple[Path, str]]:
         pairs = [(getattr(absolute, name), getattr(written, name)) for name in names]
     else:
         pairs = [(str(absolute), written)]
+    pairs += [(file, written) for written, file in config.prompt_files.items()]
     for path, given in pairs:
         if path and Path(path).is_absolute():
             if not (Path(path).exists() or Path(given).expanduser().is_absolute()):

@@ -4,7 +4,7 @@ The soft prompt of another task is often a better start than words are (SPoT, Vu
 settings that did well once are worth a trial each.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -14,12 +14,18 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load
 
+from autoprompt.preparation.job_files import travelled
 from autoprompt.preparation.prepare import Prepared
 from autoprompt.preparation.task_similarity import Footprint
 from autoprompt.progress import SearchProgress
 from autoprompt.search_spaces import Space, params_within
+from autoprompt.search_spaces.earlier_prompts import (
+    is_prompt_file,
+    prompt_references,
+    starting_from,
+    trained_parts,
+)
 from autoprompt.search_spaces.errors import AutopromptError, BadInputError, SearchNotFoundError
-from autoprompt.search_spaces.schema import TrainedSpace, values_of
 from autoprompt.store import SearchRecord, State, Store
 from autoprompt.workers.old_identity import old_identity
 from autoprompt.workers.prompt import Prompt
@@ -42,7 +48,7 @@ def with_earlier(prepared: Prepared, db: str, progress: SearchProgress) -> Prepa
         BadInputError: no such search, prompt or file; one of another model; or one that has
             learned from this search's test texts.
     """
-    asked = [name for part in _trained(prepared.config.space) for name in part.earlier_prompts]
+    asked = prompt_references(prepared.config.space)
     if prepared.config.warm_start is None and not asked:
         return prepared
     with _opened(db) as store:
@@ -56,15 +62,15 @@ def _lent(
     pinned = {reference: lender.prompt(reference) for reference in asked}
     prompts = dict(pinned.values())
     names = {reference: name for reference, (name, _) in pinned.items()}
-    space = _starting_from(config.space, names)
+    space = starting_from(config.space, names)
     warm_start = None
     found = None if config.warm_start is None else lender.search(config.warm_start)
     if found is not None:
         search, nearness = found
-        best = lender.best_soft(search) if _trained(space) else None
+        best = lender.best_soft(search) if trained_parts(space) else None
         if best is not None:
             prompts |= [best]
-            space = _starting_from(space, {}, also=best[0])
+            space = starting_from(space, {}, also=best[0])
         warm_start = {
             "search": search.id,
             "name": search.name,
@@ -103,36 +109,6 @@ def _opened(db: str) -> Iterator[Store | None]:
         yield store
     finally:
         store.close()
-
-
-def _trained(space: Space) -> list[TrainedSpace]:
-    return [part for part in space.parts if isinstance(part, TrainedSpace)]
-
-
-def _starting_from(space: Space, names: Mapping[str, str], also: str | None = None) -> Space:
-    """The space with its references to earlier prompts replaced by their names.
-
-    Args:
-        also: one more that every trained prompt may start from.
-    """
-    changed = {}
-    for kind, part in zip(space.kinds, space.parts, strict=True):
-        if not isinstance(part, TrainedSpace):
-            continue
-        prompts = [names.get(reference, reference) for reference in part.earlier_prompts]
-        inits = values_of(part.init)
-        if also is not None:
-            prompts, inits = [*prompts, also], (*inits, "prompt")
-        if prompts:
-            changes = {"init": _dimension(inits), "init_prompt": _dimension(prompts)}
-            changed[kind] = part.model_copy(update=changes)
-    return space.model_copy(update=changed)
-
-
-def _dimension(values: Sequence[str]) -> str | tuple[str, ...]:
-    """One value is fixed, several are a choice."""
-    distinct = tuple(dict.fromkeys(values))
-    return distinct if len(distinct) > 1 else distinct[0]
 
 
 class _Lender:
@@ -242,11 +218,12 @@ class _Lender:
     def prompt(self, reference: str) -> tuple[str, bytes]:
         """An earlier prompt by file, search, or SEARCH/TRIAL: its pinned name, and its bytes."""
         key = "soft.init_prompt"
-        if reference.endswith(".safetensors"):
+        if is_prompt_file(reference):
             path = (self._prepared.config.base / Path(reference).expanduser()).absolute()
-            if not path.is_file():
+            file = travelled(path)
+            if not file.is_file():
                 raise BadInputError(f"{key}: {path}: no such file")
-            return str(path), self._fitting(_prompt_in(path), str(path))
+            return str(path), self._fitting(_prompt_in(file), str(path))
         name, _, trial = reference.rpartition("/")
         if not (name and trial.isdigit()):
             search = self._named(reference, key)

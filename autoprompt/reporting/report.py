@@ -2,7 +2,8 @@
 
 It holds no script, and a content security policy that would let none run; what comes from the data
 is escaped. Everything is read from the store, except the texts that were most often wrong: those
-are read from the data again, and left out where the data has moved or changed.
+are read from the data again, and left out where the data has moved or changed, or on request.
+Files are told by their names, since a report is passed on: where they lie is nobody else's.
 """
 
 import dataclasses
@@ -29,6 +30,7 @@ from autoprompt.reporting import charts
 from autoprompt.reporting.charts import Axis, Point, Scatter
 from autoprompt.reporting.trial_charts import gradient_norms
 from autoprompt.search_spaces.errors import DataError
+from autoprompt.shown_paths import config_paths, shown_config, shown_path, shown_text
 from autoprompt.store import State, TrialRecord
 from autoprompt.stored_search import StoredSearch
 from autoprompt.workers.rows import as_text
@@ -45,20 +47,26 @@ _WITNESSES, _HARD_TEXTS = 50, 15
 _TRIALS_FOR_IMPORTANCE = 10
 
 
-def write_report(result: StoredSearch, path: str | Path) -> Path:
+def write_report(result: StoredSearch, path: str | Path, *, texts: bool = True) -> Path:
     """Write the report of a search, finished or not, to a new file.
+
+    Args:
+        texts: show those that were most often wrong; without, no text of the data is in the file.
 
     Raises:
         BadInputError: the file exists, or its folder does not.
         SearchUnfinishedError: no trial has a score yet.
     """
     with made_whole(Path(path), "--out") as unfinished:
-        unfinished.write_text(render(result), encoding="utf-8")
+        unfinished.write_text(render(result, texts=texts), encoding="utf-8")
     return Path(path)
 
 
-def render(result: StoredSearch) -> str:
+def render(result: StoredSearch, *, texts: bool = True) -> str:
     """The report as HTML.
+
+    Args:
+        texts: as in `write_report`.
 
     Raises:
         SearchUnfinishedError: no trial has a score yet.
@@ -71,14 +79,16 @@ def render(result: StoredSearch) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    report = Report(result, texts=texts)
     environment.filters |= {"score": "{:.4f}".format, "percent": "{:.0%}".format, "clock": clock}
+    environment.filters |= {"name": shown_path, "sentence": report.sentence}
     environment.globals["size"] = {
         "width": charts.WIDTH, "height": charts.HEIGHT, "left": charts.LEFT,
         "right": charts.RIGHT, "top": charts.TOP, "bottom": charts.BOTTOM,
     }  # fmt: skip
     style = resources.files(__package__) / "templates" / "report.css"
     return environment.get_template("report.html.j2").render(
-        style=style.read_text(encoding="utf-8"), report=Report(result), leaders=_LEADERS
+        style=style.read_text(encoding="utf-8"), report=report, leaders=_LEADERS
     )
 
 
@@ -98,10 +108,15 @@ class HardText:
 
 
 class Report:
-    """What the template tells, each part None or empty where there is nothing to tell."""
+    """What the template tells, each part None or empty where there is nothing to tell.
 
-    def __init__(self, result: StoredSearch) -> None:
+    Attributes:
+        with_texts: whether texts of the data may be shown.
+    """
+
+    def __init__(self, result: StoredSearch, *, texts: bool = True) -> None:
         self.result = result
+        self.with_texts = texts
         self.record = result.record
         self.labels = list(self.record.config["task"]["label_words"])
         self.scored = [trial for trial in result.trials if trial.score is not None]
@@ -142,9 +157,9 @@ class Report:
     def elsewhere(self) -> list[tuple[str, dict[str, Any]]]:
         """Other labelled texts that the prompts were tried on: source and scores, newest last."""
         return [
-            (each.source, each.result)
-            for each in self.result.evaluations
-            if each.source != "test" and each.result
+            (shown_path(evaluation.source), evaluation.result)
+            for evaluation in self.result.evaluations
+            if evaluation.source != "test" and evaluation.result
         ]
 
     # Trials
@@ -272,8 +287,8 @@ class Report:
     @cached_property
     def unanimous(self) -> float:
         """The part of the validation texts on which all members say the same."""
-        said = predictions(self._members)
-        return float((said == said[0]).all(axis=0).mean())
+        labels = predictions(self._members)
+        return float((labels == labels[0]).all(axis=0).mean())
 
     @cached_property
     def witnesses(self) -> int:
@@ -284,13 +299,13 @@ class Report:
     def hard_texts(self) -> list[HardText]:
         """The validation texts that the best prompts most often got wrong, most often first."""
         prompts = self.result.prompts(limit=_WITNESSES)
-        said = np.stack([predictions(load(each.log_probs)["log_probs"]) for each in prompts])
-        missed = (said != np.asarray(self._expected)).mean(axis=0)
+        answers = np.stack([predictions(load(prompt.log_probs)["log_probs"]) for prompt in prompts])
+        missed = (answers != np.asarray(self._expected)).mean(axis=0)
         rows = []
         for place in np.argsort(-missed, kind="stable")[:_HARD_TEXTS]:
             if missed[place] > 0:
                 expected = self._expected[place]
-                others = Counter(int(each) for each in said[:, place] if each != expected)
+                others = Counter(int(label) for label in answers[:, place] if label != expected)
                 rows.append(
                     HardText(
                         text=self.texts[place] if self.texts else f"validation text {place + 1}",
@@ -303,7 +318,9 @@ class Report:
 
     @cached_property
     def texts(self) -> Sequence[str]:
-        """The validation texts, or none where the data is no longer what it was."""
+        """The validation texts; none where they are not to be shown, or not what they were."""
+        if not self.with_texts:
+            return ()
         config = SearchConfig.model_validate(self.record.config)
         try:
             splits = config.splits(self.record.seed)
@@ -316,7 +333,12 @@ class Report:
 
     @property
     def config_yaml(self) -> str:
-        return yaml.safe_dump(self.record.config, sort_keys=False, allow_unicode=True)
+        shown = shown_config(self.record.config)
+        return yaml.safe_dump(shown, sort_keys=False, allow_unicode=True)
+
+    def sentence(self, text: str) -> str:
+        """An error or a warning without the folders and URLs it names."""
+        return shown_text(text, config_paths(self.record.config))
 
 
 def _length(trial: TrialRecord) -> int:

@@ -16,7 +16,7 @@ import pytest
 import torch
 import yaml
 from click.testing import CliRunner, Result
-from peft import PeftModel
+from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 from safetensors.torch import save
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -41,6 +41,15 @@ def run(code: Path, *arguments: str) -> str:
     """What a script prints, run by itself: none of our packages is on its path."""
     command = [sys.executable, "-I", str(code), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def refusal(code: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The one line with which a script ends."""
+    with pytest.raises(SystemExit) as ended:
+        run_here(code, *arguments)
+    assert ended.value.code == 2
+    [line] = capsys.readouterr().err.splitlines()
+    return line
 
 
 def run_here(code: Path, *arguments: str) -> str:
@@ -70,11 +79,12 @@ def trial_of(result: SearchResult, kind: str, position: str) -> int:
     [("soft", "suffix"), ("soft", "prefix"), ("hard", "suffix"), ("hard", "prefix")],
 )
 def test_the_loader_in_the_folder_says_what_the_search_says(
-    kind: str, position: str, finished: SearchResult, tmp_path: Path
+    kind: str, position: str, finished: SearchResult, tiny_folder: Path, tmp_path: Path
 ) -> None:
     number = trial_of(finished, kind, position)
     folder = finished.export(tmp_path / "out", trial=number)
-    printed = [json.loads(line) for line in run(folder / "predict.py", *ASKED).splitlines()]
+    lines = run(folder / "predict.py", "--model", str(tiny_folder), *ASKED).splitlines()
+    printed = [json.loads(line) for line in lines]
     assert [row["text"] for row in printed] == ASKED
     scorer = scorer_of(finished)
     [record] = finished.prompts([number])
@@ -85,11 +95,12 @@ def test_the_loader_in_the_folder_says_what_the_search_says(
 
 
 def test_the_ensemble_votes_as_it_does_in_the_search(
-    finished: SearchResult, tmp_path: Path
+    finished: SearchResult, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = finished.export(tmp_path / "out", ensemble=True)
     exported = json.loads((folder / "prompt.json").read_text(encoding="utf-8"))["prompts"]
     assert [each["trial"] for each in exported] == finished.record.ensemble["members"]  # type: ignore[index]
+    monkeypatch.setenv("AUTOPROMPT_MODEL", str(tiny_folder))
     printed = [json.loads(line) for line in run(folder / "predict.py", *ASKED).splitlines()]
     for row, expected in zip(printed, finished.ensemble.predict(ASKED), strict=True):
         assert (row["label"], row["votes"]) == (expected.label, pytest.approx(expected.votes))
@@ -119,9 +130,12 @@ def test_peft_loads_the_folder_and_gives_the_same_logits(
         assert not torch.allclose(theirs[first], base(input_ids=ids).logits[0, -1, first])
 
 
-def made_search(model: Path, template: str, prompt: Prompt, db: Path) -> SearchResult:
+def made_search(
+    model: Path, template: str, prompt: Prompt, db: Path, adapter: Path | None = None
+) -> SearchResult:
     """A search of one trial, whose prompt is made up."""
     store = Store.open(f"sqlite:///{db}")
+    spec = ModelSpec(path=str(model), adapter=adapter and str(adapter))
     position = prompt.position
     store.create_search(
         name="made",
@@ -129,15 +143,18 @@ def made_search(model: Path, template: str, prompt: Prompt, db: Path) -> SearchR
         metric="accuracy",
         seed=0,
         config={
-            "model": {"path": str(model), "dtype": "float32"},
+            "model": {
+                "path": str(model),
+                "dtype": "float32",
+                "adapter": adapter and str(adapter),
+            },
             "data": {"path": "none.csv"},
             "task": {"template": template, "label_words": {"no": "dull", "yes": "great"}},
             "space": {
                 "soft": {"length": 3, "learning_rate": 0.1, "steps": 1, "position": position}
             },
         },
-        versions=dict.fromkeys(VERSIONS, "-")
-        | {"model": model_identity(ModelSpec(path=str(model)))},
+        versions=dict.fromkeys(VERSIONS, "-") | {"model": model_identity(spec)},
         data={"train": 1, "validation": 1, "test": 1, "truncated": 0},
         validation_labels=[0],
         ensemble=None,
@@ -178,7 +195,9 @@ def test_every_family_of_models_is_loaded_as_it_was_searched(
     prompt = soft_prompt(vectors, position, model)
     result = made_search(tmp_path / "model", template, prompt, tmp_path / "store.db")
     folder = result.export(tmp_path / "out")
-    printed = [json.loads(line) for line in run_here(folder / "predict.py", *ASKED).splitlines()]
+    model_at = ("--model", str(tmp_path / "model"))
+    lines = run_here(folder / "predict.py", *model_at, *ASKED).splitlines()
+    printed = [json.loads(line) for line in lines]
     expected = scorer_of(result).score_texts([prompt], ASKED)[0]
     for row, each in zip(printed, expected, strict=True):
         assert row["probability"] == pytest.approx(float(each.max().exp()), abs=TOLERANCE)
@@ -195,6 +214,71 @@ def test_every_family_of_models_is_loaded_as_it_was_searched(
         ).splitlines()
         logits = torch.tensor([float(line.split()[1]) for line in lines])
         torch.testing.assert_close(logits.log_softmax(-1), each, atol=TOLERANCE, rtol=0)
+
+
+def test_the_loader_asks_where_the_model_is_and_reads_exports_that_say_it(
+    finished: SearchResult, tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = finished.export(tmp_path / "out")
+    exported = json.loads((folder / "prompt.json").read_text(encoding="utf-8"))
+    assert exported["version"] == 2
+    assert exported["model"]["name"] == tiny_folder.name
+    assert exported["model"]["fingerprint"] == finished.record.versions["model"]
+    line = refusal(folder / "predict.py", capsys, ASKED[0])
+    assert line == f"Error: --model PATH: say where the model {tiny_folder.name} is"
+    answers = run_here(folder / "predict.py", "--model", str(tiny_folder), ASKED[0])
+    first = {"path": str(tiny_folder), "family": "causal", "revision": "main", "fingerprint": "-"}
+    task = {key: value for key, value in exported["task"].items() if key != "columns"}
+    older = exported | {"version": 1, "model": first, "task": task}
+    (folder / "prompt.json").write_text(json.dumps(older), encoding="utf-8")
+    assert run_here(folder / "predict.py", ASKED[0]) == answers
+
+
+def test_the_models_adapter_is_asked_for_and_applied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AUTOPROMPT_CACHE", str(tmp_path / "cache"))
+    base, lora = save_tiny_model(tmp_path / "model"), tmp_path / "lora"
+    torch.manual_seed(0)
+    config = LoraConfig(task_type=TaskType.CAUSAL_LM, r=4, init_lora_weights=False)
+    plain: Any = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    get_peft_model(plain, config).save_pretrained(lora)
+    model = load_model(ModelSpec(path=str(base), adapter=str(lora), dtype="float32"))
+    vectors = torch.randn(2, model.hidden_size, generator=torch.Generator().manual_seed(1))
+    prompt = soft_prompt(vectors, "prefix", model)
+    template = "Review: {text}\nSentiment:"
+    result = made_search(base, template, prompt, tmp_path / "store.db", lora)
+    loader, model_at = result.export(tmp_path / "out") / "predict.py", ("--model", str(base))
+    line = refusal(loader, capsys, *model_at, ASKED[0])
+    assert line == "Error: --adapter FOLDER: say where the adapter lora is"
+    [answer] = run_here(loader, *model_at, "--adapter", str(lora), ASKED[0]).splitlines()
+    expected = scorer_of(result).score_texts([prompt], ASKED[:1])[0]
+    probability = json.loads(answer)["probability"]
+    assert probability == pytest.approx(float(expected.max().exp()), abs=TOLERANCE)
+
+    adapter = result.export(tmp_path / "peft", "peft")
+    settings = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+    assert settings["base_model_name_or_path"] == "model with the adapter lora"
+    [code] = re.findall(r"```python\n(.*?)```", (adapter / "README.md").read_text(), re.S)
+    (tmp_path / "card.py").write_text(code, encoding="utf-8")
+    places = (str(base), str(lora), str(adapter))
+    lines = run_here(tmp_path / "card.py", *places, ASKED[0]).splitlines()
+    logits = torch.tensor([float(line.split()[1]) for line in lines])
+    torch.testing.assert_close(logits.log_softmax(-1), expected[0], atol=TOLERANCE, rtol=0)
+
+
+@pytest.mark.parametrize(("form", "ensemble"), [("json", True), ("json", False), ("peft", False)])
+def test_no_file_of_an_export_says_where_things_lie(
+    form: Any, ensemble: bool, finished: SearchResult, tiny_folder: Path, tmp_path: Path
+) -> None:
+    number = None if ensemble else trial_of(finished, "soft", "prefix")
+    folder = finished.export(tmp_path / "out", form, trial=number, ensemble=ensemble)
+    roots = {str(tmp_path.parents[1]), str(Path.home()), str(tiny_folder.parents[1])}
+    assert str(finished.record.config["data"]["path"]).startswith(str(tmp_path.parents[1]))
+    for file in folder.iterdir():
+        content = file.read_bytes()
+        assert [root for root in roots if root.encode() in content] == [], file.name
+    assert "`texts.csv`" in (folder / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_cards_own_peft_code_runs(

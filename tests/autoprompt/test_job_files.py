@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from autoprompt.config import SearchConfig
-from autoprompt.preparation.job_files import FOLDER, VARIABLE, pack, unpacked
+from autoprompt.preparation.job_files import FOLDER, VARIABLE, pack, travelled, unpacked
+from autoprompt.search_spaces.errors import DataError
 from autoprompt.workers.data import Paths, load_splits
 from tests.conftest import write_yaml
 
@@ -69,3 +70,25 @@ def test_the_models_adapter_travels(
     monkeypatch.setenv(VARIABLE, str(tmp_path / "job" / FOLDER))
     adapter = unpacked(SearchConfig.read(tmp_path / "job" / "search.yaml")).model.adapter
     assert (Path(str(adapter)) / "adapter_config.json").read_text() == "{}"
+
+
+def test_the_prompt_to_start_from_travels(
+    tiny_config: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "searches").mkdir()
+    (tmp_path / "job").mkdir()
+    earlier = tmp_path / "mine.safetensors"
+    earlier.write_text("vectors")
+    tiny_config["space"]["soft"] |= {"init": "prompt", "init_prompt": "../mine.safetensors"}
+    tiny_config["data"]["path"] = "../texts.csv"
+    config = SearchConfig.read(write_yaml(tmp_path / "searches" / "search.yaml", tiny_config))
+    assert pack(config, None, tmp_path / "job") == []
+    there = SearchConfig.read(tmp_path / "job" / "search.yaml")
+    # The name, which the store keeps, is the file's place on the machine it came from.
+    [name] = there.prompt_files.values()
+    assert name == str(tmp_path / "searches" / ".." / "mine.safetensors")
+    earlier.unlink()
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "job" / FOLDER))
+    assert travelled(Path(name)).read_text() == "vectors"
+    with pytest.raises(DataError, match=r"mine.safetensors: no such file"):
+        pack(config, None, tmp_path / "job")

@@ -1,6 +1,7 @@
 """The report, opened in a browser: whole, quiet, alone, and safe from what the data says."""
 
 import dataclasses
+import html
 import json
 import shutil
 import sqlite3
@@ -8,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,10 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from autoprompt.cli import main
 from autoprompt.config import SearchConfig
+from autoprompt.reporting.report import render
 from autoprompt.results import SearchResult
 from autoprompt.search_spaces.errors import SearchUnfinishedError
-from autoprompt.store import Store
+from autoprompt.store import EvaluationRecord, State, Store
 from autoprompt.workers.data import Splits, load_splits
 from autoprompt.workers.prompt import Prompt
 from benchmarks.many_trials import make
@@ -210,6 +213,49 @@ def test_texts_that_are_no_longer_there_are_left_out(
     assert "no longer what or where it was" in page.locator("#hard-texts .note").inner_text()
     shown = page.locator("#hard-texts .text").all_inner_texts()
     assert all(text.startswith("validation text ") for text in shown)
+
+
+def test_no_texts_leaves_every_text_out(
+    finished: SearchResult, finished_db: str, tmp_path: Path
+) -> None:
+    shown = [row["text"] for row in TEXTS if html.escape(row["text"]) in render(finished)]
+    assert 0 < len(shown) <= 15
+    for option, left in (([], shown), (["--no-texts"], [])):
+        out = tmp_path / f"report-{len(option)}.html"
+        command = ["report", "latest", "--db", finished_db, "--out", str(out), *option]
+        assert CliRunner().invoke(main, command).exit_code == 0
+        page = out.read_text(encoding="utf-8")
+        assert [row["text"] for row in TEXTS if html.escape(row["text"]) in page] == left
+        assert ("left out, as was asked" in page) == bool(option)
+
+
+def test_files_are_told_by_their_names(finished: SearchResult, tmp_path: Path) -> None:
+    """Also in what a trial, the search or a warning said of one, and of data from elsewhere."""
+    config = json.loads(json.dumps(finished.record.config))
+    config["data"]["path"] = {"train": str(tmp_path / "my texts.csv"), "test": str(tmp_path / "t")}
+    config["model"]["adapter"] = str(tmp_path / "lora")
+    problem = f"{tmp_path / 'my texts.csv'} and {tmp_path / 'a' / 'b.csv'}: no such file"
+    finished.record = dataclasses.replace(
+        finished.record, config=config, state="failed", error=problem, warnings=[problem]
+    )
+    start = {"soft.init_prompt": str(tmp_path / "mine.safetensors")}
+    trial = dataclasses.replace(finished.trials[0], state=State.FAILED, error=problem, params=start)
+    score = {"score": 0.5, "low": 0.4, "high": 0.6}
+    opened = EvaluationRecord(
+        id=1, search="finished", source=str(tmp_path / "other.csv"), fingerprint="-",
+        purpose="evaluate", opened_by="me@here", opened_at=datetime.now(UTC),
+        result={"texts": 3, "no_prompt": score, "best": score, "ensemble": score},
+    )  # fmt: skip
+    finished.__dict__ |= {
+        "trials": [trial, *finished.trials[1:]],
+        "evaluations": [*finished.evaluations, opened],
+    }
+    page = html.unescape(render(finished))
+    for root in (str(tmp_path.parents[1]), str(Path.home())):
+        assert root not in page
+    assert page.lower().count("my texts.csv and b.csv: no such file") == 3
+    for name in ("other.csv", "train: my texts.csv", "adapter: lora", "init_prompt=mine.safe"):
+        assert name in page, name
 
 
 def test_a_search_that_has_not_ended_is_told_so_far(

@@ -1,12 +1,14 @@
-"""Labels texts with the prompts in this folder; needs torch, transformers and safetensors alone.
+"""Labels texts with the prompts in this folder; needs torch, transformers and safetensors alone,
+and PEFT where the model had an adapter.
 
-python predict.py "a joy from start to finish" "dull and far too long"
+python predict.py --model PATH_OR_ID "a joy from start to finish" "dull and far too long"
 
 Where the template reads several columns, a text is a JSON object of them.
 """
 
+import argparse
 import json
-import sys
+import os
 from pathlib import Path
 
 import torch
@@ -15,8 +17,22 @@ from safetensors.torch import load_file
 
 folder = Path(__file__).parent
 export = json.loads((folder / "prompt.json").read_text(encoding="utf-8"))
-task, path, family = export["task"], export["model"]["path"], export["model"]["family"]
-options = {"revision": export["model"]["revision"]}
+task, known, family = export["task"], export["model"], export["model"]["family"]
+columns = task.get("columns") or [{"before": task["head"], "column": "text"}]
+parser = argparse.ArgumentParser(usage="%(prog)s [--model PATH_OR_ID] [--adapter FOLDER] TEXT ...")
+parser.add_argument("--model", default=os.environ.get("AUTOPROMPT_MODEL"))
+parser.add_argument("--adapter", default=os.environ.get("AUTOPROMPT_ADAPTER"))
+parser.add_argument("texts", nargs="+", metavar="TEXT")
+arguments = parser.parse_args()
+# The first version held the model's path; later ones its name, which finds it on the Hub alone.
+own = known.get("path") or (known["name"] if known["on_hub"] else None)
+path, options = arguments.model or own, {}
+if not path:
+    parser.exit(2, f"Error: --model PATH: say where the model {known['name']} is\n")
+if known.get("adapter") and not arguments.adapter:
+    parser.exit(2, f"Error: --adapter FOLDER: say where the adapter {known['adapter']} is\n")
+if path == own:
+    options["revision"] = known["revision"]
 if path.endswith(".gguf"):
     path, options["gguf_file"] = str(Path(path).parent), Path(path).name
 tokenizer = transformers.AutoTokenizer.from_pretrained(path, **options)
@@ -24,7 +40,12 @@ if "gguf_file" in options:
     options["quantization_config"] = transformers.GgufConfig(dequantize=True)
 kinds = {"causal": "CausalLM", "masked": "MaskedLM", "seq2seq": "Seq2SeqLM"}
 loader = getattr(transformers, f"AutoModelFor{kinds[family]}")
-model = loader.from_pretrained(path, **options, dtype=torch.float32).eval()
+model = loader.from_pretrained(path, **options, dtype=torch.float32)
+if known.get("adapter"):
+    from peft import PeftModel
+
+    model = PeftModel.from_pretrained(model, arguments.adapter).merge_and_unload()
+model.eval()
 
 
 def embed(token_ids):
@@ -42,8 +63,8 @@ def prompt_vectors(prompt):
 
 def filled(text):
     """The template up to the end of its last column."""
-    cells = json.loads(text) if len(task["columns"]) > 1 else {task["columns"][0]["column"]: text}
-    return "".join(part["before"] + cells[part["column"]].strip() for part in task["columns"])
+    cells = json.loads(text) if len(columns) > 1 else {columns[0]["column"]: text}
+    return "".join(part["before"] + cells[part["column"]].strip() for part in columns)
 
 
 def read(prompt, text, word_ids):
@@ -68,7 +89,7 @@ def read(prompt, text, word_ids):
         start = embed(task["decoder_ids"])
         inputs[answering] = torch.cat([start, rest if place == "decoder" else none])
     inputs[answering] = torch.cat([inputs[answering], embed(word_ids)])
-    logits = model(**{name: each[None] for name, each in inputs.items()}).logits
+    logits = model(**{name: rows[None] for name, rows in inputs.items()}).logits
     return logits[0, -1 - len(word_ids) :]
 
 
@@ -84,12 +105,12 @@ def log_probs(prompt, text):
 
 
 with torch.no_grad():
-    for text in sys.argv[1:]:
-        found = torch.stack([log_probs(prompt, text) for prompt in export["prompts"]])
+    for text in arguments.texts:
+        answers = torch.stack([log_probs(prompt, text) for prompt in export["prompts"]])
         weights = torch.tensor([float(prompt["weight"]) for prompt in export["prompts"]])
-        shares = weights @ torch.eye(found.shape[1])[found.argmax(1)] / weights.sum()
+        shares = weights @ torch.eye(answers.shape[1])[answers.argmax(1)] / weights.sum()
         tied = torch.isclose(shares, shares.max())
-        best = int(found.sum(0).masked_fill(~tied, -torch.inf).argmax())
+        best = int(answers.sum(0).masked_fill(~tied, -torch.inf).argmax())
         row = {"text": text, "label": task["labels"][best], "votes": float(shares[best])}
-        probability = weights @ found[:, best].exp() / weights.sum()
+        probability = weights @ answers[:, best].exp() / weights.sum()
         print(json.dumps(row | {"probability": float(probability)}))
