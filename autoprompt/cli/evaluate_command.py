@@ -45,8 +45,8 @@ def command(
     from autoprompt.cli.tables import print_evaluation
 
     result = load(search, db=db)
-    found = result.evaluate(data, text=text, label=label, metric=metric)
+    scored = result.evaluate(data, text=text, label=label, metric=metric)
     if as_json:
-        print_json(found)
+        print_json(scored)
     else:
-        print_evaluation(result, found)
+        print_evaluation(result, scored)

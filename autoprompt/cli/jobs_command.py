@@ -15,10 +15,10 @@ def command(address: str | None, as_json: bool) -> None:
     from autoprompt.cli.tables import console, table
     from autoprompt.jobs.jobs import Jobs
 
-    jobs = Jobs(address)
-    found = jobs.list()
+    cluster = Jobs(address)
+    jobs = cluster.list()
     if as_json:
-        print_json([job.as_dict() for job in found])
+        print_json([job.as_dict() for job in jobs])
         return
     columns = [("search", "left"), ("state", "left"), ("started", "left"), ("job", "left")]
     rows = [
@@ -28,6 +28,6 @@ def command(address: str | None, as_json: bool) -> None:
             f"{job.started_at:%Y-%m-%d %H:%M}" if job.started_at else "-",
             job.id,
         )
-        for job in found
+        for job in jobs
     ]
-    console().print(table(f"Searches on {jobs.shown}", columns, rows))
+    console().print(table(f"Searches on {cluster.shown}", columns, rows))

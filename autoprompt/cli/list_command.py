@@ -17,16 +17,16 @@ def command(db: str | None, as_json: bool) -> None:
     from autoprompt.api import searches
     from autoprompt.cli.tables import console, number, table, word
 
-    found = searches(db=db)
+    results = searches(db=db)
     if as_json:
-        print_json([result.summary() for result in found])
+        print_json([result.summary() for result in results])
         return
     columns = [
         ("id", "right"), ("name", "left"), ("state", "left"), ("trials", "right"),
         ("best", "right"), ("metric", "left"), ("started", "left"), ("model", "left"),
     ]  # fmt: skip
     rows = []
-    for result in found:
+    for result in results:
         summary = result.summary()
         rows.append(
             (

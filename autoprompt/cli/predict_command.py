@@ -60,7 +60,7 @@ def command(
     from autoprompt.api import load
     from autoprompt.cli.labels import check_output, writing
     from autoprompt.cli.tables import console, table
-    from autoprompt.cli.texts import columns_of, given_texts, open_texts
+    from autoprompt.cli.texts import columns_of, given_texts, text_source
     from autoprompt.progress import SearchProgress
 
     if bool(texts) == bool(source):
@@ -73,7 +73,7 @@ def command(
     output = output or "-"
     form = "json" if as_json else check_output(output, output_format)
     read = columns_of([task.config for task in tasks], column)
-    found = open_texts(source, input_format, read) if source else given_texts(texts, read)
+    given = text_source(source, input_format, read) if source else given_texts(texts, read)
     progress = SearchProgress()
     with progress.step("loading the model"):
         predictor = tasks.predictor
@@ -81,9 +81,9 @@ def command(
     def label(batch: "Sequence[Text]") -> list[dict[str, Any]]:
         labelled = predictor.predict(batch)
         return [
-            ({"search": name} if named else {}) | vars(each)
+            ({"search": name} if named else {}) | vars(prediction)
             for row in zip(*labelled.values(), strict=True)
-            for name, each in zip(labelled, row, strict=True)
+            for name, prediction in zip(labelled, row, strict=True)
         ]
 
     if tabular:
@@ -101,8 +101,8 @@ def command(
         return
     with (
         writing(output, form, predictor.labels, named) as writer,
-        progress.counting("texts labelled", found.total, beside_stdout=output == "-") as advance,
+        progress.counting("texts labelled", given.total, beside_stdout=output == "-") as advance,
     ):
-        for batch in found.batches():
+        for batch in given.batches():
             writer.write(label(batch))
             advance(len(batch))

@@ -22,11 +22,11 @@ def command(search: str, address: str | None, db: str | None, as_json: bool) -> 
     """
     from autoprompt.jobs.status import status
 
-    found = status(search, address, db)
-    for problem in found.problems:
+    progress = status(search, address, db)
+    for problem in progress.problems:
         click.echo(problem, err=True)
     if as_json:
-        print_json(found.as_dict())
+        print_json(progress.as_dict())
     else:
-        for line in found.lines():
+        for line in progress.lines():
             click.echo(line)

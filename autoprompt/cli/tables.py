@@ -52,17 +52,17 @@ def table(title: str, columns: Sequence[tuple[str, str]], rows: Sequence[Sequenc
         columns: heading and justification of each: left, right, or brief, which is left and on a
             terminal one line that ends in an ellipsis where it is too long.
     """
-    made = Table(title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD)
+    drawn = Table(title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD)
     for heading, justify in columns:
         right = justify == "right"
-        made.add_column(heading, justify="right" if right else "left", no_wrap=right)
+        drawn.add_column(heading, justify="right" if right else "left", no_wrap=right)
     cells = [[cell if isinstance(cell, Text) else Text(str(cell)) for cell in row] for row in rows]
     out = console()
     if out.is_terminal:
         _shorten(columns, cells, out.width)
     for row in cells:
-        made.add_row(*row)
-    return made
+        drawn.add_row(*row)
+    return drawn
 
 
 def _shorten(columns: Sequence[tuple[str, str]], cells: list[list[Text]], width: int) -> None:
@@ -126,7 +126,7 @@ def interval(row: dict[str, Any]) -> str:
     return f"{row['low']:.4f} - {row['high']:.4f}"
 
 
-def held_out_table(title: str, scored: dict[str, Any], vote: str) -> Table:
+def estimates_table(title: str, scored: dict[str, Any], vote: str) -> Table:
     """Scores on texts that no trial saw, with their 95% intervals, and how these were found."""
     size = len(scored["members"])
     best = scored["best"].get("number")
@@ -170,18 +170,18 @@ def drawn_interval(row: dict[str, Any], low: float, high: float) -> Text:
     return Text.assemble((line[:score], "dim"), ("●", "blue"), (line[score + 1 :], "dim"))
 
 
-def print_evaluation(result: SearchResult, found: dict[str, Any]) -> None:
+def print_evaluation(result: SearchResult, scored: dict[str, Any]) -> None:
     """All that `autoprompt evaluate` tells a person."""
     out = console()
-    title = f"{found['data']}: {found['metric']} on {found['texts']} texts"
-    out.print(held_out_table(title, found, result.ensemble.vote))
+    title = f"{scored['data']}: {scored['metric']} on {scored['texts']} texts"
+    out.print(estimates_table(title, scored, result.ensemble.vote))
     test = result.test
-    if test and found["metric"] == result.record.metric:
+    if test and scored["metric"] == result.record.metric:
         names = {"no_prompt": "no prompt", "best": "best prompt", "ensemble": "ensemble"}
         scores = ", ".join(f"{name} {number(test[key]['score'])}" for key, name in names.items())
         out.print(Text(f"On the search's own test split: {scores}."))
-    if found["seen"]:
-        out.print(Text(f"{found['seen']} of these texts are the search's own, and it saw them."))
+    if scored["seen"]:
+        out.print(Text(f"{scored['seen']} of these texts are the search's own, and it saw them."))
 
 
 def print_ensemble(ensemble: Ensemble) -> None:
@@ -194,14 +194,14 @@ def print_ensemble(ensemble: Ensemble) -> None:
     ]  # fmt: skip
     rows = [
         (
-            each["number"],
-            word(each["kind"]),
-            f"{each['votes']:.3g}",
-            number(each["validation"]["score"]),
-            number(each["test"]["score"] if each["test"] else None),
-            each["prompt"].strip(),
+            member["number"],
+            word(member["kind"]),
+            f"{member['votes']:.3g}",
+            number(member["validation"]["score"]),
+            number(member["test"]["score"] if member["test"] else None),
+            member["prompt"].strip(),
         )
-        for each in document["members"]
+        for member in document["members"]
     ]
     title = f"{document['vote']} vote of {document['size']}, select {document['select']}"
     out.print(table(title.capitalize(), columns, rows))
@@ -240,13 +240,13 @@ def finalists_table(result: SearchResult) -> Table:
     ]  # fmt: skip
     rows = [
         (
-            each.number,
-            number(each.search_score),
-            number(each.mean),
-            number(each.spread),
-            " ".join(number(score) for score in each.scores),
+            finalist.number,
+            number(finalist.search_score),
+            number(finalist.mean),
+            number(finalist.spread),
+            " ".join(number(score) for score in finalist.scores),
         )
-        for each in result.finalists
+        for finalist in result.finalists
     ]
     return table("Finalists, trained again with other seeds", columns, rows)
 
@@ -287,6 +287,6 @@ def print_result(result: SearchResult) -> None:
             out.print(Text(f"Note: {result.ensemble.note}.\n"))
     if result.test is not None:
         title = f"Test: {record.metric} on {result.test['texts']} texts that no trial saw"
-        out.print(held_out_table(title, result.test, result.ensemble.vote))
+        out.print(estimates_table(title, result.test, result.ensemble.vote))
     for warning in record.warnings or []:
         out.print(Text(f"Warning: {warning}.", style="yellow"))

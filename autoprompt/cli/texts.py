@@ -62,7 +62,7 @@ class TextSource:
                 return
 
 
-def open_texts(source: str, form: str | None, columns: Mapping[str, str]) -> TextSource:
+def text_source(source: str, form: str | None, columns: Mapping[str, str]) -> TextSource:
     """A file's texts, or those of stdin for `-`.
 
     A file is read through once before anything is done with it, so that what is wrong with it is
@@ -83,17 +83,17 @@ def open_texts(source: str, form: str | None, columns: Mapping[str, str]) -> Tex
     form = form or path.suffix.lower().removeprefix(".")
     if form not in FORMATS:
         texts = read_texts(path, columns)
-        found = TextSource(source, len(texts), lambda: (iter(texts), _never))
+        opened = TextSource(source, len(texts), lambda: (iter(texts), _never))
     else:
 
         def rows() -> tuple[Iterator[Text], Callable[[], bool]]:
             return _rows(_Lines(os.open(path, os.O_RDONLY)), form, columns, source)
 
-        found = TextSource(source, None, rows)
-    total = sum(map(len, found.batches()))
+        opened = TextSource(source, None, rows)
+    total = sum(map(len, opened.batches()))
     if total == 0:
         raise BadInputError(f"{source}: holds no texts")
-    return TextSource(source, total, found.rows)
+    return TextSource(source, total, opened.rows)
 
 
 def columns_of(configs: Sequence[SearchConfig], column: str | None) -> dict[str, str]:
@@ -105,10 +105,10 @@ def columns_of(configs: Sequence[SearchConfig], column: str | None) -> dict[str,
     Raises:
         BadInputError: as `SearchConfig.columns_in`.
     """
-    each = [config.columns_in(column) for config in configs]
-    if all(len(columns) == 1 for columns in each):
-        return each[0]
-    return {name: names for columns in reversed(each) for name, names in columns.items()}
+    needed = [config.columns_in(column) for config in configs]
+    if all(len(columns) == 1 for columns in needed):
+        return needed[0]
+    return {name: names for columns in reversed(needed) for name, names in columns.items()}
 
 
 def given_texts(texts: Sequence[str], columns: Mapping[str, str]) -> TextSource:

@@ -117,13 +117,13 @@ def _chosen(result: StoredSearch, trial: int | None, ensemble: bool) -> list[Pro
         raise BadInputError("--ensemble and --trial: choose one of them")
     if ensemble:
         return result.ensemble.members
-    found = result.prompts([result.best.number if trial is None else trial])
-    if not found:
+    records = result.prompts([result.best.number if trial is None else trial])
+    if not records:
         raise BadInputError(
             f"--trial {trial}: search {result.name!r} has no such trial with a prompt; "
             f"`autoprompt trials {result.name}` lists them"
         )
-    return found
+    return records
 
 
 def _check_peft(
@@ -149,9 +149,9 @@ def _check_peft(
     else:
         return
     fits = [
-        each.number
-        for each in result.leaderboard
-        if each.kind == "soft" and each.plan["position"] == "prefix"
+        trial.number
+        for trial in result.leaderboard
+        if trial.kind == "soft" and trial.plan["position"] == "prefix"
     ]
     other = f", or --trial {fits[0]}, the best that PEFT can hold" if fits else ""
     raise BadInputError(f"--format peft: {problem}; use --format json{other}")
@@ -206,7 +206,7 @@ def _save_vectors(
         _save_adapter(folder, config, family, vectors)
         return {number: {"file": "adapter_model.safetensors", "tensor": "prompt_embeddings"}}
     if soft:
-        tensors = {f"trial-{number}": each.contiguous() for number, each in soft.items()}
+        tensors = {f"trial-{number}": vectors.contiguous() for number, vectors in soft.items()}
         save_file(tensors, folder / "prompts.safetensors")
     return {number: {"file": "prompts.safetensors", "tensor": f"trial-{number}"} for number in soft}
 

@@ -77,7 +77,7 @@ class Job:
         """What `autoprompt jobs --json` prints of each job."""
         times = {"started_at": self.started_at, "finished_at": self.finished_at}
         named = {"job": self.id, "search": self.search, "state": self.state}
-        return named | {key: each.isoformat() if each else None for key, each in times.items()}
+        return named | {key: moment and moment.isoformat() for key, moment in times.items()}
 
 
 class Jobs:
@@ -164,9 +164,9 @@ class Jobs:
     def list(self) -> list[Job]:
         """Every search's jobs, newest first."""
         with asking(self.shown):
-            found = [job for job in self._client.list_jobs() if _NAME in (job.metadata or {})]
-        found.sort(key=lambda job: job.start_time or 0, reverse=True)
-        return [_job(details) for details in found]
+            jobs = [job for job in self._client.list_jobs() if _NAME in (job.metadata or {})]
+        jobs.sort(key=lambda job: job.start_time or 0, reverse=True)
+        return [_job(details) for details in jobs]
 
     def get(self, job_id: str) -> Job:
         """A job by Ray's id."""
@@ -200,19 +200,19 @@ class Jobs:
         Raises:
             ClusterError: the cluster was away for five minutes.
         """
-        said = 0
+        shown = 0
         away_since: float | None = None
         while True:
             try:
                 place = 0
                 for piece in self._tail(job):
-                    new = piece[max(0, said - place) :]
+                    new = piece[max(0, shown - place) :]
                     place += len(piece)
                     if new:
-                        said = place
+                        shown = place
                         yield new
                 if self.get(job.id).is_over:
-                    yield self.logs(job)[said:]
+                    yield self.logs(job)[shown:]
                     return
                 away_since = None
             except ClusterError:

@@ -44,27 +44,27 @@ class Status:
 
     def lines(self) -> list[str]:
         """The same for a person."""
-        said = []
+        lines = []
         if self.result is not None:
             summary, record = self.result.summary(), self.result.record
             counts = ", ".join(f"{n} {state}" for state, n in summary["trials"].items() if n)
-            said.append(f"search {record.id}: {record.name} is {record.state}")
-            said.append(f"trials: {counts or 'none yet'}; {self._budget} asked for")
+            lines.append(f"search {record.id}: {record.name} is {record.state}")
+            lines.append(f"trials: {counts or 'none yet'}; {self._budget} asked for")
             if summary["best_score"] is not None:
-                said.append(f"best: {summary['best_score']:.4f} {record.metric} on validation")
+                lines.append(f"best: {summary['best_score']:.4f} {record.metric} on validation")
             if record.error:
-                said.append(f"error: {record.error}")
+                lines.append(f"error: {record.error}")
             if record.state == State.RUNNING and record.heartbeat_at:
                 quiet = (datetime.now(UTC) - record.heartbeat_at).total_seconds()
-                said.append(f"last sign of life: {max(0.0, quiet):.0f} s ago")
+                lines.append(f"last sign of life: {max(0.0, quiet):.0f} s ago")
         if self.job is not None:
-            said.append(f"job {self.job.id}: {self.job.state}")
+            lines.append(f"job {self.job.id}: {self.job.state}")
             if self.job.is_over and self.result is not None and self.result.state == State.RUNNING:
-                said.append(
+                lines.append(
                     f"the job is over and the search was not closed; `autoprompt resume "
                     f"{self.result.name}` goes on with it"
                 )
-        return said
+        return lines
 
 
 def status(search: str, address: str | None = None, db: str | None = None) -> Status:

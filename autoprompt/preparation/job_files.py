@@ -33,7 +33,7 @@ def check_data(config: SearchConfig) -> None:
     """
     path = config.data.under(config.base).path
     files = (
-        [each for each in path.model_dump().values() if each] if isinstance(path, Paths) else [path]
+        [file for file in path.model_dump().values() if file] if isinstance(path, Paths) else [path]
     )
     if all(Path(file).is_file() for file in files):
         config.splits()
@@ -146,5 +146,5 @@ def _local(config: SearchConfig) -> Iterator[tuple[Path, str]]:
 def _files(path: Path) -> list[Path]:
     """The file itself, or a model's files in its folder; not what Git and others keep below it."""
     if path.is_dir():
-        return sorted(each for each in path.iterdir() if each.is_file() and each.name[0] != ".")
+        return sorted(file for file in path.iterdir() if file.is_file() and file.name[0] != ".")
     return [path] if path.is_file() else []

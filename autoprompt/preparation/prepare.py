@@ -55,12 +55,12 @@ def prepare(config: SearchConfig, progress: SearchProgress) -> Prepared:
     """
     config = with_checked_metric(config)
     source = config.source
-    found = unpacked(config)
+    local = unpacked(config)
     with progress.step("reading the data"):
-        splits = found.splits()
-    due = conversion_is_due(found.model, progress.say)
+        splits = local.splits()
+    due = conversion_is_due(local.model, progress.say)
     with progress.step("unpacking the GGUF model, once" if due else "checking the model"):
-        tokenizer, model_config = read_tokenizer(found.model)
+        tokenizer, model_config = read_tokenizer(local.model)
     family = family_of(model_config) or "causal"
     try:
         task = build_task(config.task, tokenizer, family)
@@ -102,12 +102,12 @@ def prepare(config: SearchConfig, progress: SearchProgress) -> Prepared:
             f"{truncated} of {sum(splits.sizes.values())} texts are longer than the {limit} tokens "
             f"that {config.model.path} leaves for them: their ends are cut off"
         )
-    identity = model_identity(found.model, progress.say)
+    identity = model_identity(local.model, progress.say)
     return Prepared(
         config=config,
         splits=splits,
         job=Job(
-            model=found.model,
+            model=local.model,
             task=config.task,
             train=splits.train,
             validation=splits.validation,

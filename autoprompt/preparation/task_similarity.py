@@ -81,5 +81,5 @@ class Footprint:
 
 
 def _hashes(texts: Sequence[Text]) -> NDArray[np.uint64]:
-    found = (xxhash.xxh3_64_intdigest(as_text(text).encode()) for text in texts)
-    return np.unique(np.fromiter(found, dtype=np.uint64, count=len(texts)))
+    digests = (xxhash.xxh3_64_intdigest(as_text(text).encode()) for text in texts)
+    return np.unique(np.fromiter(digests, dtype=np.uint64, count=len(texts)))

@@ -64,9 +64,9 @@ def _lent(
     names = {reference: name for reference, (name, _) in pinned.items()}
     space = starting_from(config.space, names)
     warm_start = None
-    found = None if config.warm_start is None else lender.search(config.warm_start)
-    if found is not None:
-        search, nearness = found
+    lent = None if config.warm_start is None else lender.search(config.warm_start)
+    if lent is not None:
+        search, nearness = lent
         best = lender.best_soft(search) if trained_parts(space) else None
         if best is not None:
             prompts |= [best]
@@ -227,10 +227,10 @@ class _Lender:
         name, _, trial = reference.rpartition("/")
         if not (name and trial.isdigit()):
             search = self._named(reference, key)
-            found = self.best_soft(search)
-            if found is None:
+            best = self.best_soft(search)
+            if best is None:
                 raise BadInputError(f"{key}: search {search.name!r} has no soft prompt")
-            return found
+            return best
         return self._of_trial(self._named(name, key), int(trial))
 
     def best_soft(self, search: SearchRecord) -> tuple[str, bytes] | None:
@@ -272,19 +272,19 @@ class _Lender:
         """
         assert self._store is not None
         most = min(_TRIED_FIRST, max(1, self._prepared.config.search.trials // 2))
-        found: list[dict[str, Any]] = []
+        settings: list[dict[str, Any]] = []
         for trial in self._store.leaderboard(search.id):
             plan = trial.plan
             if prompt is not None and plan["kind"] == "soft":
                 plan = plan | {"init": "prompt", "init_prompt": prompt}
             params = params_within(space, plan)
-            if params and params not in found:
-                found.append(params)
+            if params and params not in settings:
+                settings.append(params)
                 # The others start as they did.
                 prompt = None if plan["kind"] == "soft" else prompt
-            if len(found) == most:
+            if len(settings) == most:
                 break
-        return found
+        return settings
 
 
 def _prompt_in(path: Path) -> bytes:
@@ -294,13 +294,13 @@ def _prompt_in(path: Path) -> bytes:
         return Prompt.from_bytes(content).to_bytes()
     except AutopromptError as error:
         try:
-            found = {name: each for name, each in load(content).items() if each.ndim == 2}
+            tables = {name: table for name, table in load(content).items() if table.ndim == 2}
         except SafetensorError:
             raise BadInputError(f"soft.init_prompt: {path}: {error}") from None
-    if len(found) != 1:
-        holds = f"holds {', '.join(sorted(found))}" if found else "holds no prompt's vectors"
+    if len(tables) != 1:
+        holds = f"holds {', '.join(sorted(tables))}" if tables else "holds no prompt's vectors"
         raise BadInputError(f"soft.init_prompt: {path}: {holds}; one prompt is wanted")
-    return Prompt(path.name, vectors=next(iter(found.values())).float()).to_bytes()
+    return Prompt(path.name, vectors=next(iter(tables.values())).float()).to_bytes()
 
 
 def _label_words(given: Any) -> set[str]:

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 import autoprompt
 from autoprompt.cli import main
-from autoprompt.cli.texts import BATCH, open_texts
+from autoprompt.cli.texts import BATCH, text_source
 from autoprompt.results import SearchResult
 from autoprompt.search_spaces.errors import BadInputError, ModelError
 from tests.conftest import DEMO_TASK, write_texts, write_yaml
@@ -210,7 +210,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     path.write_text("text\n" + "a rather long text, again and again\n" * 100_000)
     import tracemalloc
 
-    source = open_texts(str(path), None, {"text": "text"})
+    source = text_source(str(path), None, {"text": "text"})
     tracemalloc.start()
     assert sum(map(len, source.batches())) == source.total == 100_000
     peak = tracemalloc.get_traced_memory()[1]
@@ -285,7 +285,7 @@ def test_texts_before_a_bad_one_are_labelled(monkeypatch: pytest.MonkeyPatch) ->
     os.close(write)
     with open(read) as stdin:
         monkeypatch.setattr(sys, "stdin", stdin)
-        batches = open_texts("-", None, {"text": "text"}).batches()
+        batches = text_source("-", None, {"text": "text"}).batches()
         assert next(batches) == ["good", "bad"]
         with pytest.raises(BadInputError, match="stdin: text 3 is empty"):
             next(batches)

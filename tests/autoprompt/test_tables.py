@@ -45,5 +45,5 @@ def test_an_interval_is_drawn_to_scale(score: float, place: int) -> None:
 def test_the_mean_of_one_member_is_no_row(members: list[int], rows: int) -> None:
     estimate = {"score": 0.8, "low": 0.7, "high": 0.9, "method": "wilson"}
     scored = dict.fromkeys(("no_prompt", "mean", "best", "ensemble"), estimate)
-    found = tables.held_out_table("Test", {**scored, "members": members}, "majority")
+    found = tables.estimates_table("Test", {**scored, "members": members}, "majority")
     assert found.row_count == rows
