@@ -1,10 +1,12 @@
 """What a search says while it runs, on stderr: a bar on a terminal, a line a trial in a log."""
 
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
@@ -32,7 +34,8 @@ class SearchProgress:
     """
 
     def __init__(self, console: Console | None = None, quiet: bool = False) -> None:
-        self.console = console or Console(file=sys.stderr, quiet=quiet, highlight=False)
+        file: Any = _Log(sys.stderr)
+        self.console = console or Console(file=file, quiet=quiet, highlight=False)
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._total = 0
@@ -143,6 +146,36 @@ class SearchProgress:
         if self._bar is not None and self._task is not None:
             text = self._sum().strip("[]").split(", ", 1)[-1]
             self._bar.update(self._task, completed=self._done, description=text)
+
+
+class _Log:
+    """Stderr for as long as it can be written to: a search does not end because its reader has, as
+    in `2>&1 | head` or where a terminal is gone."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with self._lasting():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with self._lasting():
+            self._stream.flush()
+
+    @contextmanager
+    def _lasting(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            # What is still in a buffer, and what libraries write later, has to go somewhere, too.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
 
 
 class _Tally:

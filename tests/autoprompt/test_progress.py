@@ -1,11 +1,15 @@
 """What a search says while it runs."""
 
 import io
+import os
 import re
+import sys
 
+import pytest
 from rich.console import Console
 
 from autoprompt.progress import SearchProgress, clock
+from autoprompt.store import State
 
 
 def said(progress: SearchProgress) -> list[str]:
@@ -58,3 +62,14 @@ def test_clock() -> None:
         "1:01",
         "1:02:05",
     ]
+
+
+def test_a_search_outlives_the_reader_of_its_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        progress = SearchProgress()
+        with progress.step("reading the data"), progress.trials(total=1, workers=1):
+            progress.trial_ended(0, "soft", State.COMPLETE, "0.5000", 1.0)
+        progress.say("finished")
