@@ -70,6 +70,7 @@ def test_a_worker_that_fits_on_no_node_is_refused(
     nodes: Cluster, tiny_config: dict[str, Any], tmp_path: Path
 ) -> None:
     tiny_config["search"] |= {
+        "workers": 1,
         "resources_per_worker": {"place": 1},
         "gpus_per_worker": 0.5,
         "ray_address": nodes.address,
