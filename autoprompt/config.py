@@ -9,6 +9,7 @@ from autoprompt.search_spaces import Space, load_space
 from autoprompt.search_spaces.documents import Document, parse, read_yaml
 from autoprompt.search_spaces.earlier_prompts import prompt_files, starting_from
 from autoprompt.search_spaces.errors import BadInputError, ConfigError
+from autoprompt.workers.answers import answers_of
 from autoprompt.workers.data import DataSpec, Paths, Splits, load_splits
 from autoprompt.workers.model_files import ModelSpec
 from autoprompt.workers.task import TaskSpec
@@ -165,7 +166,7 @@ class SearchConfig(Document):
         Raises:
             DataError: the data cannot be read, or does not fit the task.
         """
-        labels = tuple(self.task.label_words)
+        labels = answers_of(self.task).names
         seed = self.search.seed if seed is None else seed
         return load_splits(self.data, labels, self.base, seed, self.columns)
 

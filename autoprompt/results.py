@@ -48,7 +48,8 @@ class SearchResult(StoredSearch):
         labels, metric = self.validation_labels, metric_of(self.record)
         vote = vote or spec["vote"]
         check_vote(vote, metric, "try a weighted one")
-        chosen = choose(candidates, labels, metric, size, vote, select or spec.get("select", "top"))
+        select = select or spec.get("select", "top")
+        chosen = choose(candidates, labels, self.answers, metric, size, vote, select)
         members = [member.natural(self.direction) for member in chosen.members]
         return Ensemble(self.record, replace(chosen, members=members), labels)
 

@@ -19,6 +19,7 @@ from autoprompt.workers.direction import Direction
 
 if TYPE_CHECKING:
     from autoprompt.config import SearchConfig
+    from autoprompt.workers.answers import Answers
 
 
 class StoredSearch:
@@ -59,6 +60,14 @@ class StoredSearch:
         from autoprompt.config import SearchConfig
 
         return SearchConfig.from_store(self.record.config, self.name)
+
+    @cached_property
+    def answers(self) -> "Answers":
+        """What its prompts answer with: says what their stored predictions decide."""
+        from autoprompt.workers.answers import answers_of
+        from autoprompt.workers.wording import Wording
+
+        return answers_of(Wording.of_task(self.record.config["task"]))
 
     @property
     def counts(self) -> dict[str, int]:
@@ -153,6 +162,7 @@ class StoredSearch:
                 vote,
                 chosen.get("select", "top"),
                 chosen["validation"],
+                self.answers,
                 chosen.get("note"),
             ),
             self._store.validation_labels(self.id),

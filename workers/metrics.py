@@ -15,6 +15,14 @@ from autoprompt.workers.metric_functions import Floats, Labels
 
 Needs = Literal["labels", "probabilities"]
 
+#: From log-probabilities [..., B, A] to the index of an answer for each text, [..., B].
+Decision = Callable[[NDArray[Any]], NDArray[Any]]
+
+
+def _most(log_probs: NDArray[Any]) -> NDArray[Any]:
+    return np.argmax(log_probs, axis=-1)
+
+
 #: A user's own: from right labels [B] and predictions to a number.
 Function = Callable[[Any, Any], Any]
 
@@ -72,11 +80,12 @@ class Metric:
         """[B], whether the label of a text is right, of a metric that counts them."""
         return self.scores(expected[:, None], predicted[:, None]) > 0.5
 
-    def predictions(self, log_probs: NDArray[Any]) -> NDArray[Any]:
-        """What is judged of the labels' log-probabilities [..., B, L]: the most probable label of
-        each text, or the probabilities of all."""
+    def predictions(self, log_probs: NDArray[Any], decided: Decision = _most) -> NDArray[Any]:
+        """What is judged of the answers' log-probabilities [..., B, A]: what is decided of each
+        text, [..., B], the most probable answer unless the kind of answers decides otherwise; or
+        the probabilities of all."""
         if self.needs == "labels":
-            return np.argmax(log_probs, axis=-1)
+            return decided(log_probs)
         return np.exp(log_probs, dtype=np.float64)
 
 

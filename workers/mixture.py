@@ -4,19 +4,21 @@ A prompt and its template's tail stand behind the text as one block, whatever th
 different tasks stand side by side as those of one ensemble do, and each is asked for its own words.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from autoprompt.workers.answers import Readout
 from autoprompt.workers.batches import windows
 from autoprompt.workers.families.causal import CausalFamily
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.prompt import Prompt
+from autoprompt.workers.question import Question
 from autoprompt.workers.rows import Text
 from autoprompt.workers.scoring import Scorer
-from autoprompt.workers.task import Task, Word
+from autoprompt.workers.task import Task
 from autoprompt.workers.text_cache import TextCache
 
 #: Bytes of texts that are kept while one prompt after another goes over them.
@@ -38,12 +40,17 @@ class Panel:
 
 @dataclass(frozen=True)
 class _Seat:
-    """Where a panel's prompt is scored: as which row and which labels of which scorer."""
+    """Where a panel's prompt is scored: as which row and which answers of which scorer."""
 
     scorer: Scorer
     prompt: Prompt
-    labels: slice
+    answers: slice
     prior: Tensor
+    readout: Readout
+
+
+#: A scorer of several panels, and which of its answers are whose, by the panels' ids.
+_Shared = tuple[Scorer, dict[int, slice]]
 
 
 class Mixture:
@@ -53,10 +60,10 @@ class Mixture:
         self._model = model
         self._panels = panels
         self._cache = TextCache(model, _CACHE_BYTES)
-        shared: dict[Task, list[Panel]] = {}
+        shared: dict[Question, list[Panel]] = {}
         for panel in panels:
             if self._may_share(panel.task):
-                shared.setdefault(_read_alike(panel.task), []).append(panel)
+                shared.setdefault(_read_alike(panel.task.question), []).append(panel)
         together = {key: self._together(group) for key, group in shared.items() if len(group) > 1}
         self._seats = [self._seated(panel, together) for panel in panels]
 
@@ -72,7 +79,7 @@ class Mixture:
             For each panel [N, B, L] float32 on the CPU.
         """
         found = [
-            torch.empty(len(panel.prompts), len(texts), len(panel.task.labels))
+            torch.empty(len(panel.prompts), len(texts), panel.task.readout.size)
             for panel in self._panels
         ]
         for window in windows(texts):
@@ -84,7 +91,7 @@ class Mixture:
 
     def _may_share(self, task: Task) -> bool:
         """Whether a task's tail may stand in a prompt: not if its words branch off it."""
-        return self._model.family == "causal" and not task.branches
+        return self._model.family == "causal" and not task.readout.branches
 
     def _score(self, texts: Sequence[Text]) -> list[Tensor]:
         scores: dict[int, Tensor] = {}
@@ -93,41 +100,39 @@ class Mixture:
             prompts = [seat.prompt for seat in mine]
             found = scorer.log_probs(prompts, scorer.tokenize(texts), once=True)
             for seat, rows in zip(mine, found, strict=True):
-                own = rows[:, seat.labels] - seat.prior
-                scores[id(seat)] = torch.log_softmax(own, dim=-1)
+                scores[id(seat)] = seat.readout.log_probs(rows[:, seat.answers], seat.prior)
         return [torch.stack([scores[id(seat)] for seat in seats]) for seats in self._seats]
 
-    def _together(self, group: Sequence[Panel]) -> tuple[Scorer, dict[int, slice]]:
-        """One scorer for the words of several tasks, and which of its labels are each panel's."""
-        words: list[Word] = []
-        labels: list[str] = []
+    def _together(self, group: Sequence[Panel]) -> _Shared | None:
+        """One scorer for the answers of several tasks, and which of them are each panel's; None
+        where they cannot be read in one pass."""
+        first, *others = [panel.task for panel in group]
+        readout = first.readout.beside([task.readout for task in others])
+        if readout is None:
+            return None
         slices: dict[int, slice] = {}
+        before = 0
         for panel in group:
-            before = len(labels)
-            words += [Word(before + word.label, word.ids) for word in panel.task.words]
-            labels += panel.task.labels
-            slices[id(panel)] = slice(before, len(labels))
-        task = replace(
-            _read_alike(group[0].task), labels=tuple(labels), words=tuple(words), wording=None
-        )
+            slices[id(panel)] = slice(before, before + panel.task.readout.size)
+            before += panel.task.readout.size
+        task = Task(_read_alike(first.question), first.answers, readout)
         longest = max(panel.longest_prompt + len(panel.task.question.tail_ids) for panel in group)
         return Scorer(self._model, task, longest, self._cache), slices
 
-    def _seated(
-        self, panel: Panel, together: dict[Task, tuple[Scorer, dict[int, slice]]]
-    ) -> list[_Seat]:
+    def _seated(self, panel: Panel, together: Mapping[Question, _Shared | None]) -> list[_Seat]:
         alone = Scorer(self._model, panel.task, panel.longest_prompt, self._cache)
-        shared = together.get(_read_alike(panel.task)) if self._may_share(panel.task) else None
-        seats = []
+        key = _read_alike(panel.task.question)
+        shared = together.get(key) if self._may_share(panel.task) else None
+        seats, readout = [], panel.task.readout
         for prompt in panel.prompts:
-            prior = torch.tensor(prompt.prior or (0.0,) * len(panel.task.labels))
+            prior = torch.tensor(prompt.prior or (0.0,) * panel.task.readout.size)
             bare = replace(prompt, prior=())
             if shared is not None and prompt.position in CausalFamily.reusable:
                 scorer, slices = shared
                 bare = _with_tail(bare, panel.task)
-                seats.append(_Seat(scorer, bare, slices[id(panel)], prior))
+                seats.append(_Seat(scorer, bare, slices[id(panel)], prior, readout))
             else:
-                seats.append(_Seat(alone, bare, slice(None), prior))
+                seats.append(_Seat(alone, bare, slice(None), prior, readout))
         return seats
 
 
@@ -138,8 +143,7 @@ def _with_tail(prompt: Prompt, task: Task) -> Prompt:
     return replace(prompt, token_ids=together, position="suffix")
 
 
-def _read_alike(task: Task) -> Task:
-    """Equal for tasks to which a text is the same tokens: all but what stands behind the text."""
-    template = replace(task.question.template, tail="")
-    question = replace(task.question, template=template, tail_ids=(), before="", joint="")
-    return replace(task, question=question, labels=(), words=(), mean=False, metric="accuracy")
+def _read_alike(question: Question) -> Question:
+    """Equal for questions to which a text is the same tokens: all but what stands behind it."""
+    template = replace(question.template, tail="")
+    return replace(question, template=template, tail_ids=(), before="", joint="")

@@ -36,7 +36,7 @@ def side_by_side(prompts: Sequence[Laid], task: Task, model: FrozenModel, tail: 
         tail: whether a block holds the template's tail too; else the text has brought it along.
     """
     between = model.embed(task.question.tail_ids if tail else ())
-    branches = [model.embed(branch) for branch in task.branches]
+    branches = [model.embed(branch) for branch in task.readout.branches]
     rows: list[Tensor] = []
     block: list[int] = []
     branch: list[int] = []

@@ -10,10 +10,9 @@ import traceback
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from safetensors.torch import save
-
 from autoprompt.search_spaces import plan_from_dict
 from autoprompt.search_spaces.errors import ModelError
+from autoprompt.workers.answers import answers_of
 from autoprompt.workers.device_errors import raise_if_device_broken
 from autoprompt.workers.job import Job
 from autoprompt.workers.report import Failure, Report, Step
@@ -106,7 +105,7 @@ class PlanWorker:
             train_loss=outcome.train_loss,
             gradient_norm=outcome.gradient_norm,
             prompt=outcome.prompt.to_bytes(),
-            log_probs=save({"log_probs": outcome.log_probs.contiguous()}),
+            log_probs=answers_of(self._job.task).packed(outcome.log_probs.numpy()),
             seconds=seconds,
             examples=trained + len(self._job.validation),
             ended=outcome.ended,

@@ -107,7 +107,7 @@ class Scorer:
         Returns:
             [N, B, L] float32 on the CPU.
         """
-        result = torch.empty(len(prompts), len(texts), len(self.task.labels))
+        result = torch.empty(len(prompts), len(texts), self.task.readout.size)
         if not len(texts):
             return result
         lengths = [len(text) for text in texts]
@@ -127,6 +127,12 @@ class Scorer:
                 result[rows, torch.tensor(batch)] = scores
         return result
 
+    def losses(
+        self, prompts: Sequence[Prompt], texts: Sequence[TokenIds], expected: Tensor
+    ) -> Tensor:
+        """[N, B], of N prompts on B texts whose answers are `expected` [B]."""
+        return self.task.readout.surprise(self.log_probs(prompts, texts), expected)
+
     def _score(
         self,
         prompts: Sequence[Laid],
@@ -137,12 +143,12 @@ class Scorer:
     ) -> Tensor:
         """[N, B, L] of one batch, on the CPU."""
         logits = self.label_logits(prompts, [texts[index] for index in batch], once=once)
-        return torch.log_softmax(logits.cpu() - priors, dim=-1)
+        return self.task.readout.log_probs(logits.cpu(), priors)
 
     def _priors(self, prompts: Sequence[Prompt]) -> Tensor:
         """[N, 1, L] to take off the logits; 0 for a prompt that is not calibrated."""
-        labels = len(self.task.labels)
-        return torch.tensor([prompt.prior or (0.0,) * labels for prompt in prompts])[:, None]
+        none = (0.0,) * self.task.readout.size
+        return torch.tensor([prompt.prior or none for prompt in prompts])[:, None]
 
     def score_texts(
         self,
@@ -158,7 +164,7 @@ class Scorer:
         Returns:
             [N, B, L] float32 on the CPU.
         """
-        found = torch.empty(len(prompts), len(texts), len(self.task.labels))
+        found = torch.empty(len(prompts), len(texts), self.task.readout.size)
         for window in windows(texts):
             chunk = self.tokenize([texts[index] for index in window])
             found[:, window] = self.log_probs(prompts, chunk, once=True)
@@ -217,6 +223,6 @@ def longest_text(context: int | None, task: Task, longest_prompt: int) -> int:
     """The most tokens a text in its template may take beside the longest prompt."""
     if context is None:
         return 1 << 30
-    longest_branch = max(map(len, task.branches), default=0)
+    longest_branch = max(map(len, task.readout.branches), default=0)
     behind = len(task.question.tail_ids) + len(task.question.end_ids)
     return max(context - longest_prompt - behind - longest_branch, 0)

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from autoprompt.search_spaces.errors import ConfigError
 from autoprompt.workers.direction import UP, Direction
 from autoprompt.workers.metrics import Metric
-from autoprompt.workers.task import predictions
 
 Vote = Literal["majority", "weighted"]
 Floats = NDArray[np.floating[Any]]
@@ -28,6 +27,11 @@ class Ballot:
 
     labels: NDArray[np.intp]
     shares: Floats
+
+
+def predictions(log_probs: Floats) -> NDArray[np.intp]:
+    """The most probable label of each text: [..., B, L] to [..., B]."""
+    return np.argmax(log_probs, axis=-1)
 
 
 def vote_weights(
@@ -71,13 +75,6 @@ def mean_probabilities(log_probs: Floats, weights: Sequence[float] | None = None
     return np.average(np.exp(log_probs, dtype=np.float64), axis=0, weights=weights)
 
 
-def voted(metric: Metric, log_probs: Floats, weights: Sequence[float]) -> NDArray[Any]:
-    """What a metric judges of N members' vote: the chosen labels [B], or probabilities [B, L]."""
-    if metric.needs == "labels":
-        return cast_votes(log_probs, weights).labels
-    return mean_probabilities(log_probs, weights)
-
-
 def check_vote(vote: Vote, metric: Metric, way_out: str) -> None:
     """Refuse a metric of probabilities where a vote has none: counted heads are labels alone.
 
@@ -93,13 +90,12 @@ def check_vote(vote: Vote, metric: Metric, way_out: str) -> None:
         )
 
 
-def agreement(log_probs: Floats) -> Floats:
+def agreement(said: NDArray[np.intp]) -> Floats:
     """[N, N], the part of the texts on which each two of the N members say the same.
 
     Args:
-        log_probs: [N, B, L].
+        said: [N, B], what each member decides.
     """
-    said = predictions(log_probs)
     return np.array([[float((one == other).mean()) for other in said] for one in said])
 
 

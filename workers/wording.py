@@ -1,11 +1,12 @@
 """How a row is asked about and how its answers are worded: what a prompt brings along, so that it
 can be read without the search that made it."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import ValidationInfo, field_validator, model_validator
 
-from autoprompt.search_spaces.documents import Document
+from autoprompt.search_spaces.documents import Document, parse
 from autoprompt.workers.template import Template
 
 LabelScoring = Literal["first_token", "sum", "mean"]
@@ -20,6 +21,8 @@ class Wording(Document):
     #: right after the last of them, a prefix prompt before all. For a model that fills masks it
     #: also holds {mask}, where the label's word is asked for.
     template: str = "{text}"
+    #: The kind of answers: a name in `ANSWERS`, or your own as module:class.
+    answers: str = "label_words"
     #: Label in the data -> the words that stand for it (the verbalizer of PET, LM-BFF).
     label_words: dict[str, tuple[str, ...]]
     #: What a word of several tokens is judged by: its first token, or the log-probabilities of all
@@ -42,6 +45,16 @@ class Wording(Document):
     def of(cls, spec: "Wording") -> "Wording":
         """The wording alone of what says more than that."""
         return cls(**{name: getattr(spec, name) for name in Wording.model_fields})
+
+    @classmethod
+    def of_task(cls, content: Mapping[str, Any]) -> "Wording":
+        """The wording of a task as a search's stored configuration has it.
+
+        Raises:
+            ConfigError: another version stored it, and this one cannot read it.
+        """
+        known = {name: content[name] for name in cls.model_fields if name in content}
+        return parse(cls, known, "task")
 
     @property
     def parsed_template(self) -> Template:

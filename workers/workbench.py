@@ -31,6 +31,7 @@ class Workbench:
                 scorer.tokenize(job.validation.texts),
                 torch.tensor(job.validation.labels),
                 {name: Prompt.from_bytes(content) for name, content in job.earlier.items()},
+                job.task.metric,
             )
             scorer.prefill(examples.validation, job.positions)
             scorer.prefill(examples.train, job.positions)

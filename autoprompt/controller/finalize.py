@@ -15,6 +15,7 @@ from autoprompt.preparation.prepare import Prepared
 from autoprompt.progress import SearchProgress
 from autoprompt.search_spaces.errors import SearchFailedError
 from autoprompt.store import PromptRecord, SearchRecord, State, Store
+from autoprompt.workers.answers import answers_of
 from autoprompt.workers.metrics import METRICS
 from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.vote import Floats
@@ -50,18 +51,19 @@ def conclude(
     by_number = {candidate.number: candidate for candidate in candidates}
     best = by_number[confirmed[0].number] if confirmed else candidates[0]
     spec, labels = config.ensemble, prepared.splits.validation.labels
-    metric = METRICS[config.task.metric]
-    chosen = choose(candidates, labels, metric, spec.size, spec.vote, spec.select)
-    warnings = lead_warnings(metric, labels, best, candidates, confirmed)
+    answers, metric = answers_of(config.task), METRICS[config.task.metric]
+    chosen = choose(candidates, labels, answers, metric, spec.size, spec.vote, spec.select)
+    warnings = lead_warnings(answers, metric, labels, best, candidates, confirmed)
     warnings += luck_warnings(metric, confirmed)
     store.update_search(search.id, best=best.number, ensemble=chosen.as_row(), warnings=warnings)
     test = prepared.splits.test
     opening = open_texts(store, search, "test", test, "search", progress)
     with progress.step(f"scoring {len(test)} test texts"):
         log_probs = _score_test(prepared, [best, *chosen.members], executor)
-    tested = held_out_table(metric, test.labels, best, chosen.members, chosen.weights, log_probs)
-    validated = scores_table(metric, labels, chosen.members, chosen.weights, chosen.log_probs)
-    warnings += overfit_warnings(metric, labels, best, validated, tested, chosen.halves)
+    members, weights = chosen.members, chosen.weights
+    tested = held_out_table(answers, metric, test.labels, best, members, weights, log_probs)
+    validated = scores_table(answers, metric, labels, members, weights, chosen.log_probs)
+    warnings += overfit_warnings(answers, metric, labels, best, validated, tested, chosen.halves)
     store.record_evaluation(search.id, opening, tested)
     store.update_search(search.id, warnings=warnings)
     for warning in warnings:
@@ -73,8 +75,9 @@ def choose_for_now(prepared: Prepared, store: Store, search: SearchRecord) -> No
     candidates = store.prompts(search.id, limit=CANDIDATES)
     if candidates:
         spec, labels = prepared.config.ensemble, prepared.splits.validation.labels
-        metric = METRICS[prepared.config.task.metric]
-        chosen = choose(candidates, labels, metric, spec.size, spec.vote, spec.select)
+        task = prepared.config.task
+        answers, metric = answers_of(task), METRICS[task.metric]
+        chosen = choose(candidates, labels, answers, metric, spec.size, spec.vote, spec.select)
         store.update_search(search.id, best=candidates[0].number, ensemble=chosen.as_row())
 
 

@@ -66,7 +66,7 @@ class Ensemble:
         """[N, N], the part of the validation texts on which each two members say the same."""
         from autoprompt.workers.vote import agreement
 
-        return agreement(self._chosen.log_probs)
+        return agreement(self._chosen.answers.decided(self._chosen.log_probs))
 
     @cached_property
     def scores(self) -> dict[str, Any]:
@@ -77,7 +77,12 @@ class Ensemble:
 
         metric = metric_of(self.search)
         return scores_table(
-            metric, self._labels, self.members, self.weights, self._chosen.log_probs
+            self._chosen.answers,
+            metric,
+            self._labels,
+            self.members,
+            self.weights,
+            self._chosen.log_probs,
         )
 
     def as_dict(self) -> dict[str, Any]:

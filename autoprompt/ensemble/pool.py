@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from autoprompt.workers.answers import Answers
 from autoprompt.workers.metric_functions import Labels
 from autoprompt.workers.metrics import Metric
-from autoprompt.workers.vote import Floats, Vote, vote_weights, voted
+from autoprompt.workers.vote import Floats, Vote, vote_weights
 
 
 @dataclass(frozen=True)
@@ -19,12 +20,14 @@ class Pool:
     Attributes:
         log_probs: [N, B, L], what they say of the validation texts.
         labels: [B], what is right.
+        answers: how a vote is decided.
         scores: [N], each one's on validation, oriented: more is better.
     """
 
     log_probs: Floats
     labels: Labels
     scores: list[float]
+    answers: Answers
     metric: Metric
     vote: Vote
 
@@ -38,7 +41,8 @@ class Pool:
         """What is right and what the drawn candidates predict, of all texts or some."""
         texts = np.arange(len(self.labels)) if texts is None else texts
         numbers, weights = self.weighed(draws)
-        return self.labels[texts], voted(self.metric, self.log_probs[numbers][:, texts], weights)
+        log_probs = self.log_probs[numbers][:, texts]
+        return self.labels[texts], self.answers.vote_judged(self.metric, log_probs, weights)
 
     def weighed(self, draws: Sequence[int]) -> tuple[list[int], list[float]]:
         """Each candidate that was drawn, best first, and the weight of its vote."""

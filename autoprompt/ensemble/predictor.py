@@ -10,13 +10,14 @@ from autoprompt.config import SearchConfig
 from autoprompt.search_model import model_of, on_one_model
 from autoprompt.search_spaces.errors import BadInputError
 from autoprompt.store import PromptRecord, SearchRecord
+from autoprompt.workers.answers import Answers, answers_of
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.mixture import Mixture, Panel
 from autoprompt.workers.model_loading import load_model
 from autoprompt.workers.prompt import Prompt, by_wording
 from autoprompt.workers.rows import Text, as_text, stripped
 from autoprompt.workers.task import build_task
-from autoprompt.workers.vote import Floats, cast_votes, mean_probabilities
+from autoprompt.workers.vote import Floats
 
 
 class Voting(Protocol):
@@ -56,13 +57,13 @@ class Predictor:
 
     def __init__(self, model: FrozenModel, ensembles: Sequence[Voting]) -> None:
         self._ensembles = list(ensembles)
-        self._labels: list[tuple[str, ...]] = []
+        self._answers: list[Answers] = []
         #: For every panel, whose members its prompts are: which ensemble's, and which of them.
         self._seats: list[tuple[int, list[int]]] = []
         panels = []
         for number, ensemble in enumerate(ensembles):
             config = SearchConfig.model_validate(ensemble.search.config)
-            self._labels.append(tuple(config.task.label_words))
+            self._answers.append(answers_of(config.task))
             prompts = [Prompt.from_bytes(member.content) for member in ensemble.members]
             for wording, places in by_wording(prompts, config.task):
                 task = build_task(wording, model.tokenizer, model.family)
@@ -91,7 +92,7 @@ class Predictor:
     @property
     def labels(self) -> list[str]:
         """Every label that a text may get."""
-        return list(dict.fromkeys(label for labels in self._labels for label in labels))
+        return list(dict.fromkeys(label for answers in self._answers for label in answers.names))
 
     def predict(
         self, texts: Sequence[Text], advance: Callable[[int], None] = lambda done: None
@@ -110,11 +111,11 @@ class Predictor:
             return {name: [] for name in names}
         scores = self._scores([stripped(text) for text in texts], advance)
         found = {}
-        for name, ensemble, labels, log_probs in zip(
-            names, self._ensembles, self._labels, scores, strict=True
+        for name, ensemble, answers, log_probs in zip(
+            names, self._ensembles, self._answers, scores, strict=True
         ):
-            ballot = cast_votes(log_probs, ensemble.weights)
-            probabilities = mean_probabilities(log_probs, ensemble.weights)
+            ballot, labels = answers.voted(log_probs, ensemble.weights), answers.names
+            probabilities = answers.mixed(log_probs, ensemble.weights)
             found[name] = [
                 Prediction(
                     text=as_text(text),
@@ -132,8 +133,8 @@ class Predictor:
     def _scores(self, texts: Sequence[Text], advance: Callable[[int], None]) -> list[Floats]:
         """Of every ensemble, its members' log-probabilities: [N, B, L] each."""
         found = [
-            np.empty((len(ensemble.members), len(texts), len(labels)), dtype=np.float32)
-            for ensemble, labels in zip(self._ensembles, self._labels, strict=True)
+            np.empty((len(ensemble.members), len(texts), len(answers.names)), dtype=np.float32)
+            for ensemble, answers in zip(self._ensembles, self._answers, strict=True)
         ]
         scores = self._mixture.score_texts(texts, advance)
         for (number, places), log_probs in zip(self._seats, scores, strict=True):

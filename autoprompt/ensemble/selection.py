@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from safetensors.numpy import load
 
 from autoprompt.ensemble.pool import Pool
 from autoprompt.ensemble.selections import SELECTIONS
@@ -15,6 +14,7 @@ from autoprompt.evaluation.candidates import POOL, best_distinct
 from autoprompt.search_spaces.errors import ConfigError
 from autoprompt.statistics.intervals import Estimate, estimate
 from autoprompt.store import PromptRecord
+from autoprompt.workers.answers import Answers
 from autoprompt.workers.metrics import Metric
 from autoprompt.workers.vote import Floats, Vote
 
@@ -27,6 +27,7 @@ class Chosen:
         members: the N prompts that vote, best first.
         weights: [N], what each one's vote counts.
         validation: what the vote scores on validation, natural.
+        answers: how they vote.
         note: why it is not what was asked for; None where it is.
         halves: of a greedy choice, the vote's score on the half of the validation texts that it was
             drawn on, and on the half that confirmed it.
@@ -37,13 +38,14 @@ class Chosen:
     vote: Vote
     select: str
     validation: float
+    answers: Answers
     note: str | None = None
     halves: tuple[Estimate, Estimate] | None = None
 
     @property
     def log_probs(self) -> Floats:
         """[N, B, L] of the validation texts."""
-        return stacked(self.members)
+        return stacked(self.members, self.answers)
 
     def as_row(self) -> dict[str, object]:
         """What the store keeps of it."""
@@ -60,6 +62,7 @@ class Chosen:
 def choose(
     candidates: Sequence[PromptRecord],
     labels: Sequence[int],
+    answers: Answers,
     metric: Metric,
     size: int | None = None,
     vote: Vote = "majority",
@@ -73,6 +76,7 @@ def choose(
     Args:
         candidates: best first.
         labels: [B], the right labels of the validation texts.
+        answers: how a vote is decided.
         size: how many vote, or as many as there are; with `greedy`, which draws some of them more
             than once, at most so many. None lets validation decide.
         select: which of them, by a name of `SELECTIONS`, or a user's own as `module:function`.
@@ -81,9 +85,9 @@ def choose(
         ConfigError: there is no such selection, or it draws what is not there.
     """
     members = best_distinct(candidates, max(POOL, size or 0))
-    pool = Pool(
-        stacked(members), np.array(labels), [member.score for member in members], metric, vote
-    )
+    scores = [member.score for member in members]
+    log_probs = stacked(members, answers)
+    pool = Pool(log_probs, np.array(labels), scores, answers, metric, vote)
     draws = _drawn(select, pool, size)
     validation, alone = pool.judged(draws), pool.judged([0])
     natural = metric.direction.natural
@@ -106,7 +110,7 @@ def choose(
         halves = (drawn, confirmed)
     numbers, weights = pool.weighed(draws)
     chosen = [members[number] for number in numbers]
-    return Chosen(chosen, weights, vote, select, natural(validation), note, halves)
+    return Chosen(chosen, weights, vote, select, natural(validation), answers, note, halves)
 
 
 def _drawn(select: str, pool: Pool, size: int | None) -> list[int]:
@@ -123,6 +127,6 @@ def _prompts(count: int) -> str:
     return "one prompt votes" if count == 1 else f"{count} prompts vote"
 
 
-def stacked(members: Sequence[PromptRecord]) -> Floats:
+def stacked(members: Sequence[PromptRecord], answers: Answers) -> Floats:
     """What the members say of the validation texts, [N, B, L]."""
-    return np.stack([load(member.log_probs)["log_probs"] for member in members])
+    return np.stack([answers.unpacked(member.log_probs) for member in members])

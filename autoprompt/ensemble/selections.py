@@ -12,7 +12,6 @@ from autoprompt.ensemble.pool import Pool
 from autoprompt.search_spaces.errors import ConfigError
 from autoprompt.search_spaces.registry import Registry
 from autoprompt.statistics.significance import mcnemar
-from autoprompt.workers.task import predictions
 
 #: Where no size is given, the largest that is tried; and how many draws a greedy choice has.
 LARGEST = 9
@@ -34,7 +33,7 @@ def diversity(pool: Pool, size: int | None) -> list[int]:
     """The best candidate, then each time the one that most often says something else than those
     before it, among the candidates that are not clearly worse than the best."""
     longest = min(size or LARGEST, len(pool.scores))
-    labels = predictions(pool.log_probs)
+    labels = pool.answers.decided(pool.log_probs)
     right = labels == pool.labels
     able = [
         number

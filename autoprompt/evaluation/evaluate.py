@@ -12,6 +12,7 @@ from autoprompt.progress import SearchProgress
 from autoprompt.search_model import metric_of, model_of
 from autoprompt.search_spaces.errors import DataError
 from autoprompt.store import PromptRecord, SearchRecord, Store
+from autoprompt.workers.answers import answers_of
 from autoprompt.workers.data import Split, read_labelled
 from autoprompt.workers.data_files import RowReader
 from autoprompt.workers.metrics import METRICS, Metric
@@ -51,7 +52,8 @@ def evaluate(
         ModelError: the model is no longer where it was, or is another one now.
     """
     config = SearchConfig.model_validate(search.config)
-    labels = tuple(config.task.label_words)
+    answers = answers_of(config.task)
+    labels = answers.names
     judge = METRICS[metric] if metric else metric_of(search)
     if search.ensemble:
         check_vote(search.ensemble["vote"], judge, "choose one of labels, such as accuracy")
@@ -81,7 +83,7 @@ def evaluate(
     log_probs = found[[0, *(places[each.digest] for each in (best, *members))]]
     if scorer.truncated:
         progress.say(f"{scorer.truncated} texts were longer than the model takes: ends cut off")
-    table = held_out_table(judge, split.labels, best, members, weights, log_probs) | {
+    table = held_out_table(answers, judge, split.labels, best, members, weights, log_probs) | {
         "labels": list(labels),
         "truncated": scorer.truncated,
         "seen": seen,

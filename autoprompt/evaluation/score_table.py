@@ -7,11 +7,13 @@ import numpy as np
 
 from autoprompt.statistics.intervals import estimate, estimate_mean
 from autoprompt.store import PromptRecord
+from autoprompt.workers.answers import Answers
 from autoprompt.workers.metrics import Metric
-from autoprompt.workers.vote import Floats, cast_votes, voted
+from autoprompt.workers.vote import Floats
 
 
 def scores_table(
+    answers: Answers,
     metric: Metric,
     labels: Sequence[int],
     members: Sequence[PromptRecord],
@@ -21,15 +23,18 @@ def scores_table(
     """The members' scores on B texts, as Lester et al. 2021 report them (table 3).
 
     Args:
+        answers: how each of them decides, and they vote.
         labels: [B], what is right.
         weights: [N], what each member's vote counts.
         log_probs: [N, B, L].
     """
     expected = np.array(labels)
-    said = [metric.predictions(each) for each in log_probs]
+    chosen = answers.voted(log_probs, weights).labels
+    judged = answers.vote_judged(metric, log_probs, weights)
+    said = [metric.predictions(each, answers.decided) for each in log_probs]
     each_member = [
-        estimate(metric, expected, answers).as_dict() | {"number": member.number}
-        for member, answers in zip(members, said, strict=True)
+        estimate(metric, expected, predicted).as_dict() | {"number": member.number}
+        for member, predicted in zip(members, said, strict=True)
     ]
     return {
         "metric": metric.name,
@@ -38,15 +43,14 @@ def scores_table(
         "best_member": max(
             each_member, key=lambda member: metric.direction.oriented(member["score"])
         ),
-        "ensemble": estimate(metric, expected, voted(metric, log_probs, weights)).as_dict(),
+        "ensemble": estimate(metric, expected, judged).as_dict(),
         "members": each_member,
-        "confusion": _confusion(
-            expected, cast_votes(log_probs, weights).labels, log_probs.shape[-1]
-        ),
+        "confusion": _confusion(expected, chosen, log_probs.shape[-1]),
     }
 
 
 def held_out_table(
+    answers: Answers,
     metric: Metric,
     labels: Sequence[int],
     best: PromptRecord,
@@ -60,9 +64,12 @@ def held_out_table(
         log_probs: [2 + N, B, L]: without a prompt, of the best one, of each member.
     """
     expected = np.array(labels)
-    alone, single = (estimate(metric, expected, metric.predictions(each)) for each in log_probs[:2])
+    alone, single = (
+        estimate(metric, expected, metric.predictions(each, answers.decided))
+        for each in log_probs[:2]
+    )
     return {
-        **scores_table(metric, labels, members, weights, log_probs[2:]),
+        **scores_table(answers, metric, labels, members, weights, log_probs[2:]),
         "no_prompt": alone.as_dict(),
         "best": single.as_dict() | {"number": best.number},
     }

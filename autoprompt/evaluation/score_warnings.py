@@ -6,17 +6,18 @@ from typing import Any
 import numpy as np
 import scipy
 from numpy.typing import NDArray
-from safetensors.numpy import load
 
 from autoprompt.evaluation.candidates import best_distinct
 from autoprompt.evaluation.finalists import Finalist
 from autoprompt.statistics.intervals import Estimate, estimate
 from autoprompt.statistics.significance import SIGNIFICANT, clearly_worse, luckier_than, paired_p
 from autoprompt.store import PromptRecord
+from autoprompt.workers.answers import Answers
 from autoprompt.workers.metrics import Metric
 
 
 def lead_warnings(
+    answers: Answers,
     metric: Metric,
     labels: Sequence[int],
     best: PromptRecord,
@@ -37,7 +38,7 @@ def lead_warnings(
         return []
     second = rest[0]
     p, test = paired_p(
-        metric, np.array(labels), *(_predicted(metric, each) for each in (best, second))
+        metric, np.array(labels), *(_predicted(answers, metric, each) for each in (best, second))
     )
     if p < SIGNIFICANT:
         return []
@@ -88,6 +89,7 @@ def luck_warnings(metric: Metric, confirmed: Sequence[Finalist]) -> list[str]:
 
 
 def overfit_warnings(
+    answers: Answers,
     metric: Metric,
     labels: Sequence[int],
     best: PromptRecord,
@@ -103,7 +105,7 @@ def overfit_warnings(
     """
     pairs = {
         f"trial {best.number}": (
-            estimate(metric, np.array(labels), _predicted(metric, best)),
+            estimate(metric, np.array(labels), _predicted(answers, metric, best)),
             _estimate(tested["best"]),
         )
     }
@@ -128,6 +130,6 @@ def _estimate(row: dict[str, Any]) -> Estimate:
     return Estimate(**{name: row[name] for name in ("score", "low", "high", "method")})
 
 
-def _predicted(metric: Metric, prompt: PromptRecord) -> NDArray[Any]:
+def _predicted(answers: Answers, metric: Metric, prompt: PromptRecord) -> NDArray[Any]:
     """What a prompt predicts of the validation texts, [B]."""
-    return metric.predictions(load(prompt.log_probs)["log_probs"])
+    return metric.predictions(answers.unpacked(prompt.log_probs), answers.decided)

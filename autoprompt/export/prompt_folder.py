@@ -178,9 +178,7 @@ def _task(config: SearchConfig) -> tuple[Family, dict[str, Any]]:
         "decoder_ids": (model_config.pad_token_id if start is None else start, *question.answer_ids)
         if family == "seq2seq"
         else (),
-        "labels": task.labels,
-        "words": [{"label": word.label, "ids": word.ids} for word in task.words],
-        "mean": task.mean,
+        **task.readout.as_dict(),
         "longest_text": longest_text(
             context_length(model_config), task, config.space.longest_prompt()
         ),

@@ -20,9 +20,9 @@ import numpy as np
 import optuna
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from safetensors.numpy import load
 
 from autoprompt.config import SearchConfig
+from autoprompt.ensemble.selection import stacked
 from autoprompt.export.optuna_study import build_study
 from autoprompt.new_files import made_whole
 from autoprompt.progress import clock
@@ -34,8 +34,7 @@ from autoprompt.shown_paths import config_paths, shown_config, shown_path, shown
 from autoprompt.store import State, TrialRecord
 from autoprompt.stored_search import StoredSearch
 from autoprompt.workers.rows import as_text
-from autoprompt.workers.task import predictions
-from autoprompt.workers.vote import Floats, cast_votes
+from autoprompt.workers.vote import Floats
 
 #: Trials on the leaderboard before the fold.
 _LEADERS = 20
@@ -118,7 +117,7 @@ class Report:
         self.result = result
         self.with_texts = texts
         self.record = result.record
-        self.labels = list(self.record.config["task"]["label_words"])
+        self.labels = list(result.answers.names)
         self.scored = [trial for trial in result.trials if trial.score is not None]
         self.failed = [trial for trial in result.trials if trial.error]
         self.kinds = sorted({trial.kind for trial in result.trials}, reverse=True)
@@ -263,7 +262,7 @@ class Report:
             prompts = self.result.ensemble.members
         else:
             prompts = self.result.prompts([self.result.best.number])
-        return np.stack([load(prompt.log_probs)["log_probs"] for prompt in prompts])
+        return stacked(prompts, self.result.answers)
 
     @property
     def decided_by(self) -> str:
@@ -277,9 +276,9 @@ class Report:
         """[L, L]: how many validation texts of each label (row) were given each label."""
         if self.record.ensemble:
             ensemble = self.result.ensemble
-            decided = cast_votes(self._members, ensemble.weights).labels
+            decided = self.result.answers.voted(self._members, ensemble.weights).labels
         else:
-            decided = predictions(self._members)[0]
+            decided = self.result.answers.decided(self._members)[0]
         table = np.zeros((len(self.labels), len(self.labels)), dtype=int)
         np.add.at(table, (np.asarray(self._expected), decided), 1)
         return [[int(count) for count in row] for row in table]
@@ -287,7 +286,7 @@ class Report:
     @cached_property
     def unanimous(self) -> float:
         """The part of the validation texts on which all members say the same."""
-        labels = predictions(self._members)
+        labels = self.result.answers.decided(self._members)
         return float((labels == labels[0]).all(axis=0).mean())
 
     @cached_property
@@ -299,7 +298,7 @@ class Report:
     def hard_texts(self) -> list[HardText]:
         """The validation texts that the best prompts most often got wrong, most often first."""
         prompts = self.result.prompts(limit=_WITNESSES)
-        answers = np.stack([predictions(load(prompt.log_probs)["log_probs"]) for prompt in prompts])
+        answers = self.result.answers.decided(stacked(prompts, self.result.answers))
         missed = (answers != np.asarray(self._expected)).mean(axis=0)
         rows = []
         for place in np.argsort(-missed, kind="stable")[:_HARD_TEXTS]:

@@ -10,7 +10,7 @@ from autoprompt.evaluation.score_warnings import lead_warnings, luck_warnings, o
 from autoprompt.statistics.intervals import estimate
 from autoprompt.statistics.significance import clearly_worse, luckier_than, mcnemar, paired_p
 from autoprompt.workers.metrics import METRICS
-from tests.autoprompt.test_selection import ACCURACY, erring, pool
+from tests.autoprompt.test_selection import ACCURACY, LABELS, erring, pool
 
 
 def finalist(number: int, search_score: float, *scores: float) -> Finalist:
@@ -50,18 +50,18 @@ def test_a_lead_within_noise_is_named_with_its_test() -> None:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, 200)
     close = pool(labels.tolist(), [erring(rng, labels, 0.1), erring(rng, labels, 0.12)])
-    (warning,) = lead_warnings(ACCURACY, labels.tolist(), close[0], close, [])
+    (warning,) = lead_warnings(LABELS, ACCURACY, labels.tolist(), close[0], close, [])
     assert "within noise on 200 validation texts (McNemar p = " in warning
     clear = pool(labels.tolist(), [erring(rng, labels, 0.05), erring(rng, labels, 0.3)])
-    assert lead_warnings(ACCURACY, labels.tolist(), clear[0], clear, []) == []
-    assert lead_warnings(ACCURACY, labels.tolist(), clear[0], clear[:1], []) == []
+    assert lead_warnings(LABELS, ACCURACY, labels.tolist(), clear[0], clear, []) == []
+    assert lead_warnings(LABELS, ACCURACY, labels.tolist(), clear[0], clear[:1], []) == []
 
 
 def test_with_confirmed_finalists_the_lead_is_judged_over_seeds() -> None:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, 50)
     prompts = pool(labels.tolist(), [erring(rng, labels, 0.1), erring(rng, labels, 0.12)])
-    args = (ACCURACY, labels.tolist(), prompts[0], prompts)
+    args = (LABELS, ACCURACY, labels.tolist(), prompts[0], prompts)
     near = [finalist(1, 0.9, 0.88, 0.90, 0.86), finalist(0, 0.9, 0.87, 0.89, 0.87)]
     (warning,) = lead_warnings(*args, near)  # type: ignore[arg-type]
     assert "trial 1's mean over seeds leads trial 0's by 0.0033: within noise (Welch" in warning
@@ -93,10 +93,14 @@ def test_a_search_that_fitted_its_validation_texts_is_named() -> None:
         rows = pool(test.tolist(), [erring(rng, test, rate) for _ in range(5)])
         weights = [1.0] * 3
         tested = held_out_table(
-            ACCURACY, test.tolist(), members[0], members, weights, stacked(rows)
+            LABELS, ACCURACY, test.tolist(), members[0], members, weights, stacked(rows, LABELS)
         )
-        validated = scores_table(ACCURACY, validation.tolist(), members, weights, stacked(members))
-        return overfit_warnings(ACCURACY, validation.tolist(), members[0], validated, tested, None)
+        validated = scores_table(
+            LABELS, ACCURACY, validation.tolist(), members, weights, stacked(members, LABELS)
+        )
+        return overfit_warnings(
+            LABELS, ACCURACY, validation.tolist(), members[0], validated, tested, None
+        )
 
     assert warned(0.02) == []
     best, ensemble = warned(0.4)

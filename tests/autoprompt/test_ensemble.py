@@ -5,7 +5,7 @@ import pytest
 
 from autoprompt.statistics.intervals import estimate, estimate_mean
 from autoprompt.workers.metrics import METRICS
-from autoprompt.workers.vote import agreement, cast_votes, mean_agreement, vote_weights
+from autoprompt.workers.vote import agreement, cast_votes, mean_agreement, predictions, vote_weights
 
 
 def log_probs(*members: list[float]) -> np.ndarray:
@@ -49,7 +49,8 @@ def test_a_member_drawn_twice_has_two_heads() -> None:
 
 
 def test_agreement_is_the_part_of_texts_on_which_two_say_the_same() -> None:
-    pairs = agreement(log_probs([0.9, 0.9, 0.9, 0.9], [0.9, 0.9, 0.9, 0.1], [0.1, 0.1, 0.9, 0.1]))
+    members = log_probs([0.9, 0.9, 0.9, 0.9], [0.9, 0.9, 0.9, 0.1], [0.1, 0.1, 0.9, 0.1])
+    pairs = agreement(predictions(members))
     assert pairs.tolist() == [[1, 0.75, 0.25], [0.75, 1, 0.5], [0.25, 0.5, 1]]
     assert mean_agreement(pairs) == pytest.approx(0.5)
     assert mean_agreement(pairs[:1, :1]) == 1.0

@@ -90,7 +90,7 @@ def test_the_loader_in_the_folder_says_what_the_search_says(
     [record] = finished.prompts([number])
     log_probs = scorer.score_texts([Prompt.from_bytes(record.content)], ASKED)[0]
     for row, expected in zip(printed, log_probs, strict=True):
-        assert row["label"] == scorer.task.labels[int(expected.argmax())]
+        assert row["label"] == scorer.task.answers.names[int(expected.argmax())]
         assert row["probability"] == pytest.approx(float(expected.max().exp()), abs=TOLERANCE)
 
 

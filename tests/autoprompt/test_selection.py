@@ -11,10 +11,13 @@ from autoprompt.ensemble.selection import choose
 from autoprompt.ensemble.selections import DRAWS, LARGEST
 from autoprompt.evaluation.candidates import best_distinct
 from autoprompt.store import PromptRecord
+from autoprompt.workers.answers import answers_of
 from autoprompt.workers.metrics import METRICS
 from autoprompt.workers.vote import Vote
+from tests.conftest import DEMO_TASK
 
 ACCURACY = METRICS["accuracy"]
+LABELS = answers_of(DEMO_TASK)
 
 
 def record(number: int, score: float, digest: str, probabilities: list[float]) -> PromptRecord:
@@ -65,7 +68,7 @@ def test_the_vote_can_beat_every_member(select: str) -> None:
     rng = np.random.default_rng(1)
     labels = rng.integers(0, 2, 400)
     candidates = pool(labels.tolist(), [erring(rng, labels, 0.2) for _ in range(12)])
-    chosen = choose(candidates, labels.tolist(), ACCURACY, select=select)
+    chosen = choose(candidates, labels.tolist(), LABELS, ACCURACY, select=select)
     assert len(chosen.members) >= 5
     assert chosen.validation > candidates[0].score + 0.05
     assert chosen.note is None
@@ -78,11 +81,11 @@ def test_without_a_size_as_many_vote_as_are_no_worse_than_the_best() -> None:
         labels = rng.integers(0, 2, 60)
         rates = [0.1] * (1 + seed % 6) + [0.6] * 8
         candidates = pool(labels.tolist(), [erring(rng, labels, rate) for rate in rates])
-        chosen = choose(candidates, labels.tolist(), ACCURACY)
+        chosen = choose(candidates, labels.tolist(), LABELS, ACCURACY)
         sizes.add(len(chosen.members))
         assert chosen.validation >= candidates[0].score
         for size in range(len(chosen.members) + 1, LARGEST + 1):
-            fewer = choose(candidates, labels.tolist(), ACCURACY, size)
+            fewer = choose(candidates, labels.tolist(), LABELS, ACCURACY, size)
             assert len(fewer.members) < size, "a larger vote would have been no worse"
     assert len(sizes) > 2
 
@@ -92,10 +95,13 @@ def test_a_size_that_is_given_is_kept_where_the_vote_is_no_worse() -> None:
     labels = rng.integers(0, 2, 400)
     candidates = pool(labels.tolist(), [erring(rng, labels, 0.2) for _ in range(12)])
     for size in (1, 3, 5, 12, 40):
-        chosen = choose(candidates, labels.tolist(), ACCURACY, size)
+        chosen = choose(candidates, labels.tolist(), LABELS, ACCURACY, size)
         assert [m.number for m in chosen.members] == [m.number for m in candidates[:size]]
-    assert len(choose(candidates, labels.tolist(), ACCURACY, 3, select="diversity").members) == 3
-    greedy = choose(candidates, labels.tolist(), ACCURACY, 2, select="greedy")
+    assert (
+        len(choose(candidates, labels.tolist(), LABELS, ACCURACY, 3, select="diversity").members)
+        == 3
+    )
+    greedy = choose(candidates, labels.tolist(), LABELS, ACCURACY, 2, select="greedy")
     assert len(greedy.members) <= 2
 
 
@@ -104,7 +110,9 @@ def test_one_good_prompt_among_bad_ones_votes_alone_and_it_is_said(select: str) 
     rng = np.random.default_rng(3)
     labels = rng.integers(0, 2, 100)
     rows = [labels.tolist()] + [erring(rng, labels, 0.45) for _ in range(6)]
-    chosen = choose(pool(labels.tolist(), rows), labels.tolist(), ACCURACY, 3, select=select)
+    chosen = choose(
+        pool(labels.tolist(), rows), labels.tolist(), LABELS, ACCURACY, 3, select=select
+    )
     assert chosen.validation == 1.0
     if select == "top":
         assert [member.number for member in chosen.members] == [0]
@@ -125,7 +133,7 @@ def test_an_ensemble_is_never_worse_than_the_best_alone(
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 2, 20)
     candidates = pool(labels.tolist(), [erring(rng, labels, rng.random()) for _ in range(6)])
-    chosen = choose(candidates, labels.tolist(), ACCURACY, size, vote, select)
+    chosen = choose(candidates, labels.tolist(), LABELS, ACCURACY, size, vote, select)
     assert chosen.validation >= candidates[0].score
     assert 1 <= len(chosen.members) <= (size or LARGEST)
     assert len({member.digest for member in chosen.members}) == len(chosen.members)
@@ -137,7 +145,7 @@ def test_a_greedy_draw_may_count_a_member_more_than_once() -> None:
     rng = np.random.default_rng(5)
     labels = rng.integers(0, 2, 200)
     rows = [erring(rng, labels, rate) for rate in (0.1, 0.25, 0.25, 0.3)]
-    chosen = choose(pool(labels.tolist(), rows), labels.tolist(), ACCURACY, select="greedy")
+    chosen = choose(pool(labels.tolist(), rows), labels.tolist(), LABELS, ACCURACY, select="greedy")
     assert sum(chosen.weights) <= DRAWS
     assert max(chosen.weights) > 1
     assert chosen.halves is not None
@@ -147,7 +155,7 @@ def test_a_greedy_draw_that_only_fitted_its_half_is_not_kept() -> None:
     """Two candidates mend each other on the half that is drawn on, and are noise on the other."""
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, 200)
-    drawn_on, confirmed_on = Pool(np.empty(0), labels, [], ACCURACY, "majority").halves()
+    drawn_on, confirmed_on = Pool(np.empty(0), labels, [], LABELS, ACCURACY, "majority").halves()
     assert set(drawn_on) | set(confirmed_on) == set(range(200))
     assert abs(int(labels[drawn_on].sum()) - int(labels[confirmed_on].sum())) <= 1
     best = labels.copy()
@@ -157,7 +165,7 @@ def test_a_greedy_draw_that_only_fitted_its_half_is_not_kept() -> None:
         fitted = labels.copy()
         fitted[confirmed_on] = 1 - best[confirmed_on]
         rows.append(fitted.tolist())
-    chosen = choose(pool(labels.tolist(), rows), labels.tolist(), ACCURACY, select="greedy")
+    chosen = choose(pool(labels.tolist(), rows), labels.tolist(), LABELS, ACCURACY, select="greedy")
     assert [member.number for member in chosen.members] == [0]
 
 
@@ -173,9 +181,9 @@ def test_diversity_prefers_those_that_disagree_and_leaves_out_the_clearly_worse(
         other[place] ^= 1
     bad = [1 - label for label in labels]
     twin[20] ^= 1
-    chosen = choose(pool(labels, [best, twin, other, bad]), labels, ACCURACY, 2, "majority",
+    chosen = choose(pool(labels, [best, twin, other, bad]), labels, LABELS, ACCURACY, 2, "majority",
                     "diversity")  # fmt: skip
     assert [member.number for member in chosen.members] == [0, 2]
-    three = choose(pool(labels, [best, twin, other, bad]), labels, ACCURACY, 4, "majority",
+    three = choose(pool(labels, [best, twin, other, bad]), labels, LABELS, ACCURACY, 4, "majority",
                    "diversity")  # fmt: skip
     assert 3 not in [member.number for member in three.members]

@@ -11,7 +11,7 @@ from autoprompt.ensemble.pool import Pool
 from autoprompt.ensemble.selection import choose
 from autoprompt.ensemble.selections import SELECTIONS
 from autoprompt.search_spaces.errors import ConfigError
-from tests.autoprompt.test_selection import ACCURACY, erring, pool
+from tests.autoprompt.test_selection import ACCURACY, LABELS, erring, pool
 from tests.conftest import write_yaml
 
 
@@ -21,7 +21,7 @@ def made_pool(candidates: int, texts: int) -> Pool:
     log_probs = np.log(rng.dirichlet([1.0, 1.0], (candidates, texts)))
     right = (log_probs.argmax(-1) == labels).mean(-1)
     order = np.argsort(-right)
-    return Pool(log_probs[order], labels, right[order].tolist(), ACCURACY, "majority")
+    return Pool(log_probs[order], labels, right[order].tolist(), LABELS, ACCURACY, "majority")
 
 
 def conforms(select: Any) -> None:
@@ -56,12 +56,14 @@ def test_one_of_ones_own_is_added_by_a_file(
     rng = np.random.default_rng(0)
     rows = [erring(rng, np.array(labels), 0.3) for _ in range(6)]
     chosen = choose(
-        pool(labels, rows), labels, ACCURACY, 3, "majority", "selections_of_ours:alternate"
+        pool(labels, rows), labels, LABELS, ACCURACY, 3, "majority", "selections_of_ours:alternate"
     )
     assert chosen.select == "selections_of_ours:alternate"
     assert len(chosen.members) in (1, 2, 3)
     with pytest.raises(ConfigError, match=r"astray drew \[6\] of 6 candidates"):
-        choose(pool(labels, rows), labels, ACCURACY, 3, "majority", "selections_of_ours:astray")
+        choose(
+            pool(labels, rows), labels, LABELS, ACCURACY, 3, "majority", "selections_of_ours:astray"
+        )
 
 
 def test_one_that_is_not_there_is_refused_before_anything_starts(

@@ -157,7 +157,7 @@ def by_hand(kind: Kind, scorer: Scorer, prompt: Prompt, text: str) -> Tensor:
         mask = vectors(tokenizer.mask_token_id)[0]
         (at,) = (inputs == mask).all(-1).nonzero()
         logits = model(inputs_embeds=inputs[None]).logits[0, int(at)]
-    return torch.log_softmax(logits[list(task.label_token_ids)].float(), dim=-1).detach()
+    return torch.log_softmax(logits[list(task.readout.starts)].float(), dim=-1).detach()
 
 
 @pytest.mark.parametrize(("kind", "position"), PLACES, ids=lambda each: getattr(each, "name", each))
@@ -301,7 +301,7 @@ def test_a_word_of_several_tokens_is_spelled_out_behind_a_decoder(
         {"template": "{text}", "label_words": words, "label_scoring": "sum"}
     )
     task = build_task(spec, model.tokenizer, "seq2seq")
-    assert task.branches
+    assert task.readout.branches
     scorer = Scorer(model, task, longest_prompt=4)
     ids = scorer.tokenize(["the film is a joy"])
     found = scorer.log_probs([Prompt("")], ids)[0, 0]
@@ -309,7 +309,7 @@ def test_a_word_of_several_tokens_is_spelled_out_behind_a_decoder(
     totals = []
     for label in range(2):
         sums = []
-        for word in [word for word in task.words if word.label == label]:
+        for word in [word for word in task.readout.words if word.label == label]:
             decoder = torch.tensor([[0, *word.ids[:-1]]])
             logits = model.model(input_ids=torch.tensor([[*ids[0], 1]]), decoder_input_ids=decoder)
             log_probs = torch.log_softmax(logits.logits[0].float(), dim=-1)

@@ -50,7 +50,7 @@ def panels(tiny_model: FrozenModel) -> list[Panel]:
     ]
     made = []
     for each in tasks:
-        prior = tuple(torch.randn(len(each.labels), generator=generator).tolist())
+        prior = tuple(torch.randn(each.readout.size, generator=generator).tolist())
         made.append(Panel(each, [*prompts, replace(prompts[0], prior=prior)], 8))
     return made
 

@@ -58,7 +58,7 @@ def check(model: FrozenModel, folder: str, texts: tuple[str, ...], side: str) ->
             embedded = prompt.embedded(model, vectors.clone().requires_grad_(trained))
             ours = scorer.label_logits([embedded], tokens)[0].detach()
         rows = [(*text, *scorer.task.question.tail_ids) for text in tokens]
-        theirs = peft_logits(folder, vectors, rows, side)[:, list(scorer.task.label_token_ids)]
+        theirs = peft_logits(folder, vectors, rows, side)[:, list(scorer.task.readout.starts)]
         if side == "left":
             # PEFT counts the padding before a text as positions, so only texts without any are
             # the same to it as they are alone.
@@ -113,7 +113,7 @@ def test_an_encoders_prefix(side: str, tmp_path: Path) -> None:
     start = torch.zeros(len(tokens), 1, dtype=torch.long)
     with torch.no_grad():
         logits = theirs(**batch, decoder_input_ids=start).logits[:, -1]
-    expected = logits[:, list(task.label_token_ids)]
+    expected = logits[:, list(task.readout.starts)]
     assert expected.std() > 0.1
     # Its positions are relative, so padding on the left moves the prompt away from the text.
     whole = batch["attention_mask"].all(-1) if side == "left" else slice(None)

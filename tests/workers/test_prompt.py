@@ -56,7 +56,7 @@ def test_prompts_that_differ_in_what_they_do_differ_in_digest() -> None:
 
 def test_a_prompt_brings_its_wording_along(tiny_scorer: Scorer) -> None:
     """Bytes and a model are enough to score with: no search's configuration is asked."""
-    model, wording = tiny_scorer.model, tiny_scorer.task.wording
+    model, wording = tiny_scorer.model, tiny_scorer.task.answers.wording
     again = Prompt.from_bytes(replace(HARD, wording=wording).to_bytes())
     assert again.wording == wording
     assert again.wording is not None

@@ -11,9 +11,9 @@ def test_label_words_are_tokenized_where_they_will_stand(tiny_model: FrozenModel
     words = {"n": "negative", "p": " positive"}
     spec = TaskSpec.model_validate({"template": "{text} Mood:", "label_words": words})
     task = build_task(spec, tiny_model.tokenizer)
-    decoded = [tiny_model.tokenizer.decode([token]) for token in task.label_token_ids]
+    decoded = [tiny_model.tokenizer.decode([token]) for token in task.readout.starts]
     assert decoded == [" negative", " positive"]
-    assert task.labels == ("n", "p")
+    assert task.answers.names == ("n", "p")
     assert tiny_model.tokenizer.decode(task.question.tail_ids) == " Mood:"
 
 
@@ -21,7 +21,7 @@ def test_no_space_is_added_after_one(tiny_model: FrozenModel) -> None:
     words = {"n": "negative", "p": "positive"}
     spec = TaskSpec.model_validate({"template": "{text}\n", "label_words": words})
     task = build_task(spec, tiny_model.tokenizer)
-    assert not tiny_model.tokenizer.decode([task.label_token_ids[0]]).startswith(" ")
+    assert not tiny_model.tokenizer.decode([task.readout.starts[0]]).startswith(" ")
 
 
 def test_words_that_begin_alike_are_refused_unless_all_their_tokens_count(
@@ -33,8 +33,8 @@ def test_words_that_begin_alike_are_refused_unless_all_their_tokens_count(
     for scoring in ("sum", "mean"):
         spec = TaskSpec.model_validate({"label_words": words, "label_scoring": scoring})
         task = build_task(spec, tiny_model.tokenizer)
-        assert len(task.words[0].ids) == 1
-        assert task.branches == (task.words[1].ids[:-1],)
+        assert len(task.readout.words[0].ids) == 1
+        assert task.readout.branches == (task.readout.words[1].ids[:-1],)
     same = {"p": "positive", "q": "positive"}
     spec = TaskSpec.model_validate({"label_words": same, "label_scoring": "mean"})
     with pytest.raises(ConfigError, match="choose other words"):
@@ -44,8 +44,8 @@ def test_words_that_begin_alike_are_refused_unless_all_their_tokens_count(
 def test_several_words_for_a_label(tiny_model: FrozenModel) -> None:
     words = {"n": ["dull", "awful", "dull"], "p": "great"}
     task = build_task(TaskSpec.model_validate({"label_words": words}), tiny_model.tokenizer)
-    assert [word.label for word in task.words] == [0, 0, 1]
-    assert task.label_token_ids == (task.words[0].ids[0], task.words[2].ids[0])
+    assert [word.label for word in task.readout.words] == [0, 0, 1]
+    assert task.readout.starts == (task.readout.words[0].ids[0], task.readout.words[2].ids[0])
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def conforms(plan: AnyPlan, scorer: Scorer, examples: Examples) -> list[Progress
     assert [one.ended for one in progress] == [False, False, True]
     for one in progress:
         assert Prompt.from_bytes(one.prompt.to_bytes()).digest == one.prompt.digest
-        assert one.log_probs.shape == (len(examples.validation), len(scorer.task.labels))
+        assert one.log_probs.shape == (len(examples.validation), scorer.task.readout.size)
         assert torch.allclose(one.log_probs.exp().sum(-1), torch.ones(len(examples.validation)))
         assert one.gradient_norm is None or one.gradient_norm >= 0
     again = list(tune(plan, scorer, examples, RUNGS))

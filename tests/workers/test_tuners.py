@@ -8,10 +8,11 @@ import torch
 
 from autoprompt.search_spaces import HardPlan, SoftPlan
 from autoprompt.search_spaces.schema import Calibration, Init
+from autoprompt.workers.answers.word_readout import Word, WordReadout
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.scoring import Scorer
-from autoprompt.workers.task import Task, TaskSpec, Word, build_task
+from autoprompt.workers.task import Task, TaskSpec, build_task
 from autoprompt.workers.tuners import Examples, Progress, TrialDivergedError, tune
 from autoprompt.workers.tuners.calibration import calibrated
 from autoprompt.workers.tuners.inits import initial_vectors
@@ -231,7 +232,8 @@ def test_a_prompt_before_the_answer_leaves_the_label_words_as_they_are(
     # " f" before "ilm" reads back as " film".
     prompt = tuple(tokenizer(" f", add_special_tokens=False).input_ids)
     rest = tuple(tokenizer("ilm", add_special_tokens=False).input_ids)
-    glued = replace(task, words=(Word(0, rest), task.words[1]))
+    words = [Word(0, rest), task.readout.words[1]]
+    glued = replace(task, readout=WordReadout(task.answers.names, words))
     assert reads_back([prompt], "end", task, tiny_model) == [True]
     assert reads_back([prompt], "end", glued, tiny_model) == [False]
     assert reads_back([prompt], "suffix", glued, tiny_model) == [True]
@@ -259,7 +261,7 @@ def test_inits(init: Init, tiny_model: FrozenModel, tiny_task: Task) -> None:
     assert vectors.shape == (5, tiny_model.hidden_size)
     assert vectors.dtype == torch.float32
     if init == "labels":
-        negative, positive = tiny_model.embed(tiny_task.label_token_ids)
+        negative, positive = tiny_model.embed(tiny_task.readout.starts)
         torch.testing.assert_close(
             vectors, torch.stack([negative, positive, negative, positive, negative])
         )

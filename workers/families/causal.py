@@ -148,7 +148,7 @@ class CausalFamily(Family):
 
     def _shares_front(self, prompt: Laid, texts: Sequence[TokenIds]) -> bool:
         fixed = len(prompt.front) > 0 and not prompt.front.requires_grad
-        return fixed and not self.task.branches and self.trusts_cache(texts)
+        return fixed and not self.readout.branches and self.trusts_cache(texts)
 
     def _states_of_front(self, front: Tensor) -> DynamicCache:
         if self._front is None or self._front[0] is not front:
@@ -168,7 +168,7 @@ class CausalFamily(Family):
         """[B, L]: each text's whole input in one pass, padded on the right; a pass more for each
         further word of several tokens."""
         found = []
-        for number, branch in enumerate(self.task.branches or ((),)):
+        for number, branch in enumerate(self.readout.branches or ((),)):
             embeds, lengths = self.pad(self._rows(prompt, texts, branch))
             positions = torch.arange(embeds.shape[1], device=self.model.device)
             read = self.ask(

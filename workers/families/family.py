@@ -13,7 +13,6 @@ from autoprompt.search_spaces.schema import Position
 from autoprompt.workers.device_errors import is_device_broken, is_out_of_memory
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.prompt import Laid, lay
-from autoprompt.workers.readout import Readout
 from autoprompt.workers.task import Task
 from autoprompt.workers.text_cache import CachedTexts, TextCache
 from autoprompt.workers.text_states import TokenIds
@@ -47,7 +46,7 @@ class Family(ABC):
         self.task = task
         self.question = task.question
         self.cache = cache
-        self.readout = Readout(task)
+        self.readout = task.readout
         self.distrust: str | None = None
         self._expected: frozenset[Position] = frozenset()
         self._tried = _TRIED
@@ -73,7 +72,7 @@ class Family(ABC):
     def queries(self, prompt: Laid, texts: Sequence[TokenIds]) -> int:
         """How many query tokens a prompt that is not being trained takes in a pass, beside those of
         texts that are not reused."""
-        return prompt.tokens + sum(map(len, self.task.branches))
+        return prompt.tokens + sum(map(len, self.readout.branches))
 
     def expect(self, positions: Set[Position]) -> None:
         """From now on the cache keeps of a text what serves prompts at all of these positions."""

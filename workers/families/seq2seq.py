@@ -73,7 +73,7 @@ class Seq2SeqFamily(Family):
         model.keep_logits_of(self.readout.kept)
         start = model.embed(self._start)
         found = []
-        for number, branch in enumerate(self.task.branches or ((),)):
+        for number, branch in enumerate(self.readout.branches or ((),)):
             embeds = torch.cat([start, prompt.decoder.to(start), model.embed(branch)])
             asked = torch.arange(len(embeds) - 1 - len(branch), len(embeds), device=model.device)
             read = model.decoder_logits(

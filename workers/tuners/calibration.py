@@ -6,8 +6,6 @@ with it, and taken off the log-probabilities of every text, here and in every la
 
 from dataclasses import replace
 
-import torch
-
 from autoprompt.search_spaces.schema import Calibration
 from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.scoring import Scorer
@@ -36,5 +34,4 @@ def calibrated(
     else:
         texts = examples.train[:_BATCH]
     log_probs = scorer.log_probs([prompt], texts)[0]
-    mean = torch.logsumexp(log_probs, dim=0) - torch.log(torch.tensor(float(len(texts))))
-    return replace(prompt, prior=tuple(mean.tolist()))
+    return replace(prompt, prior=scorer.task.readout.prior(log_probs))

@@ -12,9 +12,10 @@ from autoprompt.workers.text_states import TokenIds
 
 @dataclass(frozen=True)
 class Examples:
-    """Train and validation texts, and their labels as indices into the task's labels.
+    """Train and validation texts, and their labels as indices into the task's answers.
 
     Attributes:
+        metric: what prompts are judged by.
         earlier: the prompts of earlier searches that a soft trial may start from, by name.
     """
 
@@ -23,6 +24,7 @@ class Examples:
     validation: list[TokenIds]
     validation_labels: Tensor
     earlier: Mapping[str, Prompt] = field(default_factory=dict)
+    metric: str = "accuracy"
 
     def train_batches(self, size: int, seed: int) -> Iterator[list[int]]:
         """Endless batches of train indices: every text once in each epoch, shuffled by `seed`."""

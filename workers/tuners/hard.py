@@ -40,7 +40,7 @@ def tune_hard(
         assert slots.grad is not None
         others = swapped(current, slots.grad, plan.candidates, plan.position, scorer, generator)
         prompts = [hard_prompt(ids, plan.position, model) for ids in (current, *others)]
-        best, loss = best_of(scorer.log_probs(prompts, texts), labels)
+        best, loss = best_of(scorer.losses(prompts, texts, labels))
         losses.append(checked(loss, step, "the model's scores are not numbers"))
         current = prompts[best].token_ids
         if step in rungs:

@@ -116,7 +116,7 @@ def initial_vectors(
         drawn = torch.randint(len(known), (plan.length,), generator=generator)
         tokens = known[drawn].tolist()
     elif plan.init == "labels":
-        words = task.label_token_ids
+        words = task.readout.starts
         tokens = [words[index % len(words)] for index in range(plan.length)]
     else:
         tokens = phrase_tokens(f" {plan.init_text}", plan.length, model)

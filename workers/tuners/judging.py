@@ -11,6 +11,7 @@ from autoprompt.search_spaces import AnyPlan
 from autoprompt.workers.metrics import METRICS, Metric
 from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.scoring import Scorer
+from autoprompt.workers.task import Task
 from autoprompt.workers.tuners.calibration import calibrated
 from autoprompt.workers.tuners.examples import Examples
 from autoprompt.workers.tuners.progress import AtRung, Progress, TrialDivergedError
@@ -20,7 +21,7 @@ def judged(
     plans: Sequence[AnyPlan], found: Sequence[AtRung], scorer: Scorer, examples: Examples
 ) -> list[Progress | TrialDivergedError]:
     """Calibrate the prompts of N plans, and score them on the validation texts side by side."""
-    wording = scorer.task.wording
+    wording = scorer.task.answers.wording
     prompts = [
         replace(calibrated(at.prompt, plan.calibration, scorer, examples), wording=wording)
         for plan, at in zip(plans, found, strict=True)
@@ -30,21 +31,28 @@ def judged(
         # One that is no number spoils those beside it.
         alone = [scorer.log_probs([prompt], examples.validation) for prompt in prompts]
         log_probs = torch.cat(alone)
-    metric = METRICS[scorer.task.metric]
+    metric = METRICS[examples.metric]
     return [
-        _progress(at, prompt, scores, metric, examples.validation_labels)
+        _progress(at, prompt, scores, scorer.task, metric, examples.validation_labels)
         for at, prompt, scores in zip(found, prompts, log_probs, strict=True)
     ]
 
 
 def _progress(
-    at: AtRung, prompt: Prompt, log_probs: Tensor, metric: Metric, labels: Tensor
+    at: AtRung,
+    prompt: Prompt,
+    log_probs: Tensor,
+    task: Task,
+    metric: Metric,
+    labels: Tensor,
 ) -> Progress | TrialDivergedError:
     """A prompt with log-probabilities [B, L] of texts whose labels are [B]."""
-    loss = float(torch.nn.functional.nll_loss(log_probs, labels))
+    loss = task.readout.loss(log_probs, labels)
     if not math.isfinite(loss):
         return TrialDivergedError(f"the validation loss became {loss} at step {at.step}")
-    score = metric.score(labels.numpy(), metric.predictions(log_probs.numpy()))
+    score = metric.score(
+        labels.numpy(), metric.predictions(log_probs.numpy(), task.answers.decided)
+    )
     if not math.isfinite(score):
         return TrialDivergedError(f"the metric {metric.name} became {score} at step {at.step}")
     return Progress(

@@ -82,7 +82,7 @@ def tune_mixed(
                 Prompt("", arranged.tokens(ids), vectors, arranged.position, arranged.front)
                 for ids in (hard, *others)
             ]
-            best, _ = best_of(scorer.log_probs(prompts, texts), labels)
+            best, _ = best_of(scorer.losses(prompts, texts, labels))
             hard = (hard, *others)[best]
         if step in rungs:
             prompt = trained_prompt(

@@ -47,14 +47,12 @@ def swapped(
     return [ids for ids, same in zip(found, kept, strict=True) if same][:count]
 
 
-def best_of(log_probs: Tensor, expected: Tensor) -> tuple[int, float]:
+def best_of(losses: Tensor) -> tuple[int, float]:
     """Which of N prompts has the lowest mean loss on B texts, and that loss.
 
     Args:
-        log_probs: [N, B, L].
-        expected: [B].
+        losses: [N, B].
     """
-    chosen = expected.expand(len(log_probs), -1)[..., None]
-    losses = -log_probs.gather(2, chosen).mean((1, 2))
+    losses = losses.mean(1)
     best = int(losses.argmin())
     return best, float(losses[best])

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from autoprompt.search_spaces import TrainedPlan
 from autoprompt.workers.prompt import Laid
@@ -84,9 +83,7 @@ def grade(
 
     def part(indices: list[int]) -> Tensor:
         logits = scorer.label_logits(cut, [texts[index] for index in indices])
-        expected = labels[indices].expand(len(logits), -1)
-        losses = cross_entropy(logits.transpose(1, 2), expected, reduction="none")
-        losses = losses.sum(1) / len(texts)
+        losses = scorer.task.readout.losses(logits, labels[indices]).sum(1) / len(texts)
         losses.sum().backward()
         return losses.detach()
 

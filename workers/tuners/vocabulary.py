@@ -51,7 +51,7 @@ def reads_back(
         around = [((*end, *between), after) for end in _tokens(_TEXT_ENDS, model)]
         if model.family == "causal" and not after:
             # The answer follows, and must stay the words that are asked for.
-            around += [(around[0][0], word.ids) for word in task.words]
+            around += [(around[0][0], ids) for ids in task.readout.spoken]
     kept = [True] * len(prompts)
     for before, after in around:
         # Surroundings that do not read back by themselves would blame every prompt.
