@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from autoprompt.callbacks import Callback
     from autoprompt.config import SearchConfig
     from autoprompt.results import SearchResult
+    from autoprompt.workers.metrics import Metric
 
 __all__ = [
     "AutopromptError",
@@ -41,6 +42,7 @@ __all__ = [
     "DatabaseLostError",
     "JobFailedError",
     "JobNotFoundError",
+    "Metric",
     "ModelError",
     "SearchConfig",
     "SearchFailedError",
@@ -55,6 +57,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Metric": "autoprompt.workers.metrics",
     "Callback": "autoprompt.callbacks",
     "SearchConfig": "autoprompt.config",
     "SearchResult": "autoprompt.results",

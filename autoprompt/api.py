@@ -112,6 +112,7 @@ def search(
         trials=trials, workers=workers, seed=seed, name=name, warm_start=warm_start
     )
     url = store_url(db, config.store)
+    config.look_for_modules()
     # To be refused before anything starts.
     stopping_rule(config)
     demand_selection(config.ensemble.select, config.source)

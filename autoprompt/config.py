@@ -9,6 +9,7 @@ from autoprompt.search_spaces import Space, load_space
 from autoprompt.search_spaces.documents import Document, parse, read_yaml
 from autoprompt.search_spaces.earlier_prompts import prompt_files, starting_from
 from autoprompt.search_spaces.errors import BadInputError, ConfigError
+from autoprompt.search_spaces.registry import look_in
 from autoprompt.workers.answers import answers_of
 from autoprompt.workers.data import DataSpec, Paths, Splits, load_splits
 from autoprompt.workers.model_files import ModelSpec
@@ -117,6 +118,8 @@ class SearchConfig(Document):
     callbacks: tuple[str, ...] = ()
     #: null names the best trial by the search's own scores.
     confirm: ConfirmSpec | None = None
+    #: The folder of your own modules, which are named as module:function; without one, the base.
+    modules: str | None = None
     #: URL of the database; --db and AUTOPROMPT_DB come before it.
     store: str | None = None
 
@@ -231,6 +234,8 @@ class SearchConfig(Document):
         config = self._with_absolute_model()
         space = starting_from(config.space, config.prompt_files)
         config = config._replace(data=config.data.under(config.base), space=space)
+        if config.own_modules:
+            config = config._replace(modules=str(config.modules_folder))
         return config.model_dump(mode="json", exclude={"store"})
 
     @classmethod
@@ -276,6 +281,32 @@ class SearchConfig(Document):
     def without_warm_start(self) -> "SearchConfig":
         """The same search, looking for no earlier one to start from."""
         return self._replace(warm_start=None)
+
+    @property
+    def own_modules(self) -> list[str]:
+        """The user's modules that something is named from."""
+        names = (
+            self.task.metric,
+            self.ensemble.select,
+            self.search.stopping,
+            *self.callbacks,
+        )
+        return [name.split(":")[0] for name in names if ":" in name]
+
+    @property
+    def modules_folder(self) -> Path:
+        """Where the user's modules lie."""
+        return (self.base / Path(self.modules or "").expanduser()).absolute()
+
+    @property
+    def module_folders(self) -> tuple[str, ...]:
+        """Where they are looked for: in the base, too, where a job's own copies lie."""
+        return str(self.modules_folder), str(self.base.absolute())
+
+    def look_for_modules(self) -> None:
+        """Let what is named as `module:function` be imported from these."""
+        for folder in self.module_folders:
+            look_in(folder)
 
     def with_paths(
         self, data: str | Paths, model: str, adapter: str | None = None

@@ -3,6 +3,7 @@ the same, and its metric."""
 
 from autoprompt.config import SearchConfig
 from autoprompt.search_spaces.errors import ModelError
+from autoprompt.search_spaces.registry import look_in
 from autoprompt.store import SearchRecord
 from autoprompt.workers.adapter import resolve
 from autoprompt.workers.dtype_choice import dtype_by_flags
@@ -75,4 +76,5 @@ def metric_of(search: SearchRecord) -> Metric:
     Raises:
         ConfigError: it is a user's own, and cannot be imported any more.
     """
+    look_in(search.config.get("modules") or "")
     return METRICS[search.metric]

@@ -1,6 +1,8 @@
-"""Writes what the documentation repeats: docs/cli.md, the loader in docs/export.md, and what was
-measured in README.md. `make docs` runs it; a test fails where it has not been run."""
+"""Writes what the documentation repeats: docs/cli.md, the metrics in docs/configuration.md, the
+loader in docs/export.md, and what was measured in README.md. `make docs` runs it; a test fails
+where it has not been run."""
 
+import inspect
 import re
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import click
 
 from autoprompt.cli import main
 from autoprompt.cli.main import COMMANDS
+from autoprompt.workers.metrics import METRICS
 from benchmarks.bench import markdown
 
 DOCS = Path(__file__).parent
@@ -65,7 +68,31 @@ def readme() -> str:
     return re.sub(f"{begin}.*?{end}", lambda _: f"{begin}{markdown()}{end}", page, flags=re.DOTALL)
 
 
-PAGES = {"cli.md": cli_page, "export.md": export_page, "../README.md": readme}
+def configuration_page() -> str:
+    """docs/configuration.md, with a table of the metrics there are."""
+    page = (DOCS / "configuration.md").read_text(encoding="utf-8")
+    begin, end = "<!-- metrics -->\n\n", "\n\n<!-- until here -->"
+    return re.sub(f"{begin}.*?{end}", lambda _: f"{begin}{_metrics()}{end}", page, flags=re.DOTALL)
+
+
+def _metrics() -> str:
+    rows = ["| metric | is | better | of | 95% interval |", "|---|---|---|---|---|"]
+    for name in METRICS:
+        metric = METRICS[name]
+        said = inspect.getdoc(metric.function) or ""
+        said = " ".join(said.partition("\n\n")[0].split()).rstrip(".")
+        way = "more" if metric.greater_is_better else "less"
+        interval = "Wilson" if metric.counts_right else "bootstrap"
+        rows.append(f"| `{name}` | {said} | {way} | {metric.needs} | {interval} |")
+    return "\n".join(rows)
+
+
+PAGES = {
+    "cli.md": cli_page,
+    "configuration.md": configuration_page,
+    "export.md": export_page,
+    "../README.md": readme,
+}
 
 
 if __name__ == "__main__":

@@ -56,21 +56,29 @@ class Registry(Generic[T]):
         )
 
 
+def look_in(folder: Path | str) -> None:
+    """Let a user's own modules be imported from a folder, after all that is installed."""
+    path = str(Path(folder).absolute())
+    if path not in sys.path and Path(path).is_dir():
+        sys.path.append(path)
+
+
 def imported(reference: str, noun: str) -> object:
-    """What `module:name` stands for; modules beside the working directory are found, too.
+    """What `module:name` stands for; modules in the working directory are found, too.
 
     Raises:
         ConfigError: the module cannot be imported, has no such name, or it cannot be called.
     """
     module_name, _, name = reference.partition(":")
-    beside = str(Path.cwd())
-    if beside not in sys.path:
-        sys.path.append(beside)
+    look_in(Path.cwd())
+    importlib.invalidate_caches()  # a file may be newer than what was listed of its folder
     try:
         value = getattr(importlib.import_module(module_name), name)
     except Exception as error:  # a user's module may raise anything
+        gone = isinstance(error, ModuleNotFoundError)
+        places = "; it is looked for beside the configuration, and where you are" if gone else ""
         raise ConfigError(
-            f"{noun} {reference!r} cannot be imported: {type(error).__name__}: {error}"
+            f"{noun} {reference!r} cannot be imported: {type(error).__name__}: {error}{places}"
         ) from error
     if not callable(value):
         raise ConfigError(f"{noun} {reference!r} cannot be called: it is {type(value).__name__}")

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner
@@ -16,6 +17,7 @@ from click.testing import CliRunner
 from autoprompt.cli import main
 from autoprompt.config import SearchConfig
 from autoprompt.search_spaces.documents import Document
+from autoprompt.workers.metrics import METRICS
 from docs.generate import PAGES
 from tests.conftest import write_texts, write_yaml
 
@@ -120,6 +122,15 @@ def test_the_python_pages_code_runs(
         exec(compile(block, "docs/python-api.md", "exec"), names)  # noqa: S102 - our own page
     assert "no search" in capsys.readouterr().out.splitlines()[-1]
     assert {"prompts", "report.html"} <= set(os.listdir())
+
+
+def test_the_documented_metric_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [written] = [each for each in blocks("configuration.md", "python") if "def cost(" in each]
+    (tmp_path / "documented_costs.py").write_text(written, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    metric = METRICS["documented_costs:cost"]
+    assert not metric.greater_is_better
+    assert metric.score(np.array([0, 1, 1, 0]), np.array([1, 0, 1, 0])) == (5 + 1) / 4
 
 
 def test_figures_repeated_from_the_readme_are_still_its() -> None:

@@ -24,6 +24,7 @@ class Job:
         earlier: prompts that a soft trial may start from, as safetensors, by the names that plans
             know them by.
         search: its name, by which dashboards know it.
+        modules: folders that a user's own metric may be imported from.
     """
 
     model: ModelSpec
@@ -37,3 +38,4 @@ class Job:
     patience: int | None = None
     earlier: Mapping[str, bytes] = field(default_factory=dict)
     search: str = ""
+    modules: tuple[str, ...] = ()

@@ -1,5 +1,6 @@
 """Metrics: what predictions are judged by. A new one is an entry of `METRICS`, or a user's own."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -59,12 +60,19 @@ class Metric:
         return float(self.function(expected, predicted))
 
     def scores(self, expected: Labels, predicted: NDArray[Any]) -> Floats:
-        """Of many rows of B texts: [..., B] to [...]."""
+        """Of many rows of B texts: [..., B] to [...]. No number where a user's own function raises:
+        a row may be resampled texts, and lack a label."""
         if self.vectorised:
             return np.asarray(self.function(expected, predicted), dtype=np.float64)
         shape = expected.shape[:-1]
-        rows = [self.score(expected[row], predicted[row]) for row in np.ndindex(shape)]
+        rows = [self._try(expected[row], predicted[row]) for row in np.ndindex(shape)]
         return np.reshape(np.array(rows, dtype=np.float64), shape)
+
+    def _try(self, expected: Labels, predicted: NDArray[Any]) -> float:
+        try:
+            return self.score(expected, predicted)
+        except Exception:  # a user's function may raise anything
+            return math.nan
 
     @cached_property
     def direction(self) -> Direction:

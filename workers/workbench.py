@@ -2,6 +2,7 @@
 
 import torch
 
+from autoprompt.search_spaces.registry import look_in
 from autoprompt.workers.job import Job
 from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.report import Work
@@ -15,6 +16,8 @@ class Workbench:
 
     def __init__(self, job: Job) -> None:
         self._job = job
+        for folder in job.modules:
+            look_in(folder)
         self._loads = 0
         self._scorer: Scorer | None = None
         self._examples: Examples | None = None

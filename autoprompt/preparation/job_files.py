@@ -57,6 +57,7 @@ def pack(config: SearchConfig, store: str | None, folder: Path) -> list[str]:
         content["store"] = store
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
     (folder / CONFIG).write_text(text, encoding="utf-8")
+    _copy_modules(config, folder)
     room, left = LIMIT_MIB << 20, []
     for path, given in _local(config):
         files = _files(path)
@@ -81,6 +82,20 @@ def pack(config: SearchConfig, store: str | None, folder: Path) -> list[str]:
         else:
             left.append(f"{path} is not here: the cluster needs it at that path")
     return left
+
+
+def _copy_modules(config: SearchConfig, folder: Path) -> None:
+    """The user's own modules: a file or a package each, laid beside the configuration. What is not
+    in the user's folder, nor where they are, is for the cluster to have."""
+    for name in {module.split(".")[0] for module in config.own_modules}:
+        for home in (config.modules_folder, config.base, Path.cwd()):
+            if (home / f"{name}.py").is_file():
+                shutil.copyfile(home / f"{name}.py", folder / f"{name}.py")
+                break
+            if (home / name / "__init__.py").is_file():
+                ignored = shutil.ignore_patterns("__pycache__", ".*")
+                shutil.copytree(home / name, folder / name, ignore=ignored)
+                break
 
 
 def unpacked(config: SearchConfig) -> SearchConfig:

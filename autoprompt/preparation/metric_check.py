@@ -19,6 +19,7 @@ def with_checked_metric(config: SearchConfig) -> SearchConfig:
             vote does not have.
     """
     key = f"{config.source}: task.metric"
+    config.look_for_modules()
     try:
         metric = METRICS[config.task.metric]
     except ConfigError as error:

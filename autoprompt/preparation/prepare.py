@@ -120,6 +120,7 @@ def prepare(config: SearchConfig, progress: SearchProgress) -> Prepared:
             positions=config.space.positions,
             fractions=config.search.fractions,
             patience=config.search.patience,
+            modules=config.module_folders,
         ),
         versions={
             **code_versions(),

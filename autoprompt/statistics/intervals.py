@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from autoprompt.workers.metric_functions import Floats, Labels
 from autoprompt.workers.metrics import Metric
 
+#: Rows of resampled texts that are scored at a time.
+_BATCH = 100
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -74,13 +77,7 @@ def resampled(statistic: Callable[[Labels], Floats], texts: int, draws: int) -> 
     """
     if texts < 2:
         return np.empty(0)
-    drawn = scipy.stats.bootstrap(
-        (np.arange(texts),),
-        lambda places, axis: statistic(places),
-        vectorized=True,
-        n_resamples=draws,
-        batch=100,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).bootstrap_distribution
-    return np.asarray(drawn[np.isfinite(drawn)])
+    rng = np.random.default_rng(0)
+    sizes = [min(_BATCH, draws - done) for done in range(0, draws, _BATCH)]
+    drawn = np.concatenate([statistic(rng.integers(0, texts, (size, texts))) for size in sizes])
+    return drawn[np.isfinite(drawn)]

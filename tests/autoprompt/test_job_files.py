@@ -92,3 +92,20 @@ def test_the_prompt_to_start_from_travels(
     assert travelled(Path(name)).read_text() == "vectors"
     with pytest.raises(DataError, match=r"mine.safetensors: no such file"):
         pack(config, None, tmp_path / "job")
+
+
+def test_a_users_own_modules_travel_to_lie_beside_the_configuration(
+    tiny_config: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "own" / "scores" / "__pycache__").mkdir(parents=True)
+    for file in ("ours.py", "scores/__init__.py", "scores/costs.py", "scores/__pycache__/x.pyc"):
+        (tmp_path / "own" / file).write_text("# ours")
+    tiny_config |= {"modules": "own", "callbacks": ["ours:Told"]}
+    tiny_config["task"]["metric"] = "scores.costs:cost"
+    (tmp_path / "job").mkdir()
+    config = SearchConfig.read(write_yaml(tmp_path / "search.yaml", tiny_config))
+    assert pack(config, None, tmp_path / "job") == []
+    job = {str(path.relative_to(tmp_path / "job")) for path in (tmp_path / "job").rglob("*.py*")}
+    assert job == {"ours.py", "scores/__init__.py", "scores/costs.py"}
+    there = SearchConfig.read(tmp_path / "job" / "search.yaml")
+    assert there.module_folders == (str(tmp_path / "own"), str(tmp_path / "job"))

@@ -2,6 +2,8 @@
 
 import json
 import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import autoprompt
 from autoprompt.callbacks import TrialEnd, TrialReport
 from autoprompt.cli import main
 from autoprompt.results import SearchResult
+from autoprompt.search_spaces.errors import SearchFailedError
 from autoprompt.store import Store
 from tests.conftest import DEMO_TASK, write_texts, write_yaml
 
@@ -156,3 +159,58 @@ def test_a_metric_that_will_not_do_is_refused_in_one_line(
     assert line.startswith("Error: ")
     assert words in line
     assert not (tmp_path / "store.db").exists()
+
+
+OWN = """
+def missed(expected, predicted):
+    return 1 - (expected == predicted).mean()
+
+missed.greater_is_better = False
+
+def seldom(expected, predicted):
+    return float("nan") if len(expected) > 8 else 1.0
+"""
+
+
+@pytest.fixture
+def beside(tiny_config: dict[str, Any], tmp_path: Path) -> Iterator[Path]:
+    """A user's module beside the configuration, which is not where they are."""
+    (tmp_path / "tests_own_metrics.py").write_text(OWN)
+    tiny_config["search"] |= {"trials": 2, "rungs": 1, "workers": 0}
+    before = sys.path.copy()
+    yield tmp_path
+    sys.path[:] = before
+    sys.modules.pop("tests_own_metrics", None)
+
+
+def test_a_users_own_metric_is_found_on_workers_and_again_from_the_store(
+    tiny_config: dict[str, Any], beside: Path, shared_ray: None
+) -> None:
+    tiny_config["task"]["metric"] = "tests_own_metrics:missed"
+    tiny_config["search"]["workers"] = 1
+    result = autoprompt.search(write_yaml(beside / "search.yaml", tiny_config), quiet=True)
+    assert (result.record.metric, result.record.greater_is_better) == (
+        "tests_own_metrics:missed",
+        False,
+    )
+    shown = [trial.score for trial in result.leaderboard]
+    assert shown == sorted(shown)
+    assert all(0 <= score <= 1 for score in shown)
+    assert result.test is not None
+    assert result.test["metric"] == "tests_own_metrics:missed"
+    assert result.test["ensemble"]["method"] == "bootstrap"
+
+    # In another process, elsewhere: the store knows where the module lay.
+    sys.path.remove(str(beside))
+    del sys.modules["tests_own_metrics"]
+    again = autoprompt.load(db=tiny_config["store"])
+    assert again.as_dict() == result.as_dict()
+    assert again.try_ensemble(1).validation == pytest.approx(shown[0])
+
+
+def test_a_metric_that_turns_out_to_be_no_number_fails_its_trials(
+    tiny_config: dict[str, Any], beside: Path
+) -> None:
+    tiny_config["task"]["metric"] = "tests_own_metrics:seldom"
+    with pytest.raises(SearchFailedError, match="metric tests_own_metrics:seldom became nan at"):
+        autoprompt.search(write_yaml(beside / "search.yaml", tiny_config), quiet=True)

@@ -9,6 +9,7 @@ import pytest
 from sklearn import metrics as sklearn
 
 from autoprompt.search_spaces.errors import ConfigError
+from autoprompt.statistics.intervals import estimate
 from autoprompt.workers.metrics import METRICS, Metric
 from tests.workers.metric_suite import CHECKS, check_metric, expected_rows, guesses
 
@@ -57,7 +58,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A module of a user's, in the folder they are in."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "metrics_of_ours.py").write_text(
-        "from autoprompt.workers.metrics import Metric\n"
+        "from autoprompt import Metric\n"
         "def right(expected, predicted):\n"
         "    return (expected == predicted).mean()\n"
         "right.mean_over_examples = True\n"
@@ -72,6 +73,17 @@ def test_a_users_own_is_a_plain_function_or_a_metric(own: Path) -> None:
     assert (metric.name, metric.mean_over_examples) == ("metrics_of_ours:AGREEMENT", False)
     check_metric(function)
     assert METRICS["sklearn.metrics:cohen_kappa_score"].score(*np.eye(2, dtype=int)) == -1.0
+
+
+def test_a_users_own_that_needs_every_label_is_resampled_where_they_are() -> None:
+    """One that raises where texts have one label alone, as resampled texts may."""
+    recall = Metric("recall", lambda expected, said: min(said[expected == 1]))
+    expected, said = np.array([0, 0, 0, 1]), np.array([0, 0, 1, 1])
+    assert np.isnan(recall.scores(expected[None, :3], said[None, :3])).all()
+    with pytest.raises(ValueError, match="empty"):
+        recall.score(expected[:3], said[:3])
+    found = estimate(recall, expected, said)
+    assert (found.low, found.score, found.high) == (1.0, 1.0, 1.0)
 
 
 def test_the_suite_notices_a_metric_that_is_none() -> None:
