@@ -137,9 +137,9 @@ class SearchProgress:
             best = f"best {self.shown(self._best[0])} (trial {self._best[1]})"
         left = ""
         if 0 < self._done < self._total:
-            each = self._seconds / self._done
+            mean = self._seconds / self._done
             rounds = math.ceil((self._total - self._done) / self._workers)
-            left = f", about {clock(each * rounds)} left"
+            left = f", about {clock(mean * rounds)} left"
         return f"[{self._done}/{self._total}, {best}{left}]"
 
     def _refresh(self) -> None:

@@ -90,7 +90,7 @@ class SearchResult(StoredSearch):
             )
         ensemble = self.ensemble
         [best] = self.prompts([self.best.number])
-        found = evaluate(
+        evaluated = evaluate(
             self._store,
             self.record,
             best,
@@ -103,7 +103,7 @@ class SearchResult(StoredSearch):
             progress=SearchProgress(quiet=quiet),
         )
         self.__dict__.pop("evaluations", None)
-        return found
+        return evaluated
 
     def export(
         self,

@@ -129,8 +129,8 @@ class StoredSearch:
     @cached_property
     def finalists(self) -> list[Finalist]:
         """The finalists that were trained again with other seeds, best mean first."""
-        found = finalists(self._store, self.id)
-        return [finalist.natural(self.direction) for finalist in found]
+        confirmed = finalists(self._store, self.id)
+        return [finalist.natural(self.direction) for finalist in confirmed]
 
     @cached_property
     def ensemble(self) -> Ensemble:
@@ -176,7 +176,11 @@ class StoredSearch:
         Keys: texts, no_prompt, best, mean, best_member, ensemble, members; each score is a mapping
         of score, low, high and method, and of number where it is one trial's.
         """
-        tested = [each for each in self.evaluations if each.source == "test" and each.result]
+        tested = [
+            evaluation
+            for evaluation in self.evaluations
+            if evaluation.source == "test" and evaluation.result
+        ]
         return tested[-1].result if tested else None
 
     @cached_property
@@ -188,8 +192,8 @@ class StoredSearch:
         self, numbers: list[int] | None = None, limit: int | None = None
     ) -> list[PromptRecord]:
         """The stored prompts, best first: of these trials, or of all; at most `limit`."""
-        found = self._store.prompts(self.id, numbers, limit)
-        return [prompt.natural(self.direction) for prompt in found]
+        records = self._store.prompts(self.id, numbers, limit)
+        return [prompt.natural(self.direction) for prompt in records]
 
     @cached_property
     def validation_labels(self) -> list[int]:
@@ -224,8 +228,8 @@ class StoredSearch:
             "ensemble": record.ensemble,
             "test": self.test,
             "warm_start": record.warm_start,
-            "openings": [opening_as_dict(each) for each in self.evaluations],
-            "finalists": [each.as_dict() for each in self.finalists],
+            "openings": [opening_as_dict(evaluation) for evaluation in self.evaluations],
+            "finalists": [finalist.as_dict() for finalist in self.finalists],
             "warnings": record.warnings or [],
             "versions": record.versions,
             "config": record.config,

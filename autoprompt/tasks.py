@@ -41,8 +41,8 @@ class Tasks:
 
     def predict(self, texts: "Sequence[Text]") -> "list[dict[str, Prediction]]":
         """Label texts by every search: for each text, the searches' names and predictions."""
-        found = self.predictor.predict(texts)
+        by_task = self.predictor.predict(texts)
         return [
-            dict(zip(found, predictions, strict=True))
-            for predictions in zip(*found.values(), strict=True)
+            dict(zip(by_task, predictions, strict=True))
+            for predictions in zip(*by_task.values(), strict=True)
         ]

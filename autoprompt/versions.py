@@ -26,12 +26,12 @@ def _source_hash() -> str:
     root = Path(__file__).parent
     digest = hashlib.sha256()
     # In a checkout, workers and search_spaces are links to folders beside this one.
-    found = (
+    files = (
         Path(folder) / name
         for folder, _, names in os.walk(root, followlinks=True)
         for name in names
     )
-    for file in sorted(found):
+    for file in sorted(files):
         if file.suffix in (".py", ".yaml"):
             digest.update(str(file.relative_to(root)).encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()[:16]

@@ -77,7 +77,7 @@ UNION_TAGS = {"fixed", "choices", "range"}
 
 def _first_problem(document: type[Document], content: Any, error: ValidationError) -> str:
     # An unknown key explains a missing one (a misspelling), so it is told first.
-    problems = sorted(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
+    problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
     problem = problems[0]
     path = [part for part in problem["loc"] if part not in UNION_TAGS]
     where = ".".join(str(part) for part in path)
@@ -104,11 +104,12 @@ def _keys_at(document: type[Document], path: list[Any]) -> list[str]:
         if field is None:
             return []
         current = next(
-            (each for each in _members(field.annotation) if hasattr(each, "model_fields")), None
+            (member for member in _members(field.annotation) if hasattr(member, "model_fields")),
+            None,
         )
     return list(getattr(current, "model_fields", {}))
 
 
 def _members(annotation: Any) -> list[Any]:
-    inner = [each for arg in getattr(annotation, "__args__", ()) for each in _members(arg)]
+    inner = [member for arg in getattr(annotation, "__args__", ()) for member in _members(arg)]
     return [annotation, *inner]

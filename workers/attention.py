@@ -72,8 +72,8 @@ def use_grouped_attention(model: PreTrainedModel) -> bool:
     expected = model(input_ids=ids).logits.float()
     try:
         model.set_attn_implementation(_NAME)
-        found = model(input_ids=ids).logits.float()
-        apart = (torch.softmax(found, -1) - torch.softmax(expected, -1)).abs().max()
+        logits = model(input_ids=ids).logits.float()
+        apart = (torch.softmax(logits, -1) - torch.softmax(expected, -1)).abs().max()
     except (NotImplementedError, ValueError, RuntimeError, TypeError):
         apart = torch.tensor(1.0)
     agrees = bool(apart < (1e-3 if model.dtype == torch.float32 else 5e-2))

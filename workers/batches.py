@@ -36,7 +36,7 @@ def batches(lengths: Sequence[int], costs: Sequence[int], budget: int) -> Iterat
     """
     batch: list[int] = []
     widest = 0
-    for index in sorted(range(len(lengths)), key=lambda each: (lengths[each], each)):
+    for index in sorted(range(len(lengths)), key=lambda place: (lengths[place], place)):
         wider = max(widest, costs[index])
         if batch and wider * (len(batch) + 1) > budget:
             yield batch

@@ -112,16 +112,16 @@ class FrozenModel:
     def _can_be_cut(self) -> bool:
         """Whether the output layer may answer for a few tokens only; not where the model adds
         something to the whole vocabulary's logits afterwards, as BART does."""
-        here = torch.zeros(1, dtype=torch.long, device=self.device)
-        one = self.embed(here[None])
+        first = torch.zeros(1, dtype=torch.long, device=self.device)
+        one = self.embed(first[None])
         inputs = {"inputs_embeds": one}
         if self.family == "seq2seq":
             inputs["decoder_inputs_embeds"] = one
         tokens = [0, len(self.embeddings) - 1]
-        whole = self.logits(here, **inputs)[..., tokens]
+        whole = self.logits(first, **inputs)[..., tokens]
         try:
             self._readout.keep(tokens)
-            cut = self.logits(here, **inputs)
+            cut = self.logits(first, **inputs)
         except RuntimeError:
             return False
         finally:
@@ -164,8 +164,8 @@ class FrozenModel:
     def encoder_output(self, inputs_embeds: Tensor, attention_mask: Tensor) -> Tensor:
         """[B, T, H] from the encoder of a seq2seq model; `attention_mask` is [B, T] of 0/1."""
         encoder = self.model.get_encoder()
-        found = encoder(inputs_embeds=inputs_embeds, attention_mask=attention_mask)
-        output: Tensor = found.last_hidden_state
+        encoded = encoder(inputs_embeds=inputs_embeds, attention_mask=attention_mask)
+        output: Tensor = encoded.last_hidden_state
         return output
 
     def decoder_logits(self, output: Tensor, mask: Tensor, embeds: Tensor, keep: Tensor) -> Tensor:

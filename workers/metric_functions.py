@@ -34,8 +34,8 @@ def macro_f1(expected: Labels, predicted: Labels) -> Floats:
 
     A label that a row has nowhere, neither right nor predicted, is not part of the row's mean.
     """
-    both, said, right = _counts(expected, predicted)
-    return _mean_of(2 * both / np.maximum(said + right, 1), said + right > 0)
+    both, guesses, right = _counts(expected, predicted)
+    return _mean_of(2 * both / np.maximum(guesses + right, 1), guesses + right > 0)
 
 
 def micro_f1(expected: Labels, predicted: Labels) -> Floats:
@@ -52,10 +52,10 @@ def mcc(expected: Labels, predicted: Labels) -> Floats:
 
     0 where only one label is predicted, or only one is right.
     """
-    both, said, right = (counts.astype(np.float64) for counts in _counts(expected, predicted))
+    both, guesses, right = (counts.astype(np.float64) for counts in _counts(expected, predicted))
     texts = right.sum(axis=-1)
-    covariance = both.sum(axis=-1) * texts - (said * right).sum(axis=-1)
-    spread = (texts**2 - (said**2).sum(axis=-1)) * (texts**2 - (right**2).sum(axis=-1))
+    covariance = both.sum(axis=-1) * texts - (guesses * right).sum(axis=-1)
+    spread = (texts**2 - (guesses**2).sum(axis=-1)) * (texts**2 - (right**2).sum(axis=-1))
     return np.where(spread > 0, covariance / np.sqrt(np.where(spread > 0, spread, 1.0)), 0.0)
 
 
@@ -113,9 +113,9 @@ def auc(expected: Labels, probabilities: Floats) -> Floats:
         pairs = count * (expected.shape[-1] - count)
         won = np.where(right, ranks, 0.0).sum(axis=-1) - count * (count + 1) / 2
         areas.append(np.where(pairs > 0, won / np.maximum(pairs, 1), np.nan))
-    found = np.stack(areas, axis=-1)
-    counted = ~np.isnan(found)
-    mean = _mean_of(found, counted)
+    values = np.stack(areas, axis=-1)
+    counted = ~np.isnan(values)
+    mean = _mean_of(values, counted)
     return np.where(counted.any(axis=-1), mean, 0.5)
 
 
@@ -125,11 +125,11 @@ def _one_hot(expected: Labels, probabilities: Floats) -> Floats:
 
 def _counts(expected: Labels, predicted: Labels) -> tuple[Labels, Labels, Labels]:
     """[..., L] each: how often a label is predicted and right, is predicted, is right."""
-    said, right = (
+    guesses, right = (
         np.stack([answers == label for label in np.union1d(expected, predicted)], axis=-1)
         for answers in (predicted, expected)
     )
-    return (said & right).sum(axis=-2), said.sum(axis=-2), right.sum(axis=-2)
+    return (guesses & right).sum(axis=-2), guesses.sum(axis=-2), right.sum(axis=-2)
 
 
 def _mean_of(values: Floats, counted: NDArray[np.bool_]) -> Floats:

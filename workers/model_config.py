@@ -67,7 +67,7 @@ def keeps_whole_text(config: Any) -> bool:
     text_config = config.get_text_config(decoder=True)
     layer_types = getattr(text_config, "layer_types", None) or []
     if layer_types:
-        return all(each == "full_attention" for each in layer_types)
+        return all(kind == "full_attention" for kind in layer_types)
     return not getattr(text_config, "sliding_window", None)
 
 

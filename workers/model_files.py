@@ -159,8 +159,8 @@ def in_dtype(folder: str, dtype: "torch.dtype", identity: str) -> str:
                 shutil.copy(file, target)
         for file in weights:
             tensors = load_file(file)
-            floats = {key: each for key, each in tensors.items() if each.is_floating_point()}
-            tensors |= {key: each.to(dtype) for key, each in floats.items()}
+            floats = {key: tensor for key, tensor in tensors.items() if tensor.is_floating_point()}
+            tensors |= {key: tensor.to(dtype) for key, tensor in floats.items()}
             save_file(tensors, target / file.name, metadata={"format": "pt"})
 
     name = f"{identity}-{dtype}".replace(":", "-").replace("torch.", "")

@@ -85,8 +85,8 @@ class PlanWorker:
             self._pack = Pack(self._plans, scorer, examples, job.fractions, job.patience)
         return self._pack.advance()
 
-    def _report(self, told: Told) -> Report | Failure:
-        number, outcome = told
+    def _report(self, entry: Told) -> Report | Failure:
+        number, outcome = entry
         seconds, self._seconds[number] = self._seconds[number], 0.0
         if isinstance(outcome, Exception):
             # A model may be on one node and not on another.

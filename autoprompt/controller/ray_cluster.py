@@ -102,7 +102,9 @@ def _fits(needs: dict[str, float], node: dict[str, float]) -> int:
 
 def _listed(resources: dict[str, float]) -> str:
     hidden = ("memory", "object_store_memory")
-    shown = {key: each for key, each in resources.items() if key not in hidden and ":" not in key}
+    shown = {
+        key: amount for key, amount in resources.items() if key not in hidden and ":" not in key
+    }
     return ", ".join(f"{amount:g} {name}" for name, amount in shown.items()) or "nothing"
 
 
@@ -153,14 +155,14 @@ def _demand_answer(address: str) -> None:
 
 def _reason(error: Exception) -> str:
     """Why Ray would not have us, in one line."""
-    said = str(error).strip()
-    versions = re.findall(r"(Ray|Python): (\S+)", said)
-    if said.startswith("Version mismatch") and len(versions) == 4:
-        there, here = (" and ".join(map(" ".join, pair)) for pair in (versions[:2], versions[2:]))
-        return f"it runs {there}, and here is {here}; install the same versions on both sides"
-    if said.startswith("Failed to connect to Ray cluster"):
+    message = str(error).strip()
+    versions = re.findall(r"(Ray|Python): (\S+)", message)
+    if message.startswith("Version mismatch") and len(versions) == 4:
+        theirs, ours = (" and ".join(map(" ".join, pair)) for pair in (versions[:2], versions[2:]))
+        return f"it runs {theirs}, and here is {ours}; install the same versions on both sides"
+    if message.startswith("Failed to connect to Ray cluster"):
         return (
             "what answers there is no Ray, or does not accept our token (RAY_AUTH_MODE=token, and "
             "RAY_AUTH_TOKEN_PATH to a file that holds it)"
         )
-    return said.splitlines()[0] if said else type(error).__name__
+    return message.splitlines()[0] if message else type(error).__name__

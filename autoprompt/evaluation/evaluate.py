@@ -69,18 +69,18 @@ def evaluate(
         )
     with progress.step("loading the model"):
         scorer = load_scorer(model_of(search), config.task, config.space.longest_prompt())
-    earlier = len([each for each in store.evaluations(search.id) if each.source == source])
+    earlier = len([opening for opening in store.evaluations(search.id) if opening.source == source])
     opening = open_texts(store, search, source, split, "evaluate", progress)
     # The best one usually votes too; it is scored once.
-    asked = {each.digest: each for each in (best, *members)}
+    asked = {prompt.digest: prompt for prompt in (best, *members)}
     places = {digest: place for place, digest in enumerate(asked, 1)}
-    prompts = [Prompt(""), *(Prompt.from_bytes(each.content) for each in asked.values())]
+    prompts = [Prompt(""), *(Prompt.from_bytes(prompt.content) for prompt in asked.values())]
     with (
         progress.step(f"scoring {len(split)} texts"),
         progress.counting("texts scored", len(split)) as advance,
     ):
-        found = scorer.score_texts(prompts, split.texts, advance).numpy()
-    log_probs = found[[0, *(places[each.digest] for each in (best, *members))]]
+        scored = scorer.score_texts(prompts, split.texts, advance).numpy()
+    log_probs = scored[[0, *(places[prompt.digest] for prompt in (best, *members))]]
     if scorer.truncated:
         progress.say(f"{scorer.truncated} texts were longer than the model takes: ends cut off")
     table = held_out_table(answers, judge, split.labels, best, members, weights, log_probs) | {

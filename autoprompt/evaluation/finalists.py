@@ -46,7 +46,7 @@ def finalists(store: Store, search_id: int) -> list[Finalist]:
         if repeat.score is not None:
             scored.setdefault(repeat.number, []).append(repeat.score)
     known = {prompt.number: prompt.score for prompt in store.prompts(search_id, list(scored))}
-    found = [
+    confirmed = [
         Finalist(
             number,
             known[number],
@@ -56,4 +56,6 @@ def finalists(store: Store, search_id: int) -> list[Finalist]:
         )
         for number, scores in scored.items()
     ]
-    return sorted(found, key=lambda each: (-each.mean, -each.search_score, each.number))
+    return sorted(
+        confirmed, key=lambda finalist: (-finalist.mean, -finalist.search_score, finalist.number)
+    )

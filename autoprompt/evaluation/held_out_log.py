@@ -22,14 +22,14 @@ def open_texts(
         purpose: the command.
     """
     before = store.evaluations(fingerprint=texts.fingerprint)
-    own = [each for each in before if each.search == search.name]
+    own = [opening for opening in before if opening.search == search.name]
     if own:
         last = own[-1]
         progress.say(
             f"note: {source} was opened for this search before, last by {last.opened_by} on "
             f"{last.opened_at:%Y-%m-%d %H:%M} UTC; this is opening {len(own) + 1}, and recorded"
         )
-    others = sorted({each.search for each in before} - {search.name})
+    others = sorted({opening.search for opening in before} - {search.name})
     if others:
         shown = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if others[3:] else "")
         progress.say(

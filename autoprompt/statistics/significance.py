@@ -58,7 +58,9 @@ def clearly_worse(worse: Estimate, better: Estimate, direction: Direction = UP) 
     """Whether a score on some texts is worse than a score on other texts by more than chance (5%,
     one side), from the widths of their 95% intervals."""
     normal = scipy.stats.norm
-    errors = [(each.high - each.low) / 2 / normal.ppf(0.975) for each in (worse, better)]
+    errors = [
+        (estimate.high - estimate.low) / 2 / normal.ppf(0.975) for estimate in (worse, better)
+    ]
     gap = direction.oriented(better.score - worse.score)
     return bool(gap > 0 and gap > normal.ppf(1 - SIGNIFICANT) * np.hypot(*errors))
 

@@ -112,7 +112,7 @@ class Database:
             try:
                 with self._sessions.begin() as session:
                     session.connection(execution_options=self._options(writes))
-                    found = work(session)
+                    result = work(session)
                 break
             except sa.exc.DBAPIError as error:
                 # A commit whose answer was lost may be under way still: its rows are met again.
@@ -126,7 +126,7 @@ class Database:
                 f"the database answers again, after {time.monotonic() - self._down_since:.0f} s"
             )
             self._down_since = None
-        return found
+        return result
 
     def _options(self, writes: bool) -> dict[str, Any]:
         if writes or self.is_sqlite:
@@ -253,8 +253,8 @@ def _may_pass(error: sa.exc.DBAPIError) -> bool:
 
 def _reason(error: sa.exc.SQLAlchemyError) -> str:
     """A driver's message in one line, without the statement and its values."""
-    said = str(getattr(error, "orig", None) or error).strip()
-    return said.splitlines()[0] if said else type(error).__name__
+    message = str(getattr(error, "orig", None) or error).strip()
+    return message.splitlines()[0] if message else type(error).__name__
 
 
 def check_folder(database: Database, create: bool) -> None:

@@ -61,8 +61,8 @@ class Reader:
     @reads
     def searches(self, session: Session) -> list[SearchRecord]:
         """Every search, newest first."""
-        found = session.scalars(sa.select(Search).order_by(Search.id.desc()))
-        return [search_record(search) for search in found]
+        rows = session.scalars(sa.select(Search).order_by(Search.id.desc()))
+        return [search_record(search) for search in rows]
 
     @reads
     def summaries(self, session: Session) -> list[SearchSummary]:
@@ -116,8 +116,8 @@ class Reader:
     def trial_page(self, session: Session, search_id: int, after: int) -> list[TrialRecord]:
         """The trials whose numbers follow `after`, at most PAGE of them."""
         query = _trials_of(search_id).where(Trial.number > after)
-        found = session.scalars(query.order_by(Trial.number).limit(PAGE))
-        return [trial_record(trial) for trial in found]
+        rows = session.scalars(query.order_by(Trial.number).limit(PAGE))
+        return [trial_record(trial) for trial in rows]
 
     @reads
     def newest_trials(self, session: Session, search_id: int, limit: int) -> list[TrialRecord]:
@@ -216,7 +216,7 @@ class Reader:
             query = query.where(Evaluation.fingerprint == fingerprint)
         plain = set(EvaluationRecord.__annotations__) - {"search"}
         return [
-            EvaluationRecord(search=name, **{each: getattr(row, each) for each in plain})
+            EvaluationRecord(search=name, **{column: getattr(row, column) for column in plain})
             for name, row in session.execute(query)
         ]
 

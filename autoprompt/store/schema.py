@@ -136,7 +136,7 @@ def _schema(connection: sa.Connection, shown: str) -> Schema:
     current = MigrationContext.configure(connection).get_current_revision()
     if current == newest:
         return Schema(shown, current, newest, "current")
-    if current in {each.revision for each in script.walk_revisions()}:
+    if current in {migration.revision for migration in script.walk_revisions()}:
         return Schema(shown, current, newest, "older")
     if current is None and not ours:
         return Schema(shown, None, newest, "empty")

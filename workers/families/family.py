@@ -146,10 +146,10 @@ class Family(ABC):
                 raise
             return f"the text cache is not used, as this model cannot go on from one: {error}"
         plain, other = (
-            torch.stack([self.plain(each, texts) for each in prompts])
+            torch.stack([self.plain(prompt, texts) for prompt in prompts])
             for prompts in (probe, shorter)
         )
-        apart, astray = (float((each - plain).abs().mean()) for each in (cached, other))
+        apart, astray = (float((scores - plain).abs().mean()) for scores in (cached, other))
         few_bits = getattr(self.model.model, "is_quantized", False)
         coarsest = torch.bfloat16 if few_bits else self.model.dtype
         if apart <= _TOLERANCE[coarsest] * astray:

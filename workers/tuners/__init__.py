@@ -28,7 +28,7 @@ def tune(
     """
     pack = Pack({0: plan}, scorer, examples, fractions, patience)
     while pack.numbers:
-        for told in pack.advance():
-            if isinstance(told.outcome, Exception):
-                raise told.outcome
-            yield told.outcome
+        for outcome in pack.advance():
+            if isinstance(outcome.outcome, Exception):
+                raise outcome.outcome
+            yield outcome.outcome

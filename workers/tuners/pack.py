@@ -42,7 +42,7 @@ class _Member:
     """A plan that is being carried out.
 
     Attributes:
-        found: what its tuner came to last; None before it has begun.
+        request: what its tuner came to last; None before it has begun.
         best: its best rung so far.
         waited: rungs since its best score.
         graded: its last step since its last rung.
@@ -50,7 +50,7 @@ class _Member:
 
     plan: AnyPlan
     tuner: Tuner
-    found: Backward | AtRung | None = None
+    request: Backward | AtRung | None = None
     best: Progress | None = None
     waited: int = 0
     graded: Graded | None = None
@@ -100,31 +100,31 @@ class Pack:
         Raises:
             DeviceBrokenError: none of them can go on in this process.
         """
-        told: list[Told] = []
+        outcomes: list[Told] = []
         for number, member in list(self._members.items()):
-            if not isinstance(member.found, Backward):
-                told += self._go_on(number)
-        while self._members and not told and not self._at_rung():
+            if not isinstance(member.request, Backward):
+                outcomes += self._go_on(number)
+        while self._members and not outcomes and not self._at_rung():
             try:
                 passes = list(self._passes())
             except Exception as error:
-                return told + [self._failed(number, error) for number in self.numbers]
+                return outcomes + [self._failed(number, error) for number in self.numbers]
             for numbers in passes:
-                told += self._step(numbers)
-        return told + self._judge()
+                outcomes += self._step(numbers)
+        return outcomes + self._judge()
 
     def _at_rung(self) -> dict[int, AtRung]:
         return {
-            number: member.found
+            number: member.request
             for number, member in self._members.items()
-            if isinstance(member.found, AtRung)
+            if isinstance(member.request, AtRung)
         }
 
     def _asked(self) -> dict[int, Backward]:
         return {
-            number: member.found
+            number: member.request
             for number, member in self._members.items()
-            if isinstance(member.found, Backward)
+            if isinstance(member.request, Backward)
         }
 
     def _passes(self) -> Iterator[list[int]]:
@@ -165,7 +165,7 @@ class Pack:
         """A plan's own part, up to what it asks for next: an optimizer's step, or swaps."""
         member = self._members[number]
         try:
-            member.found = next(member.tuner) if loss is None else member.tuner.send(loss)
+            member.request = next(member.tuner) if loss is None else member.tuner.send(loss)
         except Exception as error:
             yield self._failed(number, error)
 
@@ -175,12 +175,12 @@ class Pack:
             return []
         plans = [self._members[number].plan for number in at_rung]
         try:
-            found = judged(plans, list(at_rung.values()), self._scorer, self._examples)
+            judgements = judged(plans, list(at_rung.values()), self._scorer, self._examples)
         except Exception as error:
             return [self._failed(number, error) for number in at_rung]
         return [
             self._told(number, at, outcome)
-            for (number, at), outcome in zip(at_rung.items(), found, strict=True)
+            for (number, at), outcome in zip(at_rung.items(), judgements, strict=True)
         ]
 
     def _told(self, number: int, at: AtRung, outcome: Progress | Exception) -> Told:

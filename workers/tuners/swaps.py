@@ -37,14 +37,14 @@ def swapped(
     proposed = gains.topk(min(_PROPOSED, int(allowed.sum())), dim=-1).indices.cpu()
     # Twice as many as asked for: some will not survive being written as text and read again.
     draws = torch.randperm(proposed.numel(), generator=generator)[: 2 * count]
-    found = []
+    swapped = []
     for draw in draws.tolist():
         place, rank = divmod(draw, proposed.shape[1])
         token = int(proposed[place, rank])
         if token != tokens[place]:
-            found.append((*tokens[:place], token, *tokens[place + 1 :]))
-    kept = reads_back(found, position, scorer.task, model)
-    return [ids for ids, same in zip(found, kept, strict=True) if same][:count]
+            swapped.append((*tokens[:place], token, *tokens[place + 1 :]))
+    kept = reads_back(swapped, position, scorer.task, model)
+    return [ids for ids, same in zip(swapped, kept, strict=True) if same][:count]
 
 
 def best_of(losses: Tensor) -> tuple[int, float]:

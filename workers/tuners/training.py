@@ -91,7 +91,7 @@ def grade(
     parts = [loss for _, loss in scorer.training_budget.run(lengths, lengths, part)]
     losses = torch.stack(parts).sum(0).tolist()
     return [
-        Graded(loss, tuple(each.grad for each in laid))
+        Graded(loss, tuple(part.grad for part in laid))
         for loss, laid in zip(losses, cut, strict=True)
     ]
 

@@ -72,5 +72,5 @@ def _again(rows: Sequence[TokenIds], model: FrozenModel) -> list[TokenIds]:
 def _tokens(texts: Sequence[str], model: FrozenModel) -> list[list[int]]:
     if not texts:
         return []
-    found: list[list[int]] = model.tokenizer(list(texts), add_special_tokens=False).input_ids
-    return found
+    ids: list[list[int]] = model.tokenizer(list(texts), add_special_tokens=False).input_ids
+    return ids
