@@ -31,7 +31,7 @@ def load(search: list[str] | str = "latest", *, db: str | None = None) -> Search
     """
     store = Store.open(store_url(db), create=False)
     if isinstance(search, list):
-        return Tasks([SearchResult(store, store.find(str(each))) for each in search])
+        return Tasks([SearchResult(store, store.find(str(name))) for name in search])
     return SearchResult(store, store.find(str(search)))
 
 
@@ -42,7 +42,7 @@ def searches(*, db: str | None = None) -> list[SearchResult]:
         StoreError: the database cannot be opened.
     """
     store = Store.open(store_url(db), create=False)
-    return [SearchResult(store, each.search, each) for each in store.summaries()]
+    return [SearchResult(store, summary.search, summary) for summary in store.summaries()]
 
 
 def database_schema(db: str | None = None) -> Schema:

@@ -78,16 +78,16 @@ class Mixture:
         Returns:
             For each panel [N, B, L] float32 on the CPU.
         """
-        found = [
+        scored = [
             torch.empty(len(panel.prompts), len(texts), panel.task.readout.size)
             for panel in self._panels
         ]
         for window in windows(texts):
             scores = self._score([texts[index] for index in window])
-            for whole, part in zip(found, scores, strict=True):
+            for whole, part in zip(scored, scores, strict=True):
                 whole[:, window] = part
             advance(len(window))
-        return found
+        return scored
 
     def _may_share(self, task: Task) -> bool:
         """Whether a task's tail may stand in a prompt: not if its words branch off it."""
@@ -98,8 +98,8 @@ class Mixture:
         for scorer in dict.fromkeys(seat.scorer for seats in self._seats for seat in seats):
             mine = [seat for seats in self._seats for seat in seats if seat.scorer is scorer]
             prompts = [seat.prompt for seat in mine]
-            found = scorer.log_probs(prompts, scorer.tokenize(texts), once=True)
-            for seat, rows in zip(mine, found, strict=True):
+            log_probs = scorer.log_probs(prompts, scorer.tokenize(texts), once=True)
+            for seat, rows in zip(mine, log_probs, strict=True):
                 scores[id(seat)] = seat.readout.log_probs(rows[:, seat.answers], seat.prior)
         return [torch.stack([scores[id(seat)] for seat in seats]) for seats in self._seats]
 

@@ -164,12 +164,12 @@ class Scorer:
         Returns:
             [N, B, L] float32 on the CPU.
         """
-        found = torch.empty(len(prompts), len(texts), self.task.readout.size)
+        log_probs = torch.empty(len(prompts), len(texts), self.task.readout.size)
         for window in windows(texts):
             chunk = self.tokenize([texts[index] for index in window])
-            found[:, window] = self.log_probs(prompts, chunk, once=True)
+            log_probs[:, window] = self.log_probs(prompts, chunk, once=True)
             advance(len(window))
-        return found
+        return log_probs
 
     def packs(
         self, prompts: Sequence[Laid], texts: Sequence[TokenIds], *, once: bool = False

@@ -50,7 +50,7 @@ def vote_weights(
     if vote == "majority":
         return heads
     worth = [max(score, 0.0) if direction.greater_is_better else exp(score) for score in scores]
-    return [head * each for head, each in zip(heads, worth, strict=True)] if any(worth) else heads
+    return [head * value for head, value in zip(heads, worth, strict=True)] if any(worth) else heads
 
 
 def cast_votes(log_probs: Floats, weights: Sequence[float] | None = None) -> Ballot:
@@ -90,13 +90,13 @@ def check_vote(vote: Vote, metric: Metric, way_out: str) -> None:
         )
 
 
-def agreement(said: NDArray[np.intp]) -> Floats:
+def agreement(decisions: NDArray[np.intp]) -> Floats:
     """[N, N], the part of the texts on which each two of the N members say the same.
 
     Args:
         said: [N, B], what each member decides.
     """
-    return np.array([[float((one == other).mean()) for other in said] for one in said])
+    return np.array([[float((one == other).mean()) for other in decisions] for one in decisions])
 
 
 def mean_agreement(pairs: Floats) -> float:

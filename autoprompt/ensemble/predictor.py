@@ -110,33 +110,33 @@ class Predictor:
         if not texts:
             return {name: [] for name in names}
         scores = self._scores([stripped(text) for text in texts], advance)
-        found = {}
+        by_search = {}
         for name, ensemble, answers, log_probs in zip(
             names, self._ensembles, self._answers, scores, strict=True
         ):
             ballot, labels = answers.voted(log_probs, ensemble.weights), answers.names
             probabilities = answers.mixed(log_probs, ensemble.weights)
-            found[name] = [
+            by_search[name] = [
                 Prediction(
                     text=as_text(text),
                     label=labels[label],
-                    probability=float(each[label]),
+                    probability=float(row[label]),
                     votes=float(shares[label]),
-                    probabilities=dict(zip(labels, map(float, each), strict=True)),
+                    probabilities=dict(zip(labels, map(float, row), strict=True)),
                 )
-                for text, label, each, shares in zip(
+                for text, label, row, shares in zip(
                     texts, ballot.labels, probabilities, ballot.shares, strict=True
                 )
             ]
-        return found
+        return by_search
 
     def _scores(self, texts: Sequence[Text], advance: Callable[[int], None]) -> list[Floats]:
         """Of every ensemble, its members' log-probabilities: [N, B, L] each."""
-        found = [
+        scored = [
             np.empty((len(ensemble.members), len(texts), len(answers.names)), dtype=np.float32)
             for ensemble, answers in zip(self._ensembles, self._answers, strict=True)
         ]
         scores = self._mixture.score_texts(texts, advance)
         for (number, places), log_probs in zip(self._seats, scores, strict=True):
-            found[number][places] = log_probs.numpy()
-        return found
+            scored[number][places] = log_probs.numpy()
+        return scored

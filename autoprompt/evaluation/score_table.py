@@ -31,15 +31,15 @@ def scores_table(
     expected = np.array(labels)
     chosen = answers.voted(log_probs, weights).labels
     judged = answers.vote_judged(metric, log_probs, weights)
-    said = [metric.predictions(each, answers.decided) for each in log_probs]
+    choices = [metric.predictions(rows, answers.decided) for rows in log_probs]
     each_member = [
         estimate(metric, expected, predicted).as_dict() | {"number": member.number}
-        for member, predicted in zip(members, said, strict=True)
+        for member, predicted in zip(members, choices, strict=True)
     ]
     return {
         "metric": metric.name,
         "texts": len(expected),
-        "mean": estimate_mean(metric, expected, said).as_dict(),
+        "mean": estimate_mean(metric, expected, choices).as_dict(),
         "best_member": max(
             each_member, key=lambda member: metric.direction.oriented(member["score"])
         ),
@@ -65,8 +65,8 @@ def held_out_table(
     """
     expected = np.array(labels)
     alone, single = (
-        estimate(metric, expected, metric.predictions(each, answers.decided))
-        for each in log_probs[:2]
+        estimate(metric, expected, metric.predictions(rows, answers.decided))
+        for rows in log_probs[:2]
     )
     return {
         **scores_table(answers, metric, labels, members, weights, log_probs[2:]),
@@ -75,9 +75,9 @@ def held_out_table(
     }
 
 
-def _confusion(expected: Any, said: Any, labels: int) -> list[list[int]]:
+def _confusion(expected: Any, predicted: Any, labels: int) -> list[list[int]]:
     """[L, L], rows what is right and columns what the vote says."""
     counts = np.zeros((labels, labels), dtype=int)
-    np.add.at(counts, (expected, said), 1)
+    np.add.at(counts, (expected, predicted), 1)
     rows: list[list[int]] = counts.tolist()
     return rows

@@ -33,12 +33,16 @@ def lead_warnings(
     """
     if len(confirmed) > 1:
         return _lead_over_seeds(*confirmed[:2])
-    rest = [each for each in best_distinct(candidates, 2) if each.number != best.number]
+    rest = [
+        candidate for candidate in best_distinct(candidates, 2) if candidate.number != best.number
+    ]
     if not rest:
         return []
     second = rest[0]
     p, test = paired_p(
-        metric, np.array(labels), *(_predicted(answers, metric, each) for each in (best, second))
+        metric,
+        np.array(labels),
+        *(_predicted(answers, metric, prompt) for prompt in (best, second)),
     )
     if p < SIGNIFICANT:
         return []
@@ -57,7 +61,9 @@ def _lead_over_seeds(first: Finalist, second: Finalist) -> list[str]:
     seeds = min(len(first.scores), len(second.scores))
     lead = first.mean - second.mean
     if seeds > 1 and (first.spread or second.spread):
-        sides = [(each.mean, each.spread, len(each.scores)) for each in (first, second)]
+        sides = [
+            (finalist.mean, finalist.spread, len(finalist.scores)) for finalist in (first, second)
+        ]
         test = scipy.stats.ttest_ind_from_stats(*sides[0], *sides[1], equal_var=False)
         p = float(test.pvalue)
         if p < SIGNIFICANT:
@@ -77,7 +83,7 @@ def luck_warnings(metric: Metric, confirmed: Sequence[Finalist]) -> list[str]:
     """Where the trial that led the search owed it to its seed."""
     if not confirmed:
         return []
-    leader = max(confirmed, key=lambda each: each.search_score)
+    leader = max(confirmed, key=lambda finalist: finalist.search_score)
     if not luckier_than(leader.search_score, leader.scores):
         return []
     natural = metric.direction.natural
@@ -111,19 +117,19 @@ def overfit_warnings(
     }
     if len(tested["members"]) > 1:
         pairs["the ensemble"] = (_estimate(validated["ensemble"]), _estimate(tested["ensemble"]))
-    found = [
+    warnings = [
         f"{name} scores {seen.score:.4f} on validation and {unseen.score:.4f} on test, clearly "
         "worse: the search has fitted its validation texts; more of them would help"
         for name, (seen, unseen) in pairs.items()
         if clearly_worse(unseen, seen, metric.direction)
     ]
     if halves and clearly_worse(halves[1], halves[0], metric.direction):
-        found.append(
+        warnings.append(
             f"the greedy ensemble scores {halves[0].score:.4f} on the validation texts it was "
             f"drawn on and {halves[1].score:.4f} on those that confirmed it, clearly worse: it "
             "has fitted the first"
         )
-    return found
+    return warnings
 
 
 def _estimate(row: dict[str, Any]) -> Estimate:

@@ -42,8 +42,8 @@ def _try(metric: Metric, labels: int, key: str) -> None:
         ConfigError: that raises, or gives no finite number.
     """
     expected = np.repeat(np.arange(labels), 2)
-    said = np.where(np.arange(len(expected)) % 2, expected, 0)
-    logits = 2.0 * np.eye(labels)[said]
+    choices = np.where(np.arange(len(expected)) % 2, expected, 0)
+    logits = 2.0 * np.eye(labels)[choices]
     log_probs = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
     try:
         value = metric.score(expected, metric.predictions(log_probs))

@@ -83,5 +83,5 @@ class LabelWords(Answers):
         return bytes(save({"log_probs": np.ascontiguousarray(log_probs)}))
 
     def unpacked(self, content: bytes) -> Floats:
-        found: Floats = load(content)["log_probs"]
-        return found
+        log_probs: Floats = load(content)["log_probs"]
+        return log_probs

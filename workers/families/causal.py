@@ -153,12 +153,12 @@ class CausalFamily(Family):
     def _states_of_front(self, front: Tensor) -> DynamicCache:
         if self._front is None or self._front[0] is not front:
             states = DynamicCache()
-            here = torch.arange(len(front), device=self.model.device)[None]
+            places = torch.arange(len(front), device=self.model.device)[None]
             self.ask(
-                here[:, -1:],
+                places[:, -1:],
                 inputs_embeds=front[None].to(self.model.dtype),
-                attention_mask=torch.ones_like(here),
-                position_ids=here,
+                attention_mask=torch.ones_like(places),
+                position_ids=places,
                 past_key_values=states,
             )
             self._front = (front, states)
@@ -167,7 +167,7 @@ class CausalFamily(Family):
     def plain(self, prompt: Laid, texts: Sequence[TokenIds]) -> Tensor:
         """[B, L]: each text's whole input in one pass, padded on the right; a pass more for each
         further word of several tokens."""
-        found = []
+        parts = []
         for number, branch in enumerate(self.readout.branches or ((),)):
             embeds, lengths = self.pad(self._rows(prompt, texts, branch))
             positions = torch.arange(embeds.shape[1], device=self.model.device)
@@ -178,8 +178,8 @@ class CausalFamily(Family):
                 position_ids=positions.expand(len(texts), -1),
             )
             # The template's end is read in every pass, and wanted once.
-            found.append(read if number == 0 else read[:, 1:])
-        return self.readout(torch.cat(found, dim=1))
+            parts.append(read if number == 0 else read[:, 1:])
+        return self.readout(torch.cat(parts, dim=1))
 
     def _rows(self, prompt: Laid, texts: Sequence[TokenIds], branch: TokenIds) -> list[Tensor]:
         tail, word = self.model.embed(self.question.tail_ids), self.model.embed(branch)

@@ -72,7 +72,7 @@ class Seq2SeqFamily(Family):
         model = self.model
         model.keep_logits_of(self.readout.kept)
         start = model.embed(self._start)
-        found = []
+        parts = []
         for number, branch in enumerate(self.readout.branches or ((),)):
             embeds = torch.cat([start, prompt.decoder.to(start), model.embed(branch)])
             asked = torch.arange(len(embeds) - 1 - len(branch), len(embeds), device=model.device)
@@ -80,5 +80,5 @@ class Seq2SeqFamily(Family):
                 output, mask.long(), embeds.expand(len(output), -1, -1), asked
             )
             # The answer's first place is read in every pass, and wanted once.
-            found.append(read if number == 0 else read[:, 1:])
-        return self.readout(torch.cat(found, dim=1))
+            parts.append(read if number == 0 else read[:, 1:])
+        return self.readout(torch.cat(parts, dim=1))

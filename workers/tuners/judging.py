@@ -18,13 +18,13 @@ from autoprompt.workers.tuners.progress import AtRung, Progress, TrialDivergedEr
 
 
 def judged(
-    plans: Sequence[AnyPlan], found: Sequence[AtRung], scorer: Scorer, examples: Examples
+    plans: Sequence[AnyPlan], rungs: Sequence[AtRung], scorer: Scorer, examples: Examples
 ) -> list[Progress | TrialDivergedError]:
     """Calibrate the prompts of N plans, and score them on the validation texts side by side."""
     wording = scorer.task.answers.wording
     prompts = [
         replace(calibrated(at.prompt, plan.calibration, scorer, examples), wording=wording)
-        for plan, at in zip(plans, found, strict=True)
+        for plan, at in zip(plans, rungs, strict=True)
     ]
     log_probs = scorer.log_probs(prompts, examples.validation)
     if not bool(log_probs.isfinite().all()):
@@ -34,7 +34,7 @@ def judged(
     metric = METRICS[examples.metric]
     return [
         _progress(at, prompt, scores, scorer.task, metric, examples.validation_labels)
-        for at, prompt, scores in zip(found, prompts, log_probs, strict=True)
+        for at, prompt, scores in zip(rungs, prompts, log_probs, strict=True)
     ]
 
 
