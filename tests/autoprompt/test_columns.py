@@ -134,13 +134,14 @@ def test_evaluate_export_and_report_read_the_same_columns(
     exported = search.export(tmp_path / "out", ensemble=True)
     text = json.dumps({"word": rows[0]["word"], "thing": rows[0]["thing"]})
     monkeypatch.setattr(sys, "argv", ["predict.py", text])
+    monkeypatch.setenv("AUTOPROMPT_MODEL", search.record.config["model"]["path"])
     runpy.run_path(str(exported / "predict.py"))
     printed = json.loads(capsys.readouterr().out.splitlines()[-1])
     [ours] = search.ensemble.predict(rows[:1])
     assert printed["label"] == ours.label
     assert printed["probability"] == pytest.approx(ours.probability, abs=1e-5)
     card = (exported / "README.md").read_text(encoding="utf-8")
-    assert """python predict.py '{"thing": "...", "word": "..."}'""" in card
+    assert """python predict.py --model PATH '{"thing": "...", "word": "..."}'""" in card
     assert "columns `thing`, `word`, labelled by `label`" in card
     assert "thing: the" in render(search)
 
