@@ -27,11 +27,11 @@ from autoprompt.export.optuna_study import build_study
 from autoprompt.new_files import made_whole
 from autoprompt.progress import clock
 from autoprompt.reporting import charts
-from autoprompt.reporting.charts import Axis, Point, Scatter
-from autoprompt.reporting.trial_charts import gradient_norms
+from autoprompt.reporting.charts import Axis
+from autoprompt.reporting.trial_charts import TrialCharts
 from autoprompt.search_spaces.errors import DataError
 from autoprompt.shown_paths import config_paths, shown_config, shown_path, shown_text
-from autoprompt.store import State, TrialRecord
+from autoprompt.store import State
 from autoprompt.stored_search import StoredSearch
 from autoprompt.workers.rows import as_text
 from autoprompt.workers.vote import Floats
@@ -164,55 +164,8 @@ class Report:
     # Trials
 
     @cached_property
-    def history(self) -> Scatter:
-        """Validation score by trial number, with the best so far."""
-        line: list[tuple[float, float]] = []
-        for trial in self.scored:
-            assert trial.score is not None
-            best = self.result.direction.best([trial.score, *(score for _, score in line[-1:])])
-            if not line or best != line[-1][1]:
-                line.append((trial.number, best))
-        numbers = [trial.number for trial in self.result.trials]
-        line.append((numbers[-1], line[-1][1]))
-        return Scatter(
-            Axis.over("trial", numbers, room=0.02),
-            self._score_axis,
-            [_point(trial, trial.number, trial.score) for trial in self.scored],
-            line,
-        )
-
-    @cached_property
-    def by_length(self) -> Scatter:
-        """Validation score by the prompt's length."""
-        lengths = [_length(trial) for trial in self.scored]
-        return Scatter(
-            Axis.over("tokens in the prompt", lengths, log=True),
-            self._score_axis,
-            [
-                _point(trial, length, trial.score)
-                for trial, length in zip(self.scored, lengths, strict=True)
-            ],
-        )
-
-    @cached_property
-    def by_time(self) -> Scatter:
-        """Seconds of work by trial number."""
-        numbers = [trial.number for trial in self.result.trials]
-        return Scatter(
-            Axis.over("trial", numbers, room=0.02),
-            Axis.over("seconds", [trial.seconds for trial in self.scored], zero=True),
-            [_point(trial, trial.number, trial.seconds) for trial in self.scored],
-        )
-
-    @cached_property
-    def gradients(self) -> Scatter | None:
-        """The gradient's norm at each rung."""
-        return gradient_norms(self.result.trials)
-
-    @cached_property
-    def _score_axis(self) -> Axis:
-        scores = [trial.score for trial in self.scored if trial.score is not None]
-        return Axis.over(f"validation {self.record.metric}", scores)
+    def charts(self) -> TrialCharts:
+        return TrialCharts(self.result.trials, self.record.metric, self.result.direction)
 
     @cached_property
     def kind_rows(self) -> list[dict[str, Any]]:
@@ -338,15 +291,3 @@ class Report:
     def sentence(self, text: str) -> str:
         """An error or a warning without the folders and URLs it names."""
         return shown_text(text, config_paths(self.record.config))
-
-
-def _length(trial: TrialRecord) -> int:
-    """The tokens of a trial's prompt, virtual and real."""
-    return int(trial.plan.get("length", 0)) + int(trial.plan.get("tokens", 0))
-
-
-def _point(trial: TrialRecord, x: float, y: float | None) -> Point:
-    title = f"trial {trial.number}, {trial.kind}, {trial.state}: {trial.score:.4f}"
-    return Point(
-        x, y or 0.0, trial.number, trial.kind, trial.state, f"{title}\n{trial.prompt or ''}"
-    )
