@@ -287,6 +287,7 @@ class SearchConfig(Document):
         """The user's modules that something is named from."""
         names = (
             self.task.metric,
+            self.task.answers,
             self.ensemble.select,
             self.search.stopping,
             *self.callbacks,

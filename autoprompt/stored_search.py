@@ -64,10 +64,9 @@ class StoredSearch:
     @cached_property
     def answers(self) -> "Answers":
         """What its prompts answer with: says what their stored predictions decide."""
-        from autoprompt.workers.answers import answers_of
-        from autoprompt.workers.wording import Wording
+        from autoprompt.search_model import answers_in
 
-        return answers_of(Wording.of_task(self.record.config["task"]))
+        return answers_in(self.record)
 
     @property
     def counts(self) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, SerializerFunctionWrapHandler, TypeAdapter, model_serializer
 
 from autoprompt.search_spaces.documents import Document
 from autoprompt.search_spaces.schema import (
@@ -22,12 +22,29 @@ class AnyKind(Document):
     Attributes:
         seed: of what the trial draws for itself.
         data_seed: of the order of the train texts; trials that share a worker share it.
+        template, label_words: asked in place of the task's own; None for these.
     """
 
     seed: int
     data_seed: int = 0
     batch_size: int
     calibration: Calibration = "none"
+    template: str | None = None
+    label_words: dict[str, tuple[str, ...]] | None = None
+
+    @property
+    def rewords(self) -> bool:
+        """Whether it brings a wording of its own."""
+        return self.template is not None or self.label_words is not None
+
+    @model_serializer(mode="wrap")
+    def _plain(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # What most plans leave to the task is not said of them: they read as they always did.
+        content: dict[str, Any] = dump(self)
+        for name in ("template", "label_words"):
+            if content[name] is None:
+                del content[name]
+        return content
 
 
 class TrainedPlan(AnyKind):

@@ -24,7 +24,7 @@ class Job:
         earlier: prompts that a soft trial may start from, as safetensors, by the names that plans
             know them by.
         search: its name, by which dashboards know it.
-        modules: folders that a user's own metric may be imported from.
+        modules: folders that a user's own metric or answers may be imported from.
     """
 
     model: ModelSpec

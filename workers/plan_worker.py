@@ -16,7 +16,7 @@ from autoprompt.workers.answers import answers_of
 from autoprompt.workers.device_errors import raise_if_device_broken
 from autoprompt.workers.job import Job
 from autoprompt.workers.report import Failure, Report, Step
-from autoprompt.workers.tuners import Pack, Told
+from autoprompt.workers.tuners import Packs, Told
 from autoprompt.workers.workbench import Workbench
 
 
@@ -49,19 +49,19 @@ class PlanWorker:
 
     def begin(self, trials: Sequence[dict[str, Any]]) -> None:
         self._plans = {trial["number"]: plan_from_dict(trial["plan"]) for trial in trials}
-        self._pack: Pack | None = None
+        self._packs: Packs | None = None
         #: Since its last report, by a trial's number: its part of this worker's time.
         self._seconds = dict.fromkeys(self._plans, 0.0)
         self._steps_done = dict.fromkeys(self._plans, 0)
 
     def drop(self, numbers: Sequence[int]) -> None:
-        if self._pack is not None:
-            self._pack.drop(numbers)
+        if self._packs is not None:
+            self._packs.drop(numbers)
 
     def advance(self) -> Step:
         before = self._bench.work()
         started = time.perf_counter()
-        running = list(self._plans) if self._pack is None else self._pack.numbers
+        running = list(self._plans) if self._packs is None else self._packs.numbers
         outcomes = self._go_on()
         share = (time.perf_counter() - started) / max(len(running), 1)
         for number in running:
@@ -75,15 +75,15 @@ class PlanWorker:
         )
 
     def _go_on(self) -> list[Told]:
-        if self._pack is None:
+        if self._packs is None:
             try:
-                scorer, examples = self._bench.open()
+                self._bench.open()
             except Exception as error:
                 raise_if_device_broken(error)
                 return [Told(number, error) for number in self._plans]
             job = self._job
-            self._pack = Pack(self._plans, scorer, examples, job.fractions, job.patience)
-        return self._pack.advance()
+            self._packs = Packs(self._plans, self._bench.seat, job.fractions, job.patience)
+        return self._packs.advance()
 
     def _report(self, entry: Told) -> Report | Failure:
         number, outcome = entry

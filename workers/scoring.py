@@ -21,6 +21,7 @@ from autoprompt.workers.rows import Text
 from autoprompt.workers.task import Task, TaskSpec, build_task
 from autoprompt.workers.text_cache import CacheSpec, TextCache
 from autoprompt.workers.text_states import TokenIds
+from autoprompt.workers.wording import Wording
 
 #: Tokens in one forward pass without gradients: more no longer fit the processor's caches.
 _TOKENS_PER_BATCH = 2048
@@ -55,7 +56,17 @@ class Scorer:
         self._budget = TokenBudget(_TOKENS_PER_BATCH)
         #: A training batch is one pass until memory says otherwise.
         self.training_budget = TokenBudget(1 << 30)
+        self._longest_prompt = longest_prompt
         self._longest_text = longest_text(model.context_length, task, longest_prompt)
+
+    @property
+    def wording(self) -> Wording:
+        return self.task.answers.wording
+
+    def reworded(self, wording: Wording) -> "Scorer":
+        """A scorer of other words on the same model, over the same cached texts."""
+        task = build_task(wording, self.model.tokenizer, self.model.family)
+        return Scorer(self.model, task, self._longest_prompt, self.cache)
 
     def tokenize(self, texts: Sequence[Text]) -> list[TokenIds]:
         """Each text as `Question.read` has it, cut where the model's context ends."""

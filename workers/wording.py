@@ -1,12 +1,13 @@
 """How a row is asked about and how its answers are worded: what a prompt brings along, so that it
 can be read without the search that made it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import ValidationInfo, field_validator, model_validator
 
 from autoprompt.search_spaces.documents import Document, parse
+from autoprompt.search_spaces.errors import ConfigError
 from autoprompt.workers.template import Template
 
 LabelScoring = Literal["first_token", "sum", "mean"]
@@ -55,6 +56,37 @@ class Wording(Document):
         """
         known = {name: content[name] for name in cls.model_fields if name in content}
         return parse(cls, known, "task")
+
+    def reworded(
+        self, template: str | None, label_words: Mapping[str, Sequence[str]] | None
+    ) -> "Wording":
+        """The same answers asked for in other words.
+
+        Args:
+            template, label_words: None leaves them as they are.
+
+        Raises:
+            ConfigError: they make no wording, read other columns, or are for other labels.
+        """
+        content = Wording.of(self).model_dump()
+        if template is not None:
+            content |= {"template": template, "columns": None}
+        if label_words is not None:
+            if set(label_words) != set(self.label_words):
+                raise ConfigError(
+                    f"plan: label_words: words for {', '.join(label_words)}, and the labels are "
+                    f"{', '.join(self.label_words)}"
+                )
+            content["label_words"] = {label: label_words[label] for label in self.label_words}
+        wording = parse(Wording, content, "plan")
+        # What has been read of the data is what the task asks of it.
+        missing = [name for name in wording.columns or () if name not in (self.columns or ())]
+        if missing:
+            raise ConfigError(
+                f"plan: the template reads the column {missing[0]!r}, and the task's has "
+                f"{', '.join(self.columns or ())}"
+            )
+        return wording
 
     @property
     def parsed_template(self) -> Template:

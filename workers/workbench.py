@@ -1,7 +1,8 @@
-"""A worker's model, its scorer, and the texts of the search, ready for any plan."""
+"""A worker's model, its scorers, and the texts of the search, ready for any plan."""
 
 import torch
 
+from autoprompt.search_spaces import AnyPlan
 from autoprompt.search_spaces.registry import look_in
 from autoprompt.workers.job import Job
 from autoprompt.workers.prompt import Prompt
@@ -20,26 +21,46 @@ class Workbench:
             look_in(folder)
         self._loads = 0
         self._scorer: Scorer | None = None
-        self._examples: Examples | None = None
+        #: By their wording: what asks in it, and the texts asked so, as tokens.
+        self._seats: dict[str, tuple[Scorer, Examples]] = {}
 
-    def open(self) -> tuple[Scorer, Examples]:
-        """The scorer and the tokenized examples."""
-        if self._scorer is None or self._examples is None:
+    def open(self) -> Scorer:
+        """The scorer of the task's own wording."""
+        if self._scorer is None:
             job = self._job
-            scorer = load_scorer(job.model, job.task, job.longest_prompt, job.cache)
+            self._scorer = load_scorer(job.model, job.task, job.longest_prompt, job.cache)
             self._loads += 1
-            examples = Examples(
-                scorer.tokenize(job.train.texts),
-                torch.tensor(job.train.labels),
-                scorer.tokenize(job.validation.texts),
-                torch.tensor(job.validation.labels),
-                {name: Prompt.from_bytes(content) for name, content in job.earlier.items()},
-                job.task.metric,
-            )
-            scorer.prefill(examples.validation, job.positions)
-            scorer.prefill(examples.train, job.positions)
-            self._scorer, self._examples = scorer, examples
-        return self._scorer, self._examples
+        return self._scorer
+
+    def seat(self, plan: AnyPlan) -> tuple[Scorer, Examples]:
+        """The scorer and the tokenized examples in a plan's wording.
+
+        Raises:
+            BadInputError: the wording does not suit the model, the labels or the data.
+        """
+        scorer = self.open()
+        wording = scorer.wording
+        if plan.rewords:
+            wording = wording.reworded(plan.template, plan.label_words)
+        key = wording.model_dump_json()
+        if key not in self._seats:
+            own = scorer if wording == scorer.wording else scorer.reworded(wording)
+            self._seats[key] = (own, self._examples(own))
+        return self._seats[key]
+
+    def _examples(self, scorer: Scorer) -> Examples:
+        job = self._job
+        examples = Examples(
+            scorer.tokenize(job.train.texts),
+            torch.tensor(job.train.labels),
+            scorer.tokenize(job.validation.texts),
+            torch.tensor(job.validation.labels),
+            {name: Prompt.from_bytes(content) for name, content in job.earlier.items()},
+            job.task.metric,
+        )
+        scorer.prefill(examples.validation, job.positions)
+        scorer.prefill(examples.train, job.positions)
+        return examples
 
     def work(self) -> Work:
         """What was done here so far."""
@@ -51,7 +72,8 @@ class Workbench:
     @property
     def slower(self) -> str | None:
         """Why trials here take longer than they might."""
-        return self._scorer.family.distrust if self._scorer else None
+        reasons = (scorer.family.distrust for scorer, _ in self._seats.values())
+        return next(filter(None, reasons), None)
 
     @property
     def cache_bytes(self) -> int:

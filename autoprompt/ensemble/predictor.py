@@ -7,10 +7,10 @@ from typing import Protocol
 import numpy as np
 
 from autoprompt.config import SearchConfig
-from autoprompt.search_model import model_of, on_one_model
+from autoprompt.search_model import answers_in, model_of, on_one_model
 from autoprompt.search_spaces.errors import BadInputError
 from autoprompt.store import PromptRecord, SearchRecord
-from autoprompt.workers.answers import Answers, answers_of
+from autoprompt.workers.answers import Answers
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.mixture import Mixture, Panel
 from autoprompt.workers.model_loading import load_model
@@ -63,7 +63,7 @@ class Predictor:
         panels = []
         for number, ensemble in enumerate(ensembles):
             config = SearchConfig.model_validate(ensemble.search.config)
-            self._answers.append(answers_of(config.task))
+            self._answers.append(answers_in(ensemble.search))
             prompts = [Prompt.from_bytes(member.content) for member in ensemble.members]
             for wording, places in by_wording(prompts, config.task):
                 task = build_task(wording, model.tokenizer, model.family)

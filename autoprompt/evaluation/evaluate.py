@@ -9,14 +9,14 @@ from autoprompt.config import SearchConfig
 from autoprompt.evaluation.held_out_log import open_texts
 from autoprompt.evaluation.score_table import held_out_table
 from autoprompt.progress import SearchProgress
-from autoprompt.search_model import metric_of, model_of
+from autoprompt.search_model import answers_in, metric_of, model_of
 from autoprompt.search_spaces.errors import DataError
 from autoprompt.store import PromptRecord, SearchRecord, Store
-from autoprompt.workers.answers import answers_of
 from autoprompt.workers.data import Split, read_labelled
 from autoprompt.workers.data_files import RowReader
 from autoprompt.workers.metrics import METRICS, Metric
 from autoprompt.workers.prompt import Prompt
+from autoprompt.workers.score_texts import score_worded
 from autoprompt.workers.scoring import load_scorer
 from autoprompt.workers.vote import check_vote
 
@@ -52,7 +52,7 @@ def evaluate(
         ModelError: the model is no longer where it was, or is another one now.
     """
     config = SearchConfig.model_validate(search.config)
-    answers = answers_of(config.task)
+    answers = answers_in(search)
     labels = answers.names
     judge = METRICS[metric] if metric else metric_of(search)
     if search.ensemble:
@@ -79,7 +79,7 @@ def evaluate(
         progress.step(f"scoring {len(split)} texts"),
         progress.counting("texts scored", len(split)) as advance,
     ):
-        scored = scorer.score_texts(prompts, split.texts, advance).numpy()
+        scored = score_worded(scorer, prompts, split.texts, advance).numpy()
     log_probs = scored[[0, *(places[prompt.digest] for prompt in (best, *members))]]
     if scorer.truncated:
         progress.say(f"{scorer.truncated} texts were longer than the model takes: ends cut off")

@@ -25,9 +25,9 @@ from autoprompt.store import PromptRecord
 from autoprompt.stored_search import StoredSearch
 from autoprompt.workers.model_config import Family, context_length, family_of
 from autoprompt.workers.model_loading import read_tokenizer
-from autoprompt.workers.prompt import Prompt
+from autoprompt.workers.prompt import Prompt, by_wording
 from autoprompt.workers.scoring import longest_text
-from autoprompt.workers.task import build_task
+from autoprompt.workers.task import Task, build_task
 
 Format = Literal["peft", "json"]
 
@@ -38,7 +38,8 @@ _PLACES = {
     "decoder": "behind the decoder's start",
 }
 
-#: Rises when a reader has to change. 2: the model by its name, not its path; columns of a row.
+#: Rises when a reader has to change. 2: the model by its name, not its path; columns of a row; a
+#: task of a prompt's own.
 _VERSION = 2
 
 
@@ -68,7 +69,7 @@ def export(
             _check_peft(result, records, prompts)
         config = SearchConfig.model_validate(result.record.config)
         config = config.model_copy(update={"model": model_of(result.record)})
-        family, task = _task(config)
+        family, tasks = _tasks(config, prompts)
         if form == "peft" and family == "masked":
             raise BadInputError(
                 "--format peft: PEFT's prompt tuning is for models that write, this one fills "
@@ -88,7 +89,7 @@ def export(
                 "revision": config.model.revision or "main",
                 "fingerprint": result.record.versions["model"],
             },
-            "task": task,
+            "task": tasks[0],
             "prompts": [
                 {
                     "trial": record.number,
@@ -102,7 +103,10 @@ def export(
                     "prior": prompt.prior,
                 }
                 | ({"vectors": stored[record.number]} if record.number in stored else {})
-                for record, prompt, weight in zip(records, prompts, weights, strict=True)
+                | ({} if task == tasks[0] else {"task": task})
+                for record, prompt, weight, task in zip(
+                    records, prompts, weights, tasks, strict=True
+                )
             ],
         }
         _write(unfinished / "prompt.json", json.dumps(document, indent=2, ensure_ascii=False))
@@ -157,15 +161,34 @@ def _check_peft(
     raise BadInputError(f"--format peft: {problem}; use --format json{other}")
 
 
-def _task(config: SearchConfig) -> tuple[Family, dict[str, Any]]:
-    """The model's family, and the task as plain values: all that a reader needs who does not know
-    how a tokenizer joins words. `longest_text` is in tokens, those of the template included."""
+def _tasks(config: SearchConfig, prompts: Sequence[Prompt]) -> tuple[Family, list[dict[str, Any]]]:
+    """The model's family, and what every prompt asks.
+
+    Raises:
+        BadInputError: the loader does not know the kind of answers.
+    """
+    if config.task.answers != "label_words":
+        raise BadInputError(
+            f"export: the loader in the folder knows label words, not {config.task.answers}; "
+            "label with `autoprompt predict`"
+        )
     tokenizer, model_config = read_tokenizer(config.model)
     family = family_of(model_config) or "causal"
-    task = build_task(config.task, tokenizer, family)
+    longest = config.space.longest_prompt()
+    tasks: list[dict[str, Any]] = [{}] * len(prompts)
+    for wording, places in by_wording(prompts, config.task):
+        task = _as_dict(build_task(wording, tokenizer, family), family, model_config, longest)
+        for place in places:
+            tasks[place] = task
+    return family, tasks
+
+
+def _as_dict(task: Task, family: Family, model_config: Any, longest_prompt: int) -> dict[str, Any]:
+    """A task as plain values: all that a reader needs who does not know how a tokenizer joins
+    words. `longest_text` is in tokens, those of the template included."""
     question = task.question
     start = getattr(model_config, "decoder_start_token_id", None)
-    return family, {
+    return {
         "head": question.template.head,
         "columns": [
             {"before": before, "column": column} for before, column in question.template.parts
@@ -179,9 +202,7 @@ def _task(config: SearchConfig) -> tuple[Family, dict[str, Any]]:
         if family == "seq2seq"
         else (),
         **task.readout.as_dict(),
-        "longest_text": longest_text(
-            context_length(model_config), task, config.space.longest_prompt()
-        ),
+        "longest_text": longest_text(context_length(model_config), task, longest_prompt),
     }
 
 

@@ -21,9 +21,12 @@ def judged(
     plans: Sequence[AnyPlan], rungs: Sequence[AtRung], scorer: Scorer, examples: Examples
 ) -> list[Progress | TrialDivergedError]:
     """Calibrate the prompts of N plans, and score them on the validation texts side by side."""
-    wording = scorer.task.answers.wording
     prompts = [
-        replace(calibrated(at.prompt, plan.calibration, scorer, examples), wording=wording)
+        replace(
+            calibrated(at.prompt, plan.calibration, scorer, examples),
+            wording=scorer.wording,
+            reworded=plan.rewords,
+        )
         for plan, at in zip(plans, rungs, strict=True)
     ]
     log_probs = scorer.log_probs(prompts, examples.validation)

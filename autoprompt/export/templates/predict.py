@@ -17,8 +17,7 @@ from safetensors.torch import load_file
 
 folder = Path(__file__).parent
 export = json.loads((folder / "prompt.json").read_text(encoding="utf-8"))
-task, known, family = export["task"], export["model"], export["model"]["family"]
-columns = task.get("columns") or [{"before": task["head"], "column": "text"}]
+known, family = export["model"], export["model"]["family"]
 parser = argparse.ArgumentParser(usage="%(prog)s [--model PATH_OR_ID] [--adapter FOLDER] TEXT ...")
 parser.add_argument("--model", default=os.environ.get("AUTOPROMPT_MODEL"))
 parser.add_argument("--adapter", default=os.environ.get("AUTOPROMPT_ADAPTER"))
@@ -61,15 +60,25 @@ def prompt_vectors(prompt):
     return slots
 
 
-def filled(text):
+def task_of(prompt):
+    """What is asked with a prompt: all of them the same, but for those with a task of their own."""
+    return prompt.get("task", export["task"])
+
+
+def columns_of(task):
+    return task.get("columns") or [{"before": task["head"], "column": "text"}]
+
+
+def filled(task, text):
     """The template up to the end of its last column."""
-    cells = json.loads(text) if len(columns) > 1 else {columns[0]["column"]: text}
-    return "".join(part["before"] + cells[part["column"]].strip() for part in columns)
+    cells = json.loads(text) if several else {columns_of(task)[0]["column"]: text}
+    return "".join(part["before"] + cells[part["column"]].strip() for part in columns_of(task))
 
 
 def read(prompt, text, word_ids):
     """Logits [1 + word_ids, V]: where the answer stands, and at the word's tokens behind it."""
-    ids = tokenizer(filled(text), add_special_tokens=False).input_ids
+    task = task_of(prompt)
+    ids = tokenizer(filled(task, text), add_special_tokens=False).input_ids
     ids = [*task["begin_ids"], *ids][: task["longest_text"]]
     slots, place = prompt_vectors(prompt), prompt["position"]
     cut = {"prefix": len(slots), "both": prompt["front"]}.get(place, 0)
@@ -95,6 +104,7 @@ def read(prompt, text, word_ids):
 
 def log_probs(prompt, text):
     """Of each label: the sum or mean over a word's tokens, then all of a label's words."""
+    task = task_of(prompt)
     labels = [[] for _ in task["labels"]]
     for word in task["words"]:
         logits = read(prompt, text, word["ids"][:-1])
@@ -104,6 +114,7 @@ def log_probs(prompt, text):
     return (scores - torch.tensor(prompt["prior"] or [0.0] * len(scores))).log_softmax(-1)
 
 
+several = any(len(columns_of(task_of(prompt))) > 1 for prompt in export["prompts"])
 with torch.no_grad():
     for text in arguments.texts:
         answers = torch.stack([log_probs(prompt, text) for prompt in export["prompts"]])
@@ -111,6 +122,6 @@ with torch.no_grad():
         shares = weights @ torch.eye(answers.shape[1])[answers.argmax(1)] / weights.sum()
         tied = torch.isclose(shares, shares.max())
         best = int(answers.sum(0).masked_fill(~tied, -torch.inf).argmax())
-        row = {"text": text, "label": task["labels"][best], "votes": float(shares[best])}
+        row = {"text": text, "label": export["task"]["labels"][best], "votes": float(shares[best])}
         probability = weights @ answers[:, best].exp() / weights.sum()
         print(json.dumps(row | {"probability": float(probability)}))

@@ -1,0 +1,67 @@
+"""Plans of several wordings on one worker, over one frozen model and one text cache."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from autoprompt.search_spaces import AnyPlan
+from autoprompt.workers.device_errors import raise_if_device_broken
+from autoprompt.workers.scoring import Scorer
+from autoprompt.workers.tuners.examples import Examples
+from autoprompt.workers.tuners.pack import Pack, Told
+
+
+class Packs:
+    """Plans under way, by their trials' numbers: a pack for each wording, one after another.
+
+    Plans of one wording share passes; those of several are to the model different texts.
+
+    Args:
+        seat: the scorer and the examples in a plan's wording, the same for plans of the same.
+        fractions, patience: as `Pack` has them.
+    """
+
+    def __init__(
+        self,
+        plans: Mapping[int, AnyPlan],
+        seat: Callable[[AnyPlan], tuple[Scorer, Examples]],
+        fractions: Sequence[float],
+        patience: int | None = None,
+    ) -> None:
+        #: Those whose wording does not suit the model or the data, until they are reported.
+        self._failed: list[Told] = []
+        groups: dict[Scorer, tuple[Examples, dict[int, AnyPlan]]] = {}
+        for number, plan in plans.items():
+            try:
+                scorer, examples = seat(plan)
+            except Exception as error:
+                raise_if_device_broken(error)
+                self._failed.append(Told(number, error))
+                continue
+            groups.setdefault(scorer, (examples, {}))[1][number] = plan
+        self._packs = [
+            Pack(own, scorer, examples, fractions, patience)
+            for scorer, (examples, own) in groups.items()
+        ]
+
+    @property
+    def numbers(self) -> list[int]:
+        """The plans that have more to do, or to report."""
+        under_way = [number for pack in self._packs for number in pack.numbers]
+        return [*(failure.number for failure in self._failed), *under_way]
+
+    def drop(self, numbers: Iterable[int]) -> None:
+        """Carry out these plans no further."""
+        dropped = set(numbers)
+        self._failed = [failure for failure in self._failed if failure.number not in dropped]
+        for pack in self._packs:
+            pack.drop(dropped)
+
+    def advance(self) -> list[Told]:
+        """Go on until at least one plan of every wording reaches a rung or fails.
+
+        Raises:
+            DeviceBrokenError: none of them can go on in this process.
+        """
+        outcomes, self._failed = self._failed, []
+        for pack in self._packs:
+            outcomes += pack.advance()
+        return outcomes
