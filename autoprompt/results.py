@@ -38,7 +38,7 @@ class SearchResult(StoredSearch):
         """
         from autoprompt.ensemble.selection import choose
         from autoprompt.evaluation.candidates import CANDIDATES
-        from autoprompt.search_model import metric_of
+        from autoprompt.search_answers import metric_of
         from autoprompt.workers.vote import check_vote
 
         spec = self.record.config["ensemble"]

@@ -1,19 +1,14 @@
-"""What a stored search asked and was judged by: its frozen model, if it is still there and still
-the same, and its metric."""
+"""The frozen model of a stored search, if it is still there and still the same."""
 
 from autoprompt.config import SearchConfig
 from autoprompt.search_spaces.errors import ModelError
-from autoprompt.search_spaces.registry import look_in
 from autoprompt.store import SearchRecord
 from autoprompt.workers.adapter import resolve
-from autoprompt.workers.answers import Answers, answers_of
 from autoprompt.workers.dtype_choice import dtype_by_flags
-from autoprompt.workers.metrics import METRICS, Metric
 from autoprompt.workers.model_config import choose_device
 from autoprompt.workers.model_files import ModelSpec
 from autoprompt.workers.model_identity import VERSION, model_identity
 from autoprompt.workers.old_identity import old_identity
-from autoprompt.workers.wording import Wording
 
 
 def identity_like(stored: str | None, spec: ModelSpec) -> str | None:
@@ -70,23 +65,3 @@ def on_one_model(one: SearchRecord, other: SearchRecord) -> bool:
         identity is not None and identity_like(identity, spec) == identity
         for identity in identities
     )
-
-
-def metric_of(search: SearchRecord) -> Metric:
-    """The metric that a search was judged by.
-
-    Raises:
-        ConfigError: it is a user's own, and cannot be imported any more.
-    """
-    look_in(search.config.get("modules") or "")
-    return METRICS[search.metric]
-
-
-def answers_in(search: SearchRecord) -> Answers:
-    """What a search's prompts answer with.
-
-    Raises:
-        ConfigError: another version stored it, or it is a user's own that cannot be imported.
-    """
-    look_in(search.config.get("modules") or "")
-    return answers_of(Wording.of_task(search.config["task"]))

@@ -64,7 +64,7 @@ class StoredSearch:
     @cached_property
     def answers(self) -> "Answers":
         """What its prompts answer with: says what their stored predictions decide."""
-        from autoprompt.search_model import answers_in
+        from autoprompt.search_answers import answers_in
 
         return answers_in(self.record)
 

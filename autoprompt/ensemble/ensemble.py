@@ -73,7 +73,7 @@ class Ensemble:
         """Scores on validation with 95% intervals, as `SearchResult.test` has them on test. All of
         them were chosen by these texts, so they flatter."""
         from autoprompt.evaluation.score_table import scores_table
-        from autoprompt.search_model import metric_of
+        from autoprompt.search_answers import metric_of
 
         metric = metric_of(self.search)
         return scores_table(

@@ -7,7 +7,8 @@ from typing import Protocol
 import numpy as np
 
 from autoprompt.config import SearchConfig
-from autoprompt.search_model import answers_in, model_of, on_one_model
+from autoprompt.search_answers import answers_in
+from autoprompt.search_model import model_of, on_one_model
 from autoprompt.search_spaces.errors import BadInputError
 from autoprompt.store import PromptRecord, SearchRecord
 from autoprompt.workers.answers import Answers

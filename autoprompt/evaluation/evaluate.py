@@ -9,7 +9,8 @@ from autoprompt.config import SearchConfig
 from autoprompt.evaluation.held_out_log import open_texts
 from autoprompt.evaluation.score_table import held_out_table
 from autoprompt.progress import SearchProgress
-from autoprompt.search_model import answers_in, metric_of, model_of
+from autoprompt.search_answers import answers_in, metric_of
+from autoprompt.search_model import model_of
 from autoprompt.search_spaces.errors import DataError
 from autoprompt.store import PromptRecord, SearchRecord, Store
 from autoprompt.workers.data import Split, read_labelled
