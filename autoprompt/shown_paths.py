@@ -67,6 +67,8 @@ def shown_config(config: dict[str, Any]) -> dict[str, Any]:
     for part in (shown.get("space") or {}).values():
         if isinstance(part, dict) and part.get("init_prompt"):
             part["init_prompt"] = _shown_all(part["init_prompt"])
+    if shown.get("modules"):
+        shown["modules"] = shown_path(shown["modules"])
     if run.get("ray_address"):
         run["ray_address"] = shown_text(run["ray_address"])
     return shown
@@ -81,4 +83,5 @@ def config_paths(config: dict[str, Any]) -> list[str]:
     model, data = config.get("model") or {}, config.get("data") or {}
     files = data.get("path")
     named = files.values() if isinstance(files, dict) else [files]
-    return [path for path in (model.get("path"), model.get("adapter"), *named) if path]
+    paths = (model.get("path"), model.get("adapter"), config.get("modules"), *named)
+    return [path for path in paths if path]

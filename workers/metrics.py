@@ -4,11 +4,12 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from autoprompt.search_spaces.errors import ConfigError
 from autoprompt.search_spaces.registry import Registry
 from autoprompt.workers import metric_functions as functions
 from autoprompt.workers.direction import Direction
@@ -50,6 +51,17 @@ class Metric:
     needs: Needs = "labels"
     every_label: bool = False
     vectorised: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what a misspelling would make of a user's own.
+
+        Raises:
+            ConfigError: it needs something else than there is.
+        """
+        if self.needs not in get_args(Needs):
+            raise ConfigError(
+                f"metric {self.name}: needs is {self.needs!r}; it is {' or '.join(get_args(Needs))}"
+            )
 
     def __call__(self, expected: Labels, predicted: NDArray[Any]) -> float:
         """As `score`."""

@@ -11,7 +11,7 @@ class Report:
         number: the trial's.
         rung: counted from 1.
         step: steps or rounds done.
-        score: the task's metric on validation, higher is better.
+        score: the task's metric on validation, oriented: more is better.
         loss: mean negative log-probability of the right labels on validation, in nats.
         train_loss: the same over the training batches since the last rung.
         gradient_norm: Euclidean norm of the last step's gradient by the prompt's embeddings, before

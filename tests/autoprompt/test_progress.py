@@ -10,6 +10,7 @@ from rich.console import Console
 
 from autoprompt.progress import SearchProgress, clock
 from autoprompt.store import State
+from autoprompt.workers.direction import DOWN
 
 
 def said(progress: SearchProgress) -> list[str]:
@@ -33,6 +34,18 @@ def test_a_line_a_trial_with_the_best_and_the_time_left() -> None:
     assert "it broke [/nothing]" in second, "text from the data is not markup"
     assert "about 0:40 left" in second
     assert "[4/4, best 0.7500 (trial 1)]" in last
+
+
+def test_where_less_is_better_the_least_is_shown_as_best() -> None:
+    progress = SearchProgress(Console(file=io.StringIO(), highlight=False))
+    progress.direction = DOWN
+    with progress.trials(total=2, workers=1):
+        progress.trial_reported(0, -0.4)
+        progress.trial_reported(1, -0.3)
+        progress.trial_ended(1, "soft", "complete", progress.shown(-0.3), seconds=60)
+    (line,) = said(progress)
+    assert "0.3000  60 s" in line
+    assert "best 0.3000 (trial 1)" in line
 
 
 def test_a_terminal_gets_a_bar() -> None:

@@ -67,6 +67,7 @@ def test_a_configuration_keeps_everything_but_folders() -> None:
         "task": {"template": "/not/a/path {text}"},
         "space": {"soft": {"init_prompt": ["/home/me/a.safetensors", "movies/2"]}, "hard": None},
         "search": {"ray_address": "ray://me:secret@host:10001"},
+        "modules": "/home/me/own",
     }
     assert shown_config(config) == {
         "model": {"path": "tiny", "adapter": "lora", "dtype": "auto"},
@@ -74,5 +75,6 @@ def test_a_configuration_keeps_everything_but_folders() -> None:
         "task": {"template": "/not/a/path {text}"},
         "space": {"soft": {"init_prompt": ["a.safetensors", "movies/2"]}, "hard": None},
         "search": {"ray_address": "ray://host:10001"},
+        "modules": "own",
     }
     assert config["model"]["path"] == "/home/me/tiny"

@@ -96,6 +96,11 @@ def test_an_unknown_metric_gets_the_nearest() -> None:
         METRICS["macrof1"]
 
 
+def test_what_a_metric_needs_is_one_of_two() -> None:
+    with pytest.raises(ConfigError, match="mine: needs is 'probs'; it is labels or probabilities"):
+        Metric("mine", within_one, needs="probs")  # type: ignore[arg-type]
+
+
 def test_degenerate_predictions_have_a_number() -> None:
     """Always the larger class: right nine times of ten, and yet blind to one label."""
     expected, predicted = np.array([0] * 9 + [1]), np.zeros(10, dtype=np.intp)
