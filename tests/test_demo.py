@@ -1,6 +1,5 @@
 """The demo as a newcomer runs it: a real model, real texts, Ray started by the command itself."""
 
-import json
 import os
 import re
 import subprocess
@@ -12,6 +11,7 @@ import pytest
 import yaml
 
 import autoprompt
+from autoprompt.search_spaces import preset_path
 from tests.conftest import DEMO, write_yaml
 
 ROOT = DEMO.parent.parent
@@ -19,14 +19,18 @@ ROOT = DEMO.parent.parent
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, subprocess.CompletedProcess[str]]:
-    """The demo's search with fewer trials and test texts, in a process of its own."""
+    """The demo's search with fewer trials, steps and texts, in a process of its own."""
     folder = tmp_path_factory.mktemp("demo")
     config: dict[str, Any] = yaml.safe_load((DEMO / "search.yaml").read_text(encoding="utf-8"))
     config["model"] = str(DEMO / config["model"])
     config["data"] |= {
         "path": str(DEMO / config["data"]["path"]),
-        "sizes": {"train": 256, "validation": 128, "test": 300},
+        "sizes": {"train": 256, "validation": 128, "test": 200},
     }
+    preset = preset_path(config["space"]).read_text(encoding="utf-8")
+    config["space"] = yaml.safe_load(preset)
+    config["space"]["soft"]["steps"] = 60
+    config["space"]["hard"]["rounds"] = 3
     # Nothing from an earlier run, so that what is counted below was done in this one.
     config["search"]["cache_gib_on_disk"] = 0
     path = write_yaml(folder / "search.yaml", config)
@@ -55,7 +59,7 @@ def test_it_ends_with_all_it_promises(
 ) -> None:
     _, found = demo
     assert found.returncode == 0, found.stderr
-    for words in ("Leaderboard", "The prompts that vote", "Test: accuracy on 300", "Next:"):
+    for words in ("Leaderboard", "The prompts that vote", "Test: accuracy on 200", "Next:"):
         assert words in found.stdout
     assert re.search(r"Ray dashboard: http://127\.0\.0\.1:\d+", found.stderr)
     assert len(re.findall(r"^trial +\d+ ", found.stderr, flags=re.MULTILINE)) == 6
@@ -81,15 +85,9 @@ def test_both_kinds_ran_and_soft_prompts_learned(
 
 
 def test_predict_answers(demo: tuple[str, subprocess.CompletedProcess[str]]) -> None:
-    found = subprocess.run(
-        [Path(sys.executable).with_name("autoprompt"), "predict", "latest", "--json"]
-        + ["--db", demo[0], "dull and far too long", "a joy from start to finish"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    labels = [row["label"] for row in json.loads(found.stdout)]
-    assert labels == ["negative", "positive"]
+    ensemble = autoprompt.load("movies", db=demo[0]).ensemble
+    predictions = ensemble.predict(["dull and far too long", "a joy from start to finish"])
+    assert [prediction.label for prediction in predictions] == ["negative", "positive"]
 
 
 def test_the_readmes_commands_exist() -> None:

@@ -83,7 +83,7 @@ def test_the_loader_in_the_folder_says_what_the_search_says(
 ) -> None:
     number = trial_of(finished, kind, position)
     folder = finished.export(tmp_path / "out", trial=number)
-    lines = run(folder / "predict.py", "--model", str(tiny_folder), *ASKED).splitlines()
+    lines = run_here(folder / "predict.py", "--model", str(tiny_folder), *ASKED).splitlines()
     printed = [json.loads(line) for line in lines]
     assert [row["text"] for row in printed] == ASKED
     scorer = scorer_of(finished)
@@ -289,7 +289,7 @@ def test_the_cards_own_peft_code_runs(
     card = (folder / "README.md").read_text(encoding="utf-8")
     [code] = re.findall(r"```python\n(.*?)```", card, re.S)
     (tmp_path / "card.py").write_text(code, encoding="utf-8")
-    printed = run(tmp_path / "card.py", str(tiny_folder), str(folder), ASKED[0])
+    printed = run_here(tmp_path / "card.py", str(tiny_folder), str(folder), ASKED[0])
     logits = {line.split()[0]: float(line.split()[1]) for line in printed.splitlines()}
     assert logits.keys() == {"negative", "positive"}
 

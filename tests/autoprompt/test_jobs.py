@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ import pytest
 import requests
 from aiohttp import web
 
+import autoprompt
+from autoprompt.api import searches
 from autoprompt.config import SearchConfig
 from autoprompt.preparation.job_files import LIMIT_MIB, pack
 from autoprompt.search_spaces.errors import BadInputError, DataError, StoreError
@@ -172,6 +174,8 @@ class Ran:
             self.command_lines: set[str] = set()
             while following.process.poll() is None:
                 self.command_lines |= command_lines()
+                with suppress(subprocess.TimeoutExpired):
+                    following.process.wait(0.2)
             self.followed = following.end().out
         for file in (folder / "texts.csv", folder / "model" / "model.safetensors", path):
             file.with_suffix(".gone").rename(file)
@@ -189,17 +193,15 @@ def ran(
     return Ran(head, tmp_path_factory.mktemp("laptop"), tiny_folder)
 
 
-def test_a_search_runs_with_the_files_that_travelled(
-    ran: Ran, head: RayHead, database: str
-) -> None:
-    shown = json.loads(Call(head, "show", "tiny", "--json", AUTOPROMPT_DB=database).end().out)
-    assert shown["state"] == "finished"
-    assert shown["trials"]["complete"] + shown["trials"]["pruned"] == TRIALS
+def test_a_search_runs_with_the_files_that_travelled(ran: Ran, database: str) -> None:
+    result = autoprompt.load("tiny", db=database)
+    assert result.state == "finished"
+    assert result.counts["complete"] + result.counts["pruned"] == TRIALS
     # What is stored names the files where they came from: `predict` and `resume` find them there.
-    assert shown["config"]["data"]["path"] == str(ran.folder / "texts.csv")
-    assert shown["model"] == str(ran.folder / "model")
-    predicted = Call(head, "predict", "tiny", "a joy", "--json", AUTOPROMPT_DB=database).end()
-    assert json.loads(predicted.out)[0]["label"] in DEMO_TASK.label_words
+    assert result.record.config["data"]["path"] == str(ran.folder / "texts.csv")
+    assert result.record.model == str(ran.folder / "model")
+    [prediction] = result.ensemble.predict(["a joy"])
+    assert prediction.label in DEMO_TASK.label_words
 
 
 def test_a_log_is_followed_to_its_end_though_its_tail_breaks_off(ran: Ran, head: RayHead) -> None:
@@ -285,23 +287,24 @@ def test_a_stopped_search_is_resumed_on_the_cluster(
     path = str(write_search(tmp_path, str(tiny_folder), name="night", search=search))
     Call(head, "submit", path).end()
 
-    def counts() -> dict[str, int]:
-        shown = Call(head, "show", "night", "--json", AUTOPROMPT_DB=database).end().out
-        found: dict[str, int] = json.loads(shown)["trials"]
-        return found
+    store = Store.open(database)
+    night = store.find("night").id
 
-    wait_for(lambda: counts()["complete"] > 0, 90, "a first trial")
+    def complete() -> int:
+        return store.counts(night)["complete"]
+
+    wait_for(complete, 90, "a first trial")
     Call(head, "submit", path, "--resume", "night").refused("'night' runs on")
     stopped = json.loads(Call(head, "stop", "night", "--json").end().out)
     assert stopped["state"] == "stopped"
-    shown = Call(head, "show", "night", "--json", AUTOPROMPT_DB=database).end().out
-    before = json.loads(shown)
-    assert before["state"] == "stopped"
-    assert before["trials"]["running"] == 0
+    assert store.find("night").state == "stopped"
+    assert store.counts(night)["running"] == 0
 
+    before = complete()
     Call(head, "submit", path, "--resume", "night").end()
-    wait_for(lambda: counts()["complete"] > before["trials"]["complete"], 90, "one more trial")
+    wait_for(lambda: complete() > before, 90, "one more trial")
     Call(head, "stop", "night").end()
+    store.close()
     jobs = json.loads(Call(head, "jobs", "--json").end().out)
     assert [job["state"] for job in jobs if job["search"] == "night"] == ["stopped", "stopped"]
 
@@ -321,8 +324,8 @@ def test_what_the_cluster_lacks_is_told(
         Call(head, "submit", path).refused("has no autoprompt", "install")
     finally:
         (head.commands / "moved").rename(command)
-    listed = json.loads(Call(head, "list", "--json", AUTOPROMPT_DB=database).end().out)
-    assert {"modelless", "packageless"}.isdisjoint(search["name"] for search in listed)
+    names = {result.name for result in searches(db=database)}
+    assert {"modelless", "packageless"}.isdisjoint(names)
 
 
 def test_a_name_is_taken_once(
@@ -331,16 +334,16 @@ def test_a_name_is_taken_once(
     path = str(write_search(tmp_path, str(tiny_folder)))
     Call(head, "submit", path, "--name", "tiny").refused("'tiny' has a job", "autoprompt jobs")
     # A name that only the store knows is refused by the job.
-    shown = json.loads(Call(head, "show", "tiny", "--json", AUTOPROMPT_DB=database).end().out)
+    config = autoprompt.load("tiny", db=database).record.config
     store = Store.open(database)
     store.create_search(
         name="elsewhere",
         model="a model",
         metric="accuracy",
         seed=0,
-        config=shown["config"],
-        versions=shown["versions"],
-        data=shown["data"],
+        config=config,
+        versions={},
+        data={},
         validation_labels=[],
         ensemble=None,
     )

@@ -16,9 +16,9 @@ from tests.conftest import write_yaml
 COMMAND = Path(sys.executable).with_name("autoprompt")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def nodes() -> Iterator[Cluster]:
-    """A head without the resource that trials ask for."""
+    """A head without the resource that trials ask for; the tests share it."""
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     try:
         yield made

@@ -52,21 +52,19 @@ def check(model: FrozenModel, folder: str, texts: tuple[str, ...], side: str) ->
     vectors = scale * torch.randn(5, model.hidden_size, generator=generator)
     tokens = scorer.tokenize(texts)
     prompt = Prompt("", vectors=vectors, position="prefix")
+    rows = [(*text, *scorer.task.question.tail_ids) for text in tokens]
+    theirs = peft_logits(folder, vectors, rows, side)[:, list(scorer.task.readout.starts)]
+    # PEFT counts the padding before a text as positions, so only texts without any are the same
+    # to it as they are alone.
+    longest = max(len(row) for row in rows)
+    same = torch.tensor([side == "right" or len(row) == longest for row in rows])
+    assert same.any()
     for trained in (False, True):
         # A prefix being trained takes the plain path, one that is not shares its own states.
         with torch.set_grad_enabled(trained):
             embedded = prompt.embedded(model, vectors.clone().requires_grad_(trained))
             ours = scorer.label_logits([embedded], tokens)[0].detach()
-        rows = [(*text, *scorer.task.question.tail_ids) for text in tokens]
-        theirs = peft_logits(folder, vectors, rows, side)[:, list(scorer.task.readout.starts)]
-        if side == "left":
-            # PEFT counts the padding before a text as positions, so only texts without any are
-            # the same to it as they are alone.
-            longest = max(len(row) for row in rows)
-            whole = torch.tensor([len(row) == longest for row in rows])
-            ours, theirs = ours[whole], theirs[whole]
-        assert len(ours)
-        torch.testing.assert_close(ours, theirs, atol=TOLERANCE, rtol=0)
+        torch.testing.assert_close(ours[same], theirs[same], atol=TOLERANCE, rtol=0)
 
 
 @pytest.mark.parametrize("side", ["right", "left"])
@@ -76,11 +74,10 @@ def test_a_causal_prefix_on_a_tiny_model(
     check(tiny_model, str(tiny_folder), tuple(row["text"] for row in TEXTS[::9]), side)
 
 
-@pytest.mark.parametrize("side", ["right", "left"])
 def test_a_causal_prefix_on_the_real_model(
-    side: str, real_model: FrozenModel, real_spec: ModelSpec, movies: Split
+    real_model: FrozenModel, real_spec: ModelSpec, movies: Split
 ) -> None:
-    check(real_model, resolve(real_spec), movies.texts[:6], side)
+    check(real_model, resolve(real_spec), movies.texts[:4], "right")
 
 
 @pytest.mark.parametrize("side", ["right", "left"])
