@@ -98,7 +98,8 @@ def test_after_its_first_trial_a_worker_loads_and_encodes_nothing(
     by_worker = defaultdict(list)
     for trial in sorted(result.trials, key=lambda trial: trial.started_at):
         by_worker[trial.worker].append(trial)
-    assert len(by_worker) == 2, "actors were not reused"
+    # A worker that starts late may find no trial left.
+    assert len(by_worker) <= 2, "actors were not reused"
     for first, *others in by_worker.values():
         assert (first.models_loaded, first.texts_encoded) == (1, 24 + 16)
         assert [(trial.models_loaded, trial.texts_encoded) for trial in others] == [(0, 0)] * len(
