@@ -25,12 +25,12 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, subprocess.Comp
     config["model"] = str(DEMO / config["model"])
     config["data"] |= {
         "path": str(DEMO / config["data"]["path"]),
-        "sizes": {"train": 256, "validation": 128, "test": 200},
+        "sizes": {"train": 96, "validation": 64, "test": 150},
     }
     preset = preset_path(config["space"]).read_text(encoding="utf-8")
     config["space"] = yaml.safe_load(preset)
-    config["space"]["soft"]["steps"] = 60
-    config["space"]["hard"]["rounds"] = 3
+    config["space"]["soft"]["steps"] = 30
+    config["space"]["hard"] |= {"rounds": 3, "batch_size": 16}
     # Nothing from an earlier run, so that what is counted below was done in this one.
     config["search"]["cache_gib_on_disk"] = 0
     path = write_yaml(folder / "search.yaml", config)
@@ -41,7 +41,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, subprocess.Comp
             "search",
             path,
             "--trials",
-            "6",
+            "4",
             "--db",
             url,
         ],
@@ -59,10 +59,10 @@ def test_it_ends_with_all_it_promises(
 ) -> None:
     _, found = demo
     assert found.returncode == 0, found.stderr
-    for words in ("Leaderboard", "The prompts that vote", "Test: accuracy on 200", "Next:"):
+    for words in ("Leaderboard", "The prompts that vote", "Test: accuracy on 150", "Next:"):
         assert words in found.stdout
     assert re.search(r"Ray dashboard: http://127\.0\.0\.1:\d+", found.stderr)
-    assert len(re.findall(r"^trial +\d+ ", found.stderr, flags=re.MULTILINE)) == 6
+    assert len(re.findall(r"^trial +\d+ ", found.stderr, flags=re.MULTILINE)) == 4
     assert re.search(r"^dtype: b?float(32|16) \(b?float(32|16) ran at ", found.stderr, re.MULTILINE)
     assert "Warning" not in found.stderr
     assert "Traceback" not in found.stderr
@@ -77,11 +77,11 @@ def test_both_kinds_ran_and_soft_prompts_learned(
     assert result.best.score is not None
     assert result.best.score > 0.75
     assert result.test is not None
-    assert result.test["ensemble"]["score"] > 0.75
+    assert result.test["ensemble"]["score"] > 0.7
     loads = sum(trial.models_loaded for trial in result.trials)
     assert loads == len({trial.worker for trial in result.trials})
     encoded = sum(trial.texts_encoded for trial in result.trials)
-    assert encoded == loads * (256 + 128)
+    assert encoded == loads * (96 + 64)
 
 
 def test_predict_answers(demo: tuple[str, subprocess.CompletedProcess[str]]) -> None:

@@ -7,8 +7,6 @@ a feed-forward layer of a frozen model does in a training step.
 """
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -18,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from autoprompt.workers.model_files import ModelSpec
+from autoprompt.workers.torch_threads import torch_threads
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -101,7 +100,7 @@ def measured_rates(config: Any, threads: int | None = None) -> Rates:
 @cache
 def _measured(hidden: int, inner: int, threads: int) -> Rates:
     inner = min(inner, max(64, _MOST_WEIGHTS // hidden))
-    with _threads(threads):
+    with torch_threads(threads):
         rates = _race(hidden, inner, _FEW_TOKENS)
         if rates.bfloat16 < _HOPELESS * rates.float32:
             return rates
@@ -141,16 +140,6 @@ class _Layer:
         outputs = linear(linear(self._inputs, self._up), self._down)
         torch.autograd.grad(outputs, self._inputs, self._gradient)
         return time.perf_counter() - started
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def dtype_by_flags() -> str:

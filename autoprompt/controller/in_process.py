@@ -1,8 +1,7 @@
 """Plans carried out in this very process, one task after another: for a debugger, a notebook, a
 first try. Ray is never started, and nothing stands between a trial and its traceback."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -14,6 +13,7 @@ from autoprompt.workers.job import Job
 from autoprompt.workers.plan_worker import PlanWorker, Worker
 from autoprompt.workers.rows import Text
 from autoprompt.workers.score_texts import score_texts
+from autoprompt.workers.torch_threads import torch_threads
 from autoprompt.workers.vote import Floats
 
 
@@ -40,7 +40,7 @@ class InProcessExecutor(Executor):
 
     def run(self, dispatch: Dispatch, job: Job, name: str) -> bool:
         interruption = Interruption(self._progress)
-        with _threads(self._threads), interruption.listening():
+        with torch_threads(self._threads), interruption.listening():
             worker = self._make_worker(job)
             try:
                 while not interruption.requested and (task := dispatch.next()) is not None:
@@ -52,7 +52,7 @@ class InProcessExecutor(Executor):
         return not interruption.requested
 
     def score_texts(self, job: Job, prompts: Sequence[bytes], texts: Sequence[Text]) -> Floats:
-        with _threads(self._threads):
+        with torch_threads(self._threads):
             return score_texts(job, prompts, texts).numpy()
 
 
@@ -64,13 +64,3 @@ def _carry_out(task: Task, worker: Worker, dispatch: Dispatch, interruption: Int
             step = worker.advance()
         worker.drop(dispatch.reported(task, step))
         dispatch.look()
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

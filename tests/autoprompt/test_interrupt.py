@@ -37,9 +37,6 @@ def test_a_search_that_was_stopped_or_killed_is_resumed_to_its_budget(
     process.send_signal(how)
     lines += process.stderr.readlines()
     code = process.wait(timeout=120)
-    # Ray's agents look for their dead parent every few seconds.
-    _, alive = psutil.wait_procs(children, timeout=180)
-    assert not alive
     assert "Traceback" not in "".join(lines)
 
     stopped = autoprompt.load(db=tiny_config["store"])
@@ -76,6 +73,9 @@ def test_a_search_that_was_stopped_or_killed_is_resumed_to_its_budget(
     assert all(trial.ended for trial in result.trials)
     assert reported <= rungs(result)
     assert result.test is not None
+    # Ray's agents look for their dead parent every few seconds; a resume need not wait for them.
+    _, alive = psutil.wait_procs(children, timeout=180)
+    assert not alive
 
 
 def rungs(result: Any) -> set[tuple[int, int, float]]:

@@ -154,6 +154,11 @@ def cutting_proxy(target: str) -> Iterator[tuple[str, list[int]]]:
         loop.close()
 
 
+#: A metric of the user's own, beside the configuration.
+OWN_METRIC = "laptop_metrics:share"
+OWN_CODE = "def share(expected, predicted):\n    return (expected == predicted).mean()\n"
+
+
 class Ran:
     """One search, submitted, followed to its end, and looked at from outside meanwhile."""
 
@@ -162,12 +167,16 @@ class Ran:
         # Long enough that its log comes in several pieces.
         space = {"length": [1, 2], "learning_rate": 0.05, "steps": 300, "batch_size": 4}
         search = {"trials": TRIALS, "cache_gib_on_disk": 0, "rungs": 1}
-        path = write_search(folder, "model", space={"soft": space}, search=search)
+        task = DEMO_TASK.model_dump() | {"metric": OWN_METRIC}
+        path = write_search(folder, "model", space={"soft": space}, search=search, task=task)
+        code = folder / "laptop_metrics.py"
+        code.write_text(OWN_CODE)
         shutil.copytree(tiny_folder, folder / "model")
         submitted = Call(head, "submit", str(path), "--no-wait", "--json").end()
         self.submitted = json.loads(submitted.out)
         # What the job needs is on its way: what lies here is no longer it.
-        for file in (folder / "texts.csv", folder / "model" / "model.safetensors", path):
+        sent = (folder / "texts.csv", folder / "model" / "model.safetensors", path, code)
+        for file in sent:
             file.rename(file.with_suffix(".gone"))
         with cutting_proxy(head.address) as (address, self.tails):
             following = Call(head, "logs", "-f", "tiny", "--address", address)
@@ -177,7 +186,7 @@ class Ran:
                 with suppress(subprocess.TimeoutExpired):
                     following.process.wait(0.2)
             self.followed = following.end().out
-        for file in (folder / "texts.csv", folder / "model" / "model.safetensors", path):
+        for file in sent:
             file.with_suffix(".gone").rename(file)
 
 
@@ -200,6 +209,7 @@ def test_a_search_runs_with_the_files_that_travelled(ran: Ran, database: str) ->
     # What is stored names the files where they came from: `predict` and `resume` find them there.
     assert result.record.config["data"]["path"] == str(ran.folder / "texts.csv")
     assert result.record.model == str(ran.folder / "model")
+    assert result.record.metric == OWN_METRIC
     [prediction] = result.ensemble.predict(["a joy"])
     assert prediction.label in DEMO_TASK.label_words
 
@@ -207,7 +217,7 @@ def test_a_search_runs_with_the_files_that_travelled(ran: Ran, database: str) ->
 def test_a_log_is_followed_to_its_end_though_its_tail_breaks_off(ran: Ran, head: RayHead) -> None:
     assert len(ran.tails) >= 2, "no tail broke off"
     assert ran.followed == Call(head, "logs", "tiny").end().out
-    assert "Test: accuracy on 20 texts" in ran.followed
+    assert f"Test: {OWN_METRIC} on 20 texts" in ran.followed
 
 
 def test_status_and_jobs(ran: Ran, head: RayHead, database: str) -> None:

@@ -408,7 +408,7 @@ def real_prompts(model: FrozenModel) -> list[Prompt]:
 
 def test_real_model_cached_equals_plain_in_float32(real_model: FrozenModel, movies: Split) -> None:
     scorer = real_scorer(real_model)
-    texts = scorer.tokenize(movies.texts[:24])
+    texts = scorer.tokenize(movies.texts[:10])
     cached = scorer.log_probs(real_prompts(real_model), texts)
     assert scorer.cache.encoded == len(set(texts))
     expected = plain(scorer).log_probs(real_prompts(real_model), texts)
@@ -424,7 +424,8 @@ def test_real_model_cached_agrees_with_plain_in_bfloat16(
     bfloat16_model: FrozenModel, movies: Split
 ) -> None:
     scorer = real_scorer(bfloat16_model)
-    texts = scorer.tokenize(movies.texts[:24])
+    # Cut, as bfloat16 may be slow here; so are the texts of the next test.
+    texts = [text[:24] for text in scorer.tokenize(movies.texts[:8])]
     cached = scorer.log_probs(real_prompts(bfloat16_model), texts)
     expected = plain(scorer).log_probs(real_prompts(bfloat16_model), texts)
     assert (cached - expected).abs().max() < BFLOAT16_TOLERANCE
@@ -435,13 +436,13 @@ def test_bfloat16_rounding_is_no_reason_against_the_cache_and_wrong_positions_ar
     bfloat16_model: FrozenModel, movies: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whichever texts serve for trying."""
-    texts = real_scorer(bfloat16_model).tokenize(movies.texts[:32])
-    groups = [texts[start : start + 8] for start in range(0, 32, 8)]
+    texts = [text[:24] for text in real_scorer(bfloat16_model).tokenize(movies.texts[:12])]
+    groups = [texts[start : start + 4] for start in range(0, 12, 4)]
 
     def trusted() -> list[bool]:
         return [real_scorer(bfloat16_model).family.trusts_cache(group) for group in groups]
 
-    assert trusted() == [True] * 4
+    assert trusted() == [True] * 3
 
     honest = CausalFamily.cached
 
@@ -449,13 +450,13 @@ def test_bfloat16_rounding_is_no_reason_against_the_cache_and_wrong_positions_ar
         return honest(self, prompts, replace(texts, lengths=texts.lengths + 3))
 
     monkeypatch.setattr(CausalFamily, "cached", misplaced)
-    assert trusted() == [False] * 4
+    assert trusted() == [False] * 3
 
 
 def test_real_model_knows_the_task_a_little_without_any_prompt(
     real_model: FrozenModel, movies: Split
 ) -> None:
     scorer = real_scorer(real_model)
-    scores = scorer.score_texts([Prompt("")], movies.texts[:100])[0]
-    right = scores.argmax(-1) == torch.tensor(movies.labels[:100])
+    scores = scorer.score_texts([Prompt("")], movies.texts[:60])[0]
+    right = scores.argmax(-1) == torch.tensor(movies.labels[:60])
     assert right.float().mean() > 0.7
