@@ -6,6 +6,7 @@ No torch, no Ray and no SQL here: this package is what the other two agree on.
 from autoprompt.search_spaces.plan import (
     AnyPlan,
     HardPlan,
+    KVPlan,
     MixedPlan,
     SoftPlan,
     TrainedPlan,
@@ -25,6 +26,7 @@ __all__ = [
     "AnyPlan",
     "HardPlan",
     "HardSpace",
+    "KVPlan",
     "MixedPlan",
     "SoftPlan",
     "SoftSpace",

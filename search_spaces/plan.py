@@ -8,6 +8,7 @@ from autoprompt.search_spaces.documents import Document
 from autoprompt.search_spaces.schema import (
     Calibration,
     Init,
+    KVPosition,
     Layout,
     Optimizer,
     Position,
@@ -48,7 +49,7 @@ class AnyKind(Document):
 
 
 class TrainedPlan(AnyKind):
-    """Train `length` vectors for `steps` steps of `batch_size` texts."""
+    """Train `length` vectors, or keys and values, for `steps` steps of `batch_size` texts."""
 
     length: int
     init: Init
@@ -73,6 +74,13 @@ class SoftPlan(TrainedPlan):
 
     kind: Literal["soft"] = "soft"
     position: Position
+
+
+class KVPlan(TrainedPlan):
+    """A prompt of nothing but keys and values, `length` of them in every layer."""
+
+    kind: Literal["kv"] = "kv"
+    position: KVPosition
 
 
 class HardPlan(AnyKind):
@@ -106,7 +114,7 @@ class MixedPlan(TrainedPlan):
         return position_of(self.layout)
 
 
-AnyPlan = SoftPlan | HardPlan | MixedPlan
+AnyPlan = SoftPlan | HardPlan | MixedPlan | KVPlan
 Plan = Annotated[AnyPlan, Field(discriminator="kind")]
 _plans: TypeAdapter[AnyPlan] = TypeAdapter(Plan)
 

@@ -34,7 +34,9 @@ Layout = Literal[
     "{hard}{soft}{text}",
     "{soft}{hard}{text}",
 ]
-KINDS = ("soft", "hard", "mixed")
+#: Where a KV prompt may stand: at the end it is before the template's last token.
+KVPosition = Literal["end", "suffix", "prefix", "decoder"]
+KINDS = ("soft", "hard", "mixed", "kv")
 V = TypeVar("V")
 N = TypeVar("N", int, float)
 
@@ -104,7 +106,7 @@ Amount = Annotated[Numeric[float], _above(0, inclusive=True)]
 
 
 class TrainedSpace(Document):
-    """How vectors are trained: what soft and mixed prompts share."""
+    """How numbers are trained: what soft, mixed and KV prompts share."""
 
     length: Count
     init: Categorical[Init] = "vocabulary"
@@ -144,6 +146,26 @@ class SoftSpace(TrainedSpace):
     """Soft prompts: trained vectors in the place of tokens (Lester et al. 2021)."""
 
     position: Categorical[Position] = "suffix"
+
+    @property
+    def longest(self) -> int:
+        return max(values_of(self.length))
+
+    @property
+    def positions(self) -> set[Position]:
+        return set(values_of(self.position))
+
+
+class KVSpace(TrainedSpace):
+    """KV prompts: trained keys and values in every layer (prefix tuning, Li and Liang 2021)."""
+
+    position: Categorical[KVPosition] = "end"
+
+    @model_validator(mode="after")
+    def _init_known(self) -> "KVSpace":
+        if "uniform" in values_of(self.init):
+            raise ValueError("init 'uniform' is for vectors; keys and values have init 'random'")
+        return self
 
     @property
     def longest(self) -> int:
@@ -210,6 +232,7 @@ class Space(Document):
     soft: SoftSpace | None = None
     hard: HardSpace | None = None
     mixed: MixedSpace | None = None
+    kv: KVSpace | None = None
 
     @model_validator(mode="after")
     def _some_kind(self) -> "Space":
@@ -223,7 +246,7 @@ class Space(Document):
         return tuple(kind for kind in KINDS if getattr(self, kind) is not None)
 
     @property
-    def parts(self) -> tuple[SoftSpace | HardSpace | MixedSpace, ...]:
+    def parts(self) -> tuple[SoftSpace | HardSpace | MixedSpace | KVSpace, ...]:
         """Each kind's own part, in the same order."""
         return tuple(getattr(self, kind) for kind in self.kinds)
 

@@ -1,9 +1,9 @@
-"""Attention for short queries over long keys on a CPU.
+"""Attention of a few query tokens to a cached text, to a prompt's rows, and to themselves.
 
-A prompt's few tokens attend to a cached text. With grouped queries, transformers' own paths copy
-every key and value once per query head first, and their bfloat16 backward pass on a CPU takes half
-of a training step. Here the query heads of a group are laid into one product with their shared
-keys instead: no copy, and plain matrix products in both directions.
+Each of these is attended to where it lies: only scores stand side by side, keys and values never
+do, so nothing of a text is copied for a prompt and nothing of a prompt for a text. The query heads
+of a group are laid into one product with their shared keys, which other implementations copy once
+per query head first. Prompts in one pass never see each other, so no mask parts them.
 """
 
 from typing import Any
@@ -11,7 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import AttentionInterface, PreTrainedModel
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, eager_mask
+
+from autoprompt.workers.past import NOTE, Beside, LayerPast, LayerStates
 
 _NAME = "autoprompt_grouped"
 
@@ -29,12 +32,13 @@ def grouped_attention(
     dropout: float = 0.0,
     **others: Any,
 ) -> tuple[Tensor, None]:
-    """Scaled dot-product attention with an additive mask.
+    """Scaled dot-product attention.
 
     Args:
         query: [B, heads, Q, size].
-        key, value: [B, groups, T, size], where groups divides heads.
-        attention_mask: [B, 1, Q, T or more], added to the scores.
+        key, value: [B, groups, T, size], where groups divides heads. Keys that bring a note along
+            are those of the query tokens, and the note says what else is attended to.
+        attention_mask: [B, 1, Q, T or more], added to the scores; unread where there is a note.
 
     Returns:
         [B, Q, heads, size], and None for the weights.
@@ -45,30 +49,104 @@ def grouped_attention(
     unknown = [name for name, given in others.items() if given is not None and given is not False]
     if attention_mask is None or dropout or not _HARMLESS.issuperset(unknown):
         raise NotImplementedError(f"grouped attention without a mask, or with {unknown}")
-    count, heads, queries, size = query.shape
+    size = query.shape[-1]
+    scaling = size**-0.5 if scaling is None else scaling
+    past: LayerPast | None = getattr(key, NOTE, None)
+    if past is not None:
+        return _merged(query * scaling, key, value, past), None
+    if query.is_cuda:
+        attended, _ = sdpa_attention_forward(
+            module, query, key, value, attention_mask, scaling=scaling
+        )
+        return attended, None
+    count, heads, queries, _ = query.shape
     groups, keys = key.shape[1], key.shape[2]
     shared = query.reshape(count, groups, heads // groups * queries, size)
     scores = (shared @ key.transpose(2, 3)).view(count, groups, -1, queries, keys)
-    scores = scores * (size**-0.5 if scaling is None else scaling)
-    scores = scores + attention_mask[:, :, None, :, :keys]
+    scores = scores * scaling + attention_mask[:, :, None, :, :keys]
     weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype)
     attended = (weights.view(count, groups, -1, keys) @ value).view(count, heads, queries, -1)
     return attended.transpose(1, 2).contiguous(), None
+
+
+def _merged(query: Tensor, key: Tensor, value: Tensor, past: LayerPast) -> Tensor:
+    """[B, all Q, heads, size], segment by segment; `query` is scaled already."""
+    parts = [
+        _attended(query[:, :, tokens], key[:, :, tokens], value[:, :, tokens], past, beside, rows)
+        for beside, rows in zip(past.beside, past.rows, strict=True)
+        for tokens in (beside.segment.tokens,)
+    ]
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+
+def _attended(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    past: LayerPast,
+    beside: Beside,
+    rows: LayerStates | None,
+) -> Tensor:
+    """[B, n * Q, heads, size] of the n prompts of one segment.
+
+    Scores and weights are laid out as [B, groups, n, heads of a group, Q, what is attended to].
+    """
+    count, heads, _, size = query.shape
+    groups = key.shape[1]
+    prompts, queries = len(beside.segment.prompts), beside.segment.queries
+    ratio = heads // groups
+    asked = query.reshape(count, groups, ratio, prompts, queries, size).transpose(2, 3)
+    asked = asked.reshape(count, groups, prompts * ratio * queries, size)
+    shape = (count, groups, prompts, ratio, queries)
+    to_text = (asked @ past.keys.transpose(2, 3)).view(*shape, -1) + beside.text_mask
+    by_prompt = asked.view(count, groups, prompts, ratio * queries, size)
+    own_keys = key.reshape(count, groups, prompts, queries, size)
+    own_values = value.reshape(count, groups, prompts, queries, -1)
+    to_own = (by_prompt @ own_keys.transpose(3, 4)).view(*shape, queries)
+    if beside.own_mask is not None:
+        to_own = to_own + beside.own_mask
+    scores = [to_text, to_own]
+    if rows is not None:
+        # [n, groups, B * ratio * Q, size]: a prompt's rows are the same beside every text.
+        turned = by_prompt.permute(2, 1, 0, 3, 4).reshape(prompts, groups, -1, size)
+        to_rows = turned @ rows[0].transpose(2, 3)
+        if beside.row_mask is not None:
+            to_rows = to_rows + beside.row_mask
+        by_text = to_rows.view(prompts, groups, count, ratio, queries, -1)
+        scores.append(by_text.permute(2, 1, 0, 3, 4, 5))
+    weights = torch.softmax(torch.cat(scores, dim=-1), dim=-1, dtype=torch.float32).to(query.dtype)
+    on_text, on_own, *on_rows = weights.split([part.shape[-1] for part in scores], dim=-1)
+    attended = on_text.reshape(count, groups, prompts * ratio * queries, -1) @ past.values
+    attended = attended.view(*shape, -1)
+    own = on_own.reshape(count, groups, prompts, ratio * queries, queries) @ own_values
+    attended = attended + own.view(*shape, -1)
+    if rows is not None:
+        turned = on_rows[0].permute(2, 1, 0, 3, 4, 5).reshape(prompts, groups, -1, rows[1].shape[2])
+        of_rows = (turned @ rows[1]).view(prompts, groups, count, ratio, queries, -1)
+        attended = attended + of_rows.permute(2, 1, 0, 3, 4, 5)
+    # [B, groups, n, ratio, Q, size] to [B, n * Q, heads, size]
+    return attended.permute(0, 2, 4, 1, 3, 5).reshape(count, prompts * queries, heads, -1)
 
 
 AttentionInterface.register(_NAME, grouped_attention)
 AttentionMaskInterface.register(_NAME, eager_mask)
 
 
+def merges(model: PreTrainedModel) -> bool:
+    """Whether a model's attention reads the notes of `past.py`."""
+    return bool(model.config._attn_implementation == _NAME)
+
+
 @torch.no_grad()
 def use_grouped_attention(model: PreTrainedModel) -> bool:
-    """Switch a model on a CPU to grouped attention, if its answers stay what they were.
+    """Switch a model to grouped attention, if its answers stay what they were.
 
     Tried on a few tokens beside the model's own implementation, because a model may do more in
     its attention (soft-capping, sinks, position biases) than reaches the function above.
     """
     own = model.config._attn_implementation
-    ids = torch.arange(6)[None] % int(model.get_input_embeddings().num_embeddings)
+    embeddings = model.get_input_embeddings()
+    ids = torch.arange(6, device=embeddings.weight.device)[None] % int(embeddings.num_embeddings)
     expected = model(input_ids=ids).logits.float()
     try:
         model.set_attn_implementation(_NAME)

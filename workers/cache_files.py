@@ -27,7 +27,7 @@ from torch import Tensor
 log = logging.getLogger(__name__)
 
 #: Raised when what a file holds means something else than before.
-_FORMAT = "1"
+_FORMAT = "2"
 
 #: Seconds after which an unfinished file's writer is taken for dead.
 _ABANDONED_AFTER = 3600

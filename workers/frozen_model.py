@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -9,7 +10,14 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import BaseModelOutput
 
-from autoprompt.workers.model_config import context_length, family_of, keeps_whole_text
+from autoprompt.workers.attention import merges
+from autoprompt.workers.device_errors import is_device_broken, is_out_of_memory
+from autoprompt.workers.model_config import (
+    context_length,
+    family_of,
+    keeps_whole_text,
+    rotation_depends_on_length,
+)
 
 
 class _Readout(nn.Module):
@@ -102,6 +110,46 @@ class FrozenModel:
             return False
         stateful = getattr(self.model, "_is_stateful", False)
         return "past_key_values" in self._accepts and not stateful
+
+    @property
+    def merges_attention(self) -> bool:
+        """Whether attention reads what `past.py` notes on keys."""
+        return merges(self.model)
+
+    @cached_property
+    @torch.no_grad()
+    def counts_distances(self) -> bool:
+        """Whether only the distances between tokens count, so that an input may stand at any
+        positions, those below 0 too: tried, as no config says so."""
+        if self.family != "causal" or "position_ids" not in self._accepts:
+            return False
+        if rotation_depends_on_length(self.model.config):
+            return False
+        ids = torch.arange(6, device=self.device)[None] % len(self.embeddings)
+        places = torch.arange(6, device=self.device)[None]
+        before, self._kept = self._kept, None
+        self._readout.keep(None)
+        try:
+            near, far = (
+                torch.softmax(
+                    self.logits(
+                        places[0],
+                        inputs_embeds=self.embed(ids),
+                        attention_mask=torch.ones_like(ids),
+                        position_ids=places - start,
+                    ),
+                    dim=-1,
+                )
+                for start in (0, 40)
+            )
+        except (IndexError, RuntimeError) as error:
+            if is_out_of_memory(error) or is_device_broken(error):
+                raise
+            return False
+        finally:
+            self.keep_logits_of(before)
+        tolerance = 1e-3 if self.dtype == torch.float32 else 5e-2
+        return bool((near - far).abs().max() < tolerance)
 
     def keep_logits_of(self, token_ids: Sequence[int] | None) -> None:
         """From now on `logits` answers for these tokens only, in this order; None for all."""

@@ -71,6 +71,14 @@ def keeps_whole_text(config: Any) -> bool:
     return not getattr(text_config, "sliding_window", None)
 
 
+def rotation_depends_on_length(config: Any) -> bool:
+    """Whether the same distance is turned by another angle in a longer input."""
+    text_config = config.get_text_config(decoder=True)
+    rope = getattr(text_config, "rope_parameters", None) or {}
+    kinds = [rope, *(part for part in rope.values() if isinstance(part, dict))]
+    return any(part.get("rope_type") in ("dynamic", "longrope") for part in kinds)
+
+
 def choose_device(name: str) -> torch.device:
     """The device that `auto`, `cpu`, `cuda`, ... stands for here."""
     if name == "auto":

@@ -87,8 +87,8 @@ def load_model(spec: ModelSpec) -> FrozenModel:
             module.support_avx512bf16_for_cpu = False
     if device.type == "cpu":
         keep_large_blocks()
-        if family == "causal":
-            use_grouped_attention(model.eval())
+    if family == "causal":
+        use_grouped_attention(model.eval())
     which = identity or getattr(model.config, "_commit_hash", None)
     held = f"{dtype}:{spec.quantization}:transformers {transformers.__version__}"
     return FrozenModel(model, tokenizer, which and f"{which}:{held}")

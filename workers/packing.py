@@ -1,4 +1,4 @@
-"""Several prompts behind the same text in one pass: a block-diagonal mask keeps them apart."""
+"""Several prompts behind the same text in one pass, none of which sees another."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,65 +7,117 @@ import torch
 from torch import Tensor
 
 from autoprompt.workers.frozen_model import FrozenModel
+from autoprompt.workers.past import Segment
 from autoprompt.workers.prompt import Laid
 from autoprompt.workers.task import Task
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """Prompts laid side by side behind a text.
+    """Prompts laid side by side behind a text whose last token stands right before position 0.
 
     Attributes:
-        embeds: [Q, H].
-        visible: [Q, Q] bool, which query token sees which.
-        offset: [Q], each token's place behind the text.
-        keep: the places whose logits are read, prompt by prompt.
+        embeds: [Q, H], of all query tokens.
+        offset: [Q], their positions.
+        again: those of them that ask the last token of what is kept of a text once more.
+        keep: the query tokens whose logits are read, prompt by prompt in the order of `order`.
+        order: [N], where each prompt stands among those of `keep`.
+        segments: prompts of like shape.
     """
 
     embeds: Tensor
-    visible: Tensor
     offset: Tensor
+    again: Tensor
     keep: Tensor
+    order: Tensor
+    segments: list[Segment]
+
+    def visible(self, prompts: Sequence[Laid]) -> Tensor:
+        """[Q, rows of all prompts + Q] bool: which query token sees which row, and which other.
+
+        Args:
+            prompts: those that are laid out.
+        """
+        rows = [len(prompt.rows) for prompt in prompts]
+        device = self.offset.device
+        seen = torch.zeros(len(self.offset), sum(rows) + len(self.offset), dtype=torch.bool)
+        seen = seen.to(device)
+        for segment in self.segments:
+            for place, prompt in enumerate(segment.prompts):
+                first = segment.start + place * segment.queries
+                own = slice(first, first + segment.queries)
+                before = sum(rows[:prompt])
+                seen[own, before : before + rows[prompt]] = True
+                seen[own, sum(rows) + own.start : sum(rows) + own.stop] = segment.visible
+        return seen
 
 
-def side_by_side(prompts: Sequence[Laid], task: Task, model: FrozenModel, tail: bool) -> Blocks:
+def side_by_side(prompts: Sequence[Laid], task: Task, model: FrozenModel, tail: int) -> Blocks:
     """Each prompt as a block; behind it, words of several tokens branch off.
 
     Args:
         prompts: N of them, without a front.
-        tail: whether a block holds the template's tail too; else the text has brought it along.
+        tail: so many tokens of the template are kept behind each text.
     """
-    between = model.embed(task.question.tail_ids if tail else ())
+    device = model.device
+    tail_ids = task.question.tail_ids
+    between = model.embed(tail_ids)
     branches = [model.embed(branch) for branch in task.readout.branches]
+    behind = sum(map(len, branches))
+    alike: dict[tuple[int, int], list[int]] = {}
+    for number, prompt in enumerate(prompts):
+        if len(prompt.end_rows):
+            asked, hidden = 1, 1
+        else:
+            hidden = 0 if len(prompt.end) else tail
+            asked = prompt.tokens + (0 if len(prompt.end) else len(tail_ids))
+        alike.setdefault((asked, hidden), []).append(number)
     rows: list[Tensor] = []
-    block: list[int] = []
-    branch: list[int] = []
     offset: list[int] = []
+    again: list[int] = []
     keep: list[int] = []
-    for n, prompt in enumerate(prompts):
-        start = len(block)
-        length = len(prompt.back) + len(between) + len(prompt.end)
-        rows += [prompt.back.to(between), between, prompt.end.to(between), *branches]
-        block += [n] * (length + sum(map(len, branches)))
-        branch += [-1] * length
-        offset += range(length)
+    segments: list[Segment] = []
+    for (asked, hidden), numbers in alike.items():
+        start = len(offset)
+        branch = [-1] * asked
+        steps = list(range(asked))
         for b, tokens in enumerate(branches):
             branch += [b] * len(tokens)
-            offset += range(length, length + len(tokens))
-        # Where the answer follows, and every token of the branches.
-        keep += range(start + length - 1, len(block))
-    layout = torch.tensor([block, branch, offset], device=model.device)
+            steps += range(asked, asked + len(tokens))
+        for number in numbers:
+            prompt = prompts[number]
+            first = len(offset)
+            if len(prompt.end_rows):
+                again.append(first)
+                parts = [between.new_zeros(1, between.shape[1])]
+                # Where its last token stood, behind the rows.
+                origin = len(tail_ids) - 1 + len(prompt.end_rows)
+            elif len(prompt.end):
+                parts, origin = [prompt.end.to(between)], len(tail_ids)
+            else:
+                parts, origin = [prompt.back.to(between), between], len(prompt.back_rows)
+            rows += [*parts, *branches]
+            offset += [origin + step for step in steps]
+            # Where the answer follows, and every token of the branches.
+            keep += range(first + asked - 1, len(offset))
+        visible = _sees(torch.tensor([branch, steps], device=device))
+        counts = tuple(len(prompts[number].rows) for number in numbers)
+        segments.append(Segment(tuple(numbers), start, asked + behind, hidden, visible, counts))
+    laid = [number for segment in segments for number in segment.prompts]
     return Blocks(
         embeds=torch.cat(rows),
-        visible=_sees(*layout),
-        offset=layout[2],
-        keep=torch.tensor(keep, device=model.device),
+        offset=torch.tensor(offset, device=device),
+        again=torch.tensor(again, dtype=torch.long, device=device),
+        keep=torch.tensor(keep, device=device),
+        order=torch.tensor(laid, device=device).argsort(),
+        segments=segments,
     )
 
 
-def _sees(block: Tensor, branch: Tensor, offset: Tensor) -> Tensor:
-    """[Q, Q] bool. A token sees those before it in its own block, but of the branches its own."""
-    same = block[:, None] == block
-    before = offset[:, None] >= offset
+def _sees(layout: Tensor) -> Tensor:
+    """[Q, Q] bool, from each token's branch and step [2, Q]. A token sees those before it, but of
+    the branches its own."""
+    branch, step = layout
+    before = step[:, None] >= step
     common = (branch == -1) | (branch[:, None] == branch)
-    return same & before & common
+    return before & common

@@ -1,4 +1,5 @@
-"""The artefact of a trial: a prompt of tokens (hard), of vectors (soft), or of both (mixed)."""
+"""The artefact of a trial: a prompt of tokens (hard), of vectors (soft), of both (mixed), or of
+keys and values (KV)."""
 
 import hashlib
 import json
@@ -20,26 +21,47 @@ from autoprompt.workers.wording import Wording
 #: Stands in `Prompt.token_ids` where a vector takes the place of a token.
 VIRTUAL = -1
 
+_NONE = torch.empty(0)
+
 
 class Laid(NamedTuple):
-    """A prompt's input embeddings, each [P, H], where they will stand beside a text.
+    """A prompt where it will stand beside a text: input embeddings, each [P, H], or rows, which are
+    keys and values [P, layers, 2, groups, size].
 
     Attributes:
         front: before everything.
         back: right after the text.
         end: behind the whole template.
         decoder: behind the decoder's start, in a model that has a decoder of its own.
+        front_rows: before everything.
+        back_rows: right after the text.
+        end_rows: before the last token of the template, which sees them and is asked.
+        decoder_rows: before the decoder's start.
     """
 
-    front: Tensor
-    back: Tensor
-    end: Tensor
-    decoder: Tensor
+    front: Tensor = _NONE
+    back: Tensor = _NONE
+    end: Tensor = _NONE
+    decoder: Tensor = _NONE
+    front_rows: Tensor = _NONE
+    back_rows: Tensor = _NONE
+    end_rows: Tensor = _NONE
+    decoder_rows: Tensor = _NONE
 
     @property
     def tokens(self) -> int:
-        """How many tokens it has, P."""
-        return sum(map(len, self))
+        """How many tokens it puts through the model, P: rows are none."""
+        return sum(map(len, self[:4]))
+
+    @property
+    def rows(self) -> Tensor:
+        """Its rows, wherever they stand."""
+        return next((part for part in self[4:] if len(part)), _NONE)
+
+    @property
+    def at_end(self) -> bool:
+        """Whether it stands behind a template that is kept with its text."""
+        return len(self.end) > 0 or len(self.end_rows) > 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,9 +73,12 @@ class Prompt:
         token_ids: the P tokens, in reading order; `VIRTUAL` where a vector stands.
         vectors: [virtual tokens, H] float32 on the CPU; None for a hard prompt.
         position: suffix (after the text), prefix (before everything), both, end (behind the
-            template), or decoder (behind the decoder's start).
+            template), or decoder (behind the decoder's start). Keys and values at the end stand
+            before the template's last token.
         front: of a prompt at both, how many of its tokens stand before everything.
         prior: [L] log-probabilities that scoring takes off (calibration); empty for none.
+        rows: [P, layers, 2, groups, size] float32 on the CPU, the keys and values of a KV prompt,
+            rotated for where they stand; None for the other kinds.
         wording: the template and label words it was made for; None of one stored before prompts
             brought theirs along, which is to be read with its search's.
         reworded: whether the wording is the plan's own and not its search's.
@@ -65,6 +90,7 @@ class Prompt:
     position: Position = "suffix"
     front: int = 0
     prior: tuple[float, ...] = ()
+    rows: Tensor | None = None
     wording: Wording | None = None
     reworded: bool = False
 
@@ -74,12 +100,14 @@ class Prompt:
 
     @property
     def kind(self) -> str:
+        if self.rows is not None:
+            return "kv"
         if self.vectors is None:
             return "hard"
         return "soft" if set(self.token_ids) <= {VIRTUAL} else "mixed"
 
     def __len__(self) -> int:
-        return len(self.token_ids)
+        return len(self.token_ids if self.rows is None else self.rows)
 
     def __str__(self) -> str:
         return self.text
@@ -95,17 +123,20 @@ class Prompt:
         if self.reworded and self.wording is not None:
             place += f":{self.wording.model_dump_json()}"
         content = hashlib.sha256(place.encode())
-        if self.vectors is not None:
-            content.update(self.vectors.numpy().tobytes())
+        for trained in (self.vectors, self.rows):
+            if trained is not None:
+                content.update(trained.numpy().tobytes())
         return content.hexdigest()[:16]
 
     def embedded(self, model: FrozenModel, vectors: Tensor | None = None) -> Laid:
-        """The prompt as input embeddings, in the model's dtype and on its device.
+        """The prompt beside a text, in the model's dtype and on its device.
 
         Args:
             vectors: [virtual tokens, H] to take the place of the prompt's own; gradients flow to
                 them.
         """
+        if self.rows is not None:
+            return lay_rows(self.rows.to(model.device, model.dtype), self.position)
         vectors = self.vectors if vectors is None else vectors
         if vectors is None:
             slots = model.embed(self.token_ids)
@@ -133,7 +164,8 @@ class Prompt:
         if self.wording is not None:
             fields["wording"] = self.wording.model_dump(mode="json")
             fields["reworded"] = self.reworded
-        tensors = {} if self.vectors is None else {"vectors": self.vectors.contiguous()}
+        trained = {"vectors": self.vectors, "rows": self.rows}
+        tensors = {name: part.contiguous() for name, part in trained.items() if part is not None}
         return bytes(save(tensors, metadata={"prompt": json.dumps(fields)}))
 
     @classmethod
@@ -147,11 +179,12 @@ class Prompt:
             size = int.from_bytes(content[:8], "little")
             metadata = json.loads(content[8 : 8 + size])["__metadata__"]
             fields = json.loads(metadata["prompt"])
-            vectors = load(content).get("vectors")
+            tensors = load(content)
             return cls(
                 text=fields["text"],
                 token_ids=tuple(fields["token_ids"]),
-                vectors=vectors,
+                vectors=tensors.get("vectors"),
+                rows=tensors.get("rows"),
                 position=fields["position"],
                 front=fields.get("front", 0),
                 prior=tuple(fields["prior"]),
@@ -193,6 +226,24 @@ def lay(slots: Tensor, position: Position, front: int = 0) -> Laid:
         return Laid(none, none, none, slots)
     cut = {"suffix": 0, "prefix": len(slots), "both": front}[position]
     return Laid(slots[:cut], slots[cut:], none, none)
+
+
+def lay_rows(rows: Tensor, position: Position) -> Laid:
+    """A KV prompt's rows [P, layers, 2, groups, size] where they will stand.
+
+    Raises:
+        ValueError: a KV prompt cannot stand at both sides.
+    """
+    if position == "both":
+        raise ValueError("a KV prompt stands in one place")
+    places = {"prefix": "front_rows", "suffix": "back_rows", "end": "end_rows"}
+    return Laid(**{places.get(position, "decoder_rows"): rows})
+
+
+def kv_prompt(rows: Tensor, position: Position) -> Prompt:
+    """A KV prompt [P, layers, 2, groups, size], whose name only counts its rows."""
+    master = rows.detach().float().cpu().clone()
+    return Prompt(f"[{len(master)} keys and values]", position=position, rows=master)
 
 
 def soft_prompt(vectors: Tensor, position: Position, model: FrozenModel) -> Prompt:

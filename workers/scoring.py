@@ -16,7 +16,7 @@ from autoprompt.workers.families import FAMILIES
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.model_files import ModelSpec
 from autoprompt.workers.model_loading import load_model
-from autoprompt.workers.prompt import Laid, Prompt, lay
+from autoprompt.workers.prompt import Laid, Prompt, lay, lay_rows
 from autoprompt.workers.rows import Text
 from autoprompt.workers.task import Task, TaskSpec, build_task
 from autoprompt.workers.text_cache import CacheSpec, TextCache
@@ -25,6 +25,9 @@ from autoprompt.workers.wording import Wording
 
 #: Tokens in one forward pass without gradients: more no longer fit the processor's caches.
 _TOKENS_PER_BATCH = 2048
+
+#: A cached token's part in the cost of a pass: it is fetched, not computed.
+_READ = 4
 
 #: Query tokens of the prompts packed into one pass. Every one of them is compared with every
 #: other before the mask hides it, which costs more than it saves beyond this.
@@ -129,7 +132,8 @@ class Scorer:
         for pack, reuses in packs:
             embedded = [prompts[n].embedded(self.model) for n in pack]
             cost = sum(self.family.queries(shapes[n], texts) for n in pack)
-            costs = [cost + (0 if reuses and not once else length) for length in lengths]
+            part = _READ if reuses and not once else 1
+            costs = [cost + length // part for length in lengths]
             priors = self._priors([prompts[n] for n in pack])
             rows = torch.tensor(pack)[:, None]
             # Bound now: `run` may call this again with a part of a batch.
@@ -188,19 +192,16 @@ class Scorer:
         """Which of N prompts share a pass, and whether it goes over reused texts.
 
         Args:
-            once: as in `label_logits`. Else prompts share a pass only if they go over the same
-                cached texts: those at the end over others than those behind the text.
+            once: as in `label_logits`.
         """
         pack: list[int] = []
         cost = 0
-        at_the_end = [len(prompt.end) > 0 for prompt in prompts]
-        for n in sorted(range(len(prompts)), key=at_the_end.__getitem__):
+        for n in range(len(prompts)):
             if not self.family.reuses([prompts[n]], texts):
                 yield [n], False
                 continue
             more = self.family.queries(prompts[n], texts)
-            apart = not once and bool(pack) and at_the_end[pack[0]] != at_the_end[n]
-            if pack and (apart or cost + more > _TOKENS_PER_PACK):
+            if pack and cost + more > _TOKENS_PER_PACK:
                 yield pack, True
                 pack, cost = [], 0
             pack.append(n)
@@ -210,7 +211,10 @@ class Scorer:
 
     def _shape(self, prompt: Prompt) -> Laid:
         """The prompt as its family sees it, without embedding it."""
-        return lay(torch.empty(len(prompt), 0), prompt.position, prompt.front)
+        shape = torch.empty(len(prompt), 0)
+        if prompt.kind == "kv":
+            return lay_rows(shape, prompt.position)
+        return lay(shape, prompt.position, prompt.front)
 
 
 def load_scorer(

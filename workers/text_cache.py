@@ -10,16 +10,16 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from autoprompt.workers.batches import TokenBudget, batches
 from autoprompt.workers.cache_files import CacheFiles
 from autoprompt.workers.cache_folder import cache_folder
 from autoprompt.workers.frozen_model import FrozenModel
-from autoprompt.workers.text_states import TokenIds, states_of
+from autoprompt.workers.text_states import Passage, states_of
 
 #: Tokens in one forward pass while encoding: enough to keep the cores busy, little memory.
 _TOKENS_PER_BATCH = 2048
@@ -33,14 +33,20 @@ class CachedTexts:
     """B cached texts, padded on the right to the longest.
 
     Attributes:
-        rows: [B, T, F], as `text_states` lays them out.
+        states: as `text_states` lays a batch out.
         mask: [B, T], True where a token is.
-        lengths: [B].
+        passages: what they are.
     """
 
-    rows: Tensor
+    states: Any
     mask: Tensor
-    lengths: Tensor
+    passages: Sequence[Passage]
+
+    @property
+    def lengths(self) -> Tensor:
+        """[B], of the texts without what was kept of the template behind them."""
+        tails = torch.tensor([passage.tail for passage in self.passages], device=self.mask.device)
+        return self.mask.sum(1) - tails
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,7 @@ class CacheSpec:
 
 
 class TextCache:
-    """Rows of states by the text's tokens, for one model.
+    """Rows of states by what is kept of a text, for one model.
 
     Attributes:
         encoded: how many texts were run through the model so far.
@@ -91,16 +97,16 @@ class TextCache:
         self._files = files
         self._budget = TokenBudget(_TOKENS_PER_BATCH)
         # In the order of their last use.
-        self._rows: dict[TokenIds, Tensor] = {}
+        self._rows: dict[Passage, Tensor] = {}
         self.bytes = 0
         self.encoded = 0
         self.read = 0
         self.hits = 0
 
-    def __contains__(self, text: TokenIds) -> bool:
+    def __contains__(self, text: Passage) -> bool:
         return text in self._rows
 
-    def fill(self, texts: Sequence[TokenIds]) -> None:
+    def fill(self, texts: Sequence[Passage]) -> None:
         """Bring all of these texts to hand, encoding those that are nowhere yet."""
         wanted = dict.fromkeys(texts)
         missing = self._missing(texts)
@@ -114,7 +120,7 @@ class TextCache:
                 break
             self.bytes -= self._rows.pop(text).nbytes
 
-    def prefill(self, texts: Sequence[TokenIds]) -> None:
+    def prefill(self, texts: Sequence[Passage]) -> None:
         """Bring as many of the texts to hand as the limit allows, ahead of their use.
 
         In batches of like length, which random batches are not, so it costs less than `fill` would
@@ -138,43 +144,45 @@ class TextCache:
             with self._alone(batch, wait=True):
                 self._bring(batch)
 
-    def _alone(self, batch: list[TokenIds], *, wait: bool) -> AbstractContextManager[bool]:
+    def _alone(self, batch: list[Passage], *, wait: bool) -> AbstractContextManager[bool]:
         """A batch to oneself, as `CacheFiles.alone` has a text: all who have the same texts to
         encode have the same batches of them."""
         if self._files is None:
             return nullcontext(True)
-        return self._files.alone(batch[0], wait=wait)
+        return self._files.alone(_name(batch[0]), wait=wait)
 
-    def _missing(self, texts: Sequence[TokenIds]) -> list[list[TokenIds]]:
+    def _missing(self, texts: Sequence[Passage]) -> list[list[Passage]]:
         missing = sorted({text for text in texts if text not in self._rows})
-        lengths = [len(text) for text in missing]
+        lengths = [len(text.ids) for text in missing]
         return [
             [missing[index] for index in batch]
             for batch in batches(lengths, lengths, _TOKENS_PER_BATCH)
         ]
 
-    def _bring(self, texts: list[TokenIds]) -> None:
+    def _bring(self, texts: list[Passage]) -> None:
         unknown = []
         for text in texts:
-            row = self._files.get(text) if self._files is not None else None
-            if row is None or row.shape != (len(text), self._states.width):
+            row = self._files.get(_name(text)) if self._files is not None else None
+            if row is None or row.shape != (len(text.ids), self._states.width):
                 unknown.append(text)
             else:
                 self.read += 1
                 self._hold(text, row.to(self._device))
         if unknown:
             for text, row in zip(unknown, self._encode(unknown), strict=True):
-                stored = self._files.put(text, row.cpu()) if self._files is not None else None
+                stored = (
+                    self._files.put(_name(text), row.cpu()) if self._files is not None else None
+                )
                 on_cpu = stored is not None and row.device.type == "cpu"
                 self._hold(text, stored if on_cpu and stored is not None else row)
 
-    def _hold(self, text: TokenIds, row: Tensor) -> None:
+    def _hold(self, text: Passage, row: Tensor) -> None:
         self._rows[text] = row
         self.bytes += row.nbytes
 
-    def _encode(self, texts: list[TokenIds]) -> list[Tensor]:
+    def _encode(self, texts: list[Passage]) -> list[Tensor]:
         """Each text's rows, [T, F]; in parts where memory does not hold all of them at once."""
-        lengths = [len(text) for text in texts]
+        lengths = [len(text.ids) for text in texts]
         rows: dict[int, Tensor] = {}
 
         def encode(batch: list[int]) -> list[Tensor]:
@@ -186,14 +194,14 @@ class TextCache:
             self.encoded += len(batch)
         return [rows[index] for index in range(len(texts))]
 
-    def batch(self, texts: Sequence[TokenIds], without: int = 0) -> CachedTexts:
-        """The B texts, all of them at hand, padded to one another.
-
-        Args:
-            without: so many tokens at the end of each are left out.
-        """
-        rows = [self._rows[text][: len(text) - without] for text in texts]
+    def batch(self, texts: Sequence[Passage]) -> CachedTexts:
+        """The B texts, all of them at hand, padded to one another."""
+        rows = [self._rows[text] for text in texts]
         lengths = torch.tensor([len(row) for row in rows], device=self._device)
-        block = pad_sequence(rows, batch_first=True)
-        mask = torch.arange(block.shape[1], device=block.device) < lengths[:, None]
-        return CachedTexts(block, mask, lengths)
+        mask = torch.arange(int(lengths.max()), device=self._device) < lengths[:, None]
+        return CachedTexts(self._states.batch(rows), mask, texts)
+
+
+def _name(text: Passage) -> tuple[int, ...]:
+    """What a text's file is known by: the same tokens stand elsewhere with a tail among them."""
+    return (text.tail, *text.ids)

@@ -2,21 +2,38 @@
 
 A causal model leaves keys and values behind, a model with an encoder its encoder's output. Either
 is [T, F]: one row of F numbers for each of the text's T tokens.
+
+Where a model counts only how far tokens are apart (rotary embeddings), every text is laid so that
+it ends right before position 0: what stands behind it is then at the same positions behind a short
+text and a long one, and so the keys of a prompt's rows are rotated once.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
 
+from autoprompt.search_spaces.errors import ModelError
 from autoprompt.workers.frozen_model import FrozenModel
+from autoprompt.workers.past import LayerStates
 
 TokenIds = tuple[int, ...]
+
+
+class Passage(NamedTuple):
+    """What is kept of a text.
+
+    Attributes:
+        ids: its tokens, and maybe those of the template behind it.
+        tail: how many of them are the template's.
+    """
+
+    ids: TokenIds
+    tail: int = 0
 
 
 class TextStates(Protocol):
@@ -29,28 +46,18 @@ class TextStates(Protocol):
     @property
     def width(self) -> int: ...
 
-    def encode(self, texts: Sequence[TokenIds]) -> Tensor:
+    def encode(self, passages: Sequence[Passage]) -> Tensor:
         """[B, T, F], padded on the right; without gradients."""
+        ...
+
+    def batch(self, rows: Sequence[Tensor]) -> Any:
+        """Rows [T, F] of B texts, T their own, as a pass goes over them, padded on the right."""
         ...
 
 
 def states_of(model: FrozenModel) -> "KeysAndValues | EncoderOutputs":
     """The states that a model leaves of a text."""
     return EncoderOutputs(model) if model.family == "seq2seq" else KeysAndValues(model)
-
-
-def past_of(layers: Iterable[tuple[Tensor, ...]]) -> DynamicCache:
-    """Every layer's keys and values, each [B, heads, T, size], as the cache that a forward pass
-    goes on from."""
-    past = DynamicCache()
-    for keys, values in layers:
-        layer = DynamicLayer()
-        # Set rather than passed to `update`, which would copy them once more.
-        layer.keys, layer.values = keys, values
-        layer.dtype, layer.device = keys.dtype, keys.device
-        layer.is_initialized = True
-        past.layers.append(layer)
-    return past
 
 
 def padded(texts: Sequence[TokenIds], device: torch.device) -> tuple[Tensor, Tensor]:
@@ -68,18 +75,11 @@ class KeysAndValues:
 
     @cached_property
     @torch.no_grad()
-    def _sizes(self) -> list[tuple[torch.Size, torch.Size, torch.device]]:
+    def sizes(self) -> list[tuple[torch.Size, torch.Size, torch.device]]:
         """(heads, size) of every layer's keys and of its values, and where the layer is, read off
         one token's cache."""
-        cache = DynamicCache()
         one = torch.zeros(1, 1, dtype=torch.long, device=self._model.device)
-        self._model.logits(
-            one[0],
-            inputs_embeds=self._model.embed(one),
-            attention_mask=one + 1,
-            position_ids=one,
-            past_key_values=cache,
-        )
+        cache = self._read(self._model.embed(one), one + 1, one)
         return [
             (layer.keys.shape[1::2], layer.values.shape[1::2], layer.keys.device)
             for layer in cache.layers
@@ -91,35 +91,95 @@ class KeysAndValues:
 
     @property
     def _widths(self) -> list[int]:
-        return [size.numel() for *pair, _ in self._sizes for size in pair]
+        return [size.numel() for *pair, _ in self.sizes for size in pair]
 
-    @torch.no_grad()
-    def encode(self, texts: Sequence[TokenIds]) -> Tensor:
-        """[B, T, F]."""
-        ids, real = padded(texts, self._model.device)
-        positions = torch.arange(ids.shape[1], device=self._model.device)
+    @cached_property
+    def row_shape(self) -> tuple[int, int, int, int] | None:
+        """[layers, 2, groups, size] of a KV prompt's row; None where layers differ."""
+        shapes = {size for *pair, _ in self.sizes for size in pair}
+        return (len(self.sizes), 2, *shapes.pop()) if len(shapes) == 1 else None
+
+    def _read(self, embeds: Tensor, mask: Tensor, positions: Tensor) -> DynamicCache:
         cache = DynamicCache()
         self._model.logits(
-            positions[-1:],
-            inputs_embeds=self._model.embed(ids),
-            attention_mask=real.long(),
-            position_ids=positions.expand(len(texts), -1),
+            torch.tensor([embeds.shape[1] - 1], device=self._model.device),
+            inputs_embeds=embeds,
+            attention_mask=mask,
+            position_ids=positions,
             past_key_values=cache,
         )
-        states = [state for layer in cache.layers for state in (layer.keys, layer.values)]
+        return cache
+
+    @torch.no_grad()
+    def layers(self, passages: Sequence[Passage]) -> list[LayerStates]:
+        """Every layer's keys and values of B texts, each [B, groups, T, size], padded on the
+        right."""
+        ids, real = padded([passage.ids for passage in passages], self._model.device)
+        positions = torch.arange(ids.shape[1], device=self._model.device) - self.zero(passages)
+        cache = self._read(self._model.embed(ids), real.long(), positions)
+        return [(layer.keys, layer.values) for layer in cache.layers]
+
+    @torch.no_grad()
+    def behind(self, passages: Sequence[Passage], embeds: Tensor) -> Tensor:
+        """The keys and values that P input embeddings [P, H] leave behind B texts:
+        [B, P, layers, 2, groups, size] float32.
+
+        Raises:
+            ModelError: the layers keep no plain keys and values of one shape.
+        """
+        if self.row_shape is None:
+            raise ModelError(
+                "this model cannot take a KV prompt: its layers keep no plain keys and values of "
+                "one shape"
+            )
+        rows = [torch.cat([self._model.embed(passage.ids), embeds]) for passage in passages]
+        block = pad_sequence(rows, batch_first=True)
+        lengths = torch.tensor([len(row) for row in rows], device=block.device)[:, None]
+        places = torch.arange(block.shape[1], device=block.device)
+        cache = self._read(block, (places < lengths).long(), places - self.zero(passages))
+        states = torch.stack(
+            [torch.stack([layer.keys, layer.values]).to(block.device) for layer in cache.layers]
+        )
+        # [layers, 2, B, groups, T, size] to [B, T, layers, 2, groups, size]
+        turned = states.permute(2, 4, 0, 1, 3, 5).float()
+        return torch.stack(
+            [own[len(row) - len(embeds) : len(row)] for own, row in zip(turned, rows, strict=True)]
+        )
+
+    def zero(self, passages: Sequence[Passage]) -> Tensor:
+        """[B, 1], how many tokens stand before position 0: all of the text, or none where the model
+        counts from the beginning."""
+        before = [
+            len(passage.ids) - passage.tail if self._model.counts_distances else 0
+            for passage in passages
+        ]
+        return torch.tensor(before, device=self._model.device)[:, None]
+
+    def encode(self, passages: Sequence[Passage]) -> Tensor:
+        """[B, T, F]."""
+        states = [state for pair in self.layers(passages) for state in pair]
         flat = [state.transpose(1, 2).flatten(2).to(self._model.device) for state in states]
         return torch.cat(flat, dim=-1)
 
-    def past(self, block: Tensor) -> DynamicCache:
-        """Rows [B, T, F] as the cache that a forward pass goes on from."""
-        states = iter(block.split(self._widths, dim=-1))
-        return past_of(
-            tuple(
+    def batch(self, rows: Sequence[Tensor]) -> list[LayerStates]:
+        """Every layer's keys and values, each [B, groups, T, size] and in one piece."""
+        most = max(map(len, rows))
+        layers: list[LayerStates] = []
+        if self.row_shape is not None and len({device for *_, device in self.sizes}) == 1:
+            count, _, groups, size = self.row_shape
+            block = rows[0].new_zeros(count, 2, len(rows), groups, most, size)
+            for number, row in enumerate(rows):
+                states = row.view(len(row), *self.row_shape).permute(1, 2, 3, 0, 4)
+                block[:, :, number, :, : len(row)] = states
+            return [(keys, values) for keys, values in block]
+        states = iter(pad_sequence(list(rows), batch_first=True).split(self._widths, dim=-1))
+        for keys, values, device in self.sizes:
+            pair = [
                 next(states).to(device).unflatten(-1, sizes).transpose(1, 2)
                 for sizes in (keys, values)
-            )
-            for keys, values, device in self._sizes
-        )
+            ]
+            layers.append((pair[0], pair[1]))
+        return layers
 
 
 class EncoderOutputs:
@@ -133,7 +193,11 @@ class EncoderOutputs:
         return self._model.hidden_size
 
     @torch.no_grad()
-    def encode(self, texts: Sequence[TokenIds]) -> Tensor:
+    def encode(self, passages: Sequence[Passage]) -> Tensor:
         """[B, T, H]."""
-        ids, real = padded(texts, self._model.device)
+        ids, real = padded([passage.ids for passage in passages], self._model.device)
         return self._model.encoder_output(self._model.embed(ids), real.long())
+
+    def batch(self, rows: Sequence[Tensor]) -> Tensor:
+        """[B, T, H]."""
+        return pad_sequence(list(rows), batch_first=True)

@@ -2,8 +2,12 @@
 
 A prompt behind the text cannot change the text's keys and values, so they are computed once; of a
 prompt behind the whole template, so are the template's. Several prompts share one pass over the
-same text, each attending to the text and to itself only (a block-diagonal mask). A front that is
-not being trained is computed once and shared by all texts. A front being trained reuses nothing.
+same text, each attending to the text and to itself only. A front that is not being trained is
+computed once and shared by all texts. A front being trained reuses nothing.
+
+Of a KV prompt nothing is computed but what sees it: at the end that is one token a text, the last
+of the template, `[text][template up to it][rows][it] -> label word`; right behind the text it is
+the template, `[text][rows][tail] -> label word`.
 """
 
 from collections.abc import Sequence
@@ -13,12 +17,14 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from autoprompt.search_spaces.errors import BadInputError, ModelError
 from autoprompt.search_spaces.schema import Position
 from autoprompt.workers.families.family import Family, real
-from autoprompt.workers.packing import side_by_side
+from autoprompt.workers.packing import Blocks, side_by_side
+from autoprompt.workers.past import LayerStates, additive, noted_past, past_of
 from autoprompt.workers.prompt import Laid
 from autoprompt.workers.text_cache import CachedTexts
-from autoprompt.workers.text_states import KeysAndValues, TokenIds, padded, past_of
+from autoprompt.workers.text_states import KeysAndValues, Passage, TokenIds, padded
 
 
 class CausalFamily(Family):
@@ -28,99 +34,111 @@ class CausalFamily(Family):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self._states = KeysAndValues(self.model)
+        self.states = KeysAndValues(self.model)
         #: The last front that was shared, and what the model made of it.
         self._front: tuple[Tensor, DynamicCache] | None = None
 
     def _leaves_texts(self, prompt: Laid) -> bool:
         # With nothing behind the text, its own last token would have to be asked again.
-        asks = prompt.tokens or len(self.question.tail_ids)
-        return bool(asks) and not len(prompt.front)
+        asks = prompt.tokens or len(self.question.tail_ids) or len(prompt.end_rows)
+        return bool(asks) and not len(prompt.front) and not len(prompt.front_rows)
 
     def queries(self, prompt: Laid, texts: Sequence[TokenIds]) -> int:
+        if len(prompt.end_rows):
+            return super().queries(prompt, texts) + 1
         tail = 0 if len(prompt.end) else len(self.question.tail_ids)
         shared = len(prompt.front) if self._shares_front(prompt, texts) else 0
         return super().queries(prompt, texts) + tail - shared
 
-    @property
-    def _keeps_tails(self) -> bool:
-        """Whether the cache keeps texts with their templates, which prompts at the end go over."""
-        return "end" in self._expected
-
-    def keys(self, prompts: Sequence[Laid], texts: Sequence[TokenIds]) -> list[TokenIds]:
-        if self._keeps_tails or _at_the_end(prompts):
-            return self._with_tails(texts)
-        return list(texts)
-
-    def fill(self, prompts: Sequence[Laid], texts: Sequence[TokenIds]) -> CachedTexts:
-        """As in any family; prompts right behind the text see nothing of a tail that was kept."""
-        keys = self.keys(prompts, texts)
-        self.cache.fill(keys)
-        surplus = self._keeps_tails and not _at_the_end(prompts)
-        return self.cache.batch(keys, without=len(self.question.tail_ids) if surplus else 0)
-
-    def _with_tails(self, texts: Sequence[TokenIds]) -> list[TokenIds]:
-        return [(*text, *self.question.tail_ids) for text in texts]
+    def keys(self, prompts: Sequence[Laid], texts: Sequence[TokenIds]) -> list[Passage]:
+        """Texts with the template behind them, where a prompt goes over both; prompts right behind
+        the text see nothing of it."""
+        if "end" not in self._expected and not any(prompt.at_end for prompt in prompts):
+            return [Passage(text) for text in texts]
+        tail = self.question.tail_ids
+        if not tail and not all(texts):
+            raise BadInputError(
+                "a prompt at the end asks a text's last token, and a text has none; give the "
+                "template words behind {text}, or drop empty texts"
+            )
+        return [Passage((*text, *tail), len(tail)) for text in texts]
 
     def cached(self, prompts: Sequence[Laid], texts: CachedTexts) -> Tensor:
         """[N, B, L]: all prompts in one pass behind the cached texts."""
-        blocks = side_by_side(prompts, self.task, self.model, tail=not _at_the_end(prompts))
-        count, queries = len(texts.mask), len(blocks.embeds)
-        visible = torch.cat(
-            [
-                texts.mask[:, None, :].expand(-1, queries, -1),
-                blocks.visible.expand(count, -1, -1),
-            ],
-            dim=-1,
-        )
+        passages = texts.passages
+        blocks = side_by_side(prompts, self.task, self.model, tail=passages[0].tail)
+        embeds = blocks.embeds.expand(len(passages), -1, -1)
+        if len(blocks.again):
+            last = self.model.embed([passage.ids[-1] for passage in passages])
+            places = torch.isin(torch.arange(embeds.shape[1], device=last.device), blocks.again)
+            embeds = torch.where(places[:, None], last[:, None], embeds)
+        # Positions are counted from where the text ended.
+        behind = texts.lengths[:, None] - self.states.zero(passages)
+        past, mask = self._past(prompts, texts, blocks)
         logits = self.ask(
             blocks.keep,
-            inputs_embeds=blocks.embeds.expand(count, -1, -1),
-            attention_mask=self._additive(visible),
-            position_ids=texts.lengths[:, None] + blocks.offset,
-            past_key_values=self._states.past(texts.rows),
+            inputs_embeds=embeds,
+            attention_mask=mask,
+            position_ids=behind + blocks.offset,
+            past_key_values=past,
         )
-        return self.readout(logits.unflatten(1, (len(prompts), -1))).transpose(0, 1)
+        scores = self.readout(logits.unflatten(1, (len(prompts), -1)))
+        return scores[:, blocks.order].transpose(0, 1)
 
-    def at_once(self, prompts: Sequence[Laid], texts: Sequence[TokenIds]) -> Tensor:
-        """[N, B, L]: the texts and all prompts behind them in one pass, nothing kept."""
-        model = self.model
-        at_the_end = _at_the_end(prompts)
-        blocks = side_by_side(prompts, self.task, self.model, tail=not at_the_end)
-        read = self._with_tails(texts) if at_the_end else texts
-        ids, is_text = padded(read, model.device)
-        lengths = is_text.sum(1)
-        count, width = ids.shape
-        queries = len(blocks.embeds)
-        place = torch.arange(width, device=model.device)
-        # A text sees what came before in itself; a block sees the whole text and its own past.
-        text_rows = torch.cat(
+    def _past(
+        self, prompts: Sequence[Laid], texts: CachedTexts, blocks: Blocks
+    ) -> tuple[DynamicCache, Tensor]:
+        """What the query tokens of a pass go on from, and the mask that goes with it."""
+        layers: list[LayerStates] = texts.states
+        dtype, count = self.model.dtype, len(texts.passages)
+        if self.model.merges_attention:
+            rows = [prompt.rows for prompt in prompts]
+            past = noted_past(layers, blocks.segments, rows, texts.mask)
+            return past, torch.zeros(1, 1, 1, 1, dtype=dtype, device=self.model.device)
+        visible = torch.cat(
             [
-                (place[:, None] >= place).expand(count, -1, -1),
-                torch.zeros(count, width, queries, dtype=torch.bool, device=model.device),
+                self._seen(blocks, texts.mask),
+                blocks.visible(prompts).expand(count, -1, -1),
             ],
             dim=-1,
         )
-        block_rows = torch.cat(
-            [is_text[:, None, :].expand(-1, queries, -1), blocks.visible.expand(count, -1, -1)],
-            dim=-1,
-        )
-        logits = self.ask(
-            width + blocks.keep,
-            inputs_embeds=torch.cat([model.embed(ids), blocks.embeds.expand(count, -1, -1)], dim=1),
-            attention_mask=self._additive(torch.cat([text_rows, block_rows], dim=1)),
-            position_ids=torch.cat(
-                [place.expand(count, -1), lengths[:, None] + blocks.offset], dim=1
-            ),
-        )
-        return self.readout(logits.unflatten(1, (len(prompts), -1))).transpose(0, 1)
+        return past_of(self._with_rows(layers, prompts)), additive(visible, dtype)[:, None]
 
-    def _additive(self, visible: Tensor) -> Tensor:
-        """[B, Q, T] bool to [B, 1, Q, T] to add to attention scores, which every implementation
-        of attention understands."""
-        dtype = self.model.dtype
-        mask = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
-        return mask.masked_fill_(~visible, torch.finfo(dtype).min)[:, None]
+    @staticmethod
+    def _seen(blocks: Blocks, mask: Tensor) -> Tensor:
+        """[B, Q, T] bool, which kept token each query token sees."""
+        place = torch.arange(mask.shape[1], device=mask.device)
+        lengths = mask.sum(1)[:, None, None]
+        parts = [
+            (place < lengths - segment.hidden).expand(
+                -1, segment.queries * len(segment.prompts), -1
+            )
+            for segment in blocks.segments
+        ]
+        return torch.cat(parts, dim=1)
+
+    def _with_rows(
+        self, layers: Sequence[LayerStates], prompts: Sequence[Laid]
+    ) -> list[LayerStates]:
+        """Every layer's keys and values of B texts with those of all prompts' rows behind them."""
+        rows = [prompt.rows for prompt in prompts if len(prompt.rows)]
+        if not rows:
+            return list(layers)
+        together = torch.cat(rows).permute(1, 2, 3, 0, 4)
+        return [
+            (
+                torch.cat([keys, own[0].expand(len(keys), -1, -1, -1)], dim=2),
+                torch.cat([values, own[1].expand(len(keys), -1, -1, -1)], dim=2),
+            )
+            for (keys, values), own in zip(layers, together, strict=True)
+        ]
+
+    def at_once(self, prompts: Sequence[Laid], texts: Sequence[TokenIds]) -> Tensor:
+        """[N, B, L]: the texts read anew, and all prompts in one pass behind them."""
+        passages = self.keys(prompts, texts)
+        mask = padded([passage.ids for passage in passages], self.model.device)[1]
+        layers = self.states.layers(passages)
+        return self.cached(prompts, CachedTexts(layers, mask, passages))
 
     def behind_front(self, prompt: Laid, texts: Sequence[TokenIds]) -> Tensor | None:
         """[B, L]: texts behind a front that is not being trained, whose own keys and values are
@@ -166,16 +184,36 @@ class CausalFamily(Family):
 
     def plain(self, prompt: Laid, texts: Sequence[TokenIds]) -> Tensor:
         """[B, L]: each text's whole input in one pass, padded on the right; a pass more for each
-        further word of several tokens."""
+        further word of several tokens.
+
+        Raises:
+            ModelError: of a KV prompt behind a text, which goes over cached texts or not at all.
+        """
+        if len(prompt.rows) > len(prompt.front_rows):
+            raise ModelError(
+                "this model cannot take a KV prompt behind a text: "
+                + (self.distrust or "it keeps no plain keys and values of one")
+            )
+        rows, count = prompt.front_rows, len(texts)
+        device = self.model.device
         parts = []
         for number, branch in enumerate(self.readout.branches or ((),)):
             embeds, lengths = self.pad(self._rows(prompt, texts, branch))
-            positions = torch.arange(embeds.shape[1], device=self.model.device)
+            positions = torch.arange(embeds.shape[1], device=device) + len(rows)
+            mask = real(lengths, embeds.shape[1])
+            more: dict[str, Any] = {}
+            if len(rows):
+                more["past_key_values"] = past_of(
+                    (keys.expand(count, -1, -1, -1), values.expand(count, -1, -1, -1))
+                    for keys, values in rows.permute(1, 2, 3, 0, 4)
+                )
+                mask = torch.cat([mask.new_ones(count, len(rows)), mask], dim=1)
             read = self.ask(
-                lengths[:, None] - 1 - torch.arange(len(branch), -1, -1, device=self.model.device),
+                lengths[:, None] - 1 - torch.arange(len(branch), -1, -1, device=device),
                 inputs_embeds=embeds,
-                attention_mask=real(lengths, len(positions)),
-                position_ids=positions.expand(len(texts), -1),
+                attention_mask=mask,
+                position_ids=positions.expand(count, -1),
+                **more,
             )
             # The template's end is read in every pass, and wanted once.
             parts.append(read if number == 0 else read[:, 1:])
@@ -186,8 +224,3 @@ class CausalFamily(Family):
         front, back, end = (part.to(tail) for part in prompt[:3])
         behind = torch.cat([back, tail, end, word])
         return [torch.cat([front, self.model.embed(text), behind]) for text in texts]
-
-
-def _at_the_end(prompts: Sequence[Laid]) -> bool:
-    """Whether all of the prompts stand behind the whole template."""
-    return all(len(prompt.end) for prompt in prompts)

@@ -15,7 +15,7 @@ from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.prompt import Laid, lay
 from autoprompt.workers.task import Task
 from autoprompt.workers.text_cache import CachedTexts, TextCache
-from autoprompt.workers.text_states import TokenIds
+from autoprompt.workers.text_states import Passage, TokenIds
 
 log = logging.getLogger(__name__)
 
@@ -78,10 +78,10 @@ class Family(ABC):
         """From now on the cache keeps of a text what serves prompts at all of these positions."""
         self._expected = frozenset(positions)
 
-    def keys(self, prompts: Sequence[Laid], texts: Sequence[TokenIds]) -> list[TokenIds]:
-        """The tokens that the cache keeps each text's states under: all that the model reads before
-        any of these prompts, if not more."""
-        return list(texts)
+    def keys(self, prompts: Sequence[Laid], texts: Sequence[TokenIds]) -> list[Passage]:
+        """What the cache keeps each text's states under: all that the model reads before any of
+        these prompts, if not more."""
+        return [Passage(text) for text in texts]
 
     def reuses(self, prompts: Sequence[Laid], texts: Sequence[TokenIds]) -> bool:
         """Whether these prompts may go over cached texts."""

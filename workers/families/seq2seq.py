@@ -16,7 +16,7 @@ from autoprompt.search_spaces.schema import Position
 from autoprompt.workers.families.family import Family
 from autoprompt.workers.prompt import Laid
 from autoprompt.workers.text_cache import CachedTexts
-from autoprompt.workers.text_states import EncoderOutputs, TokenIds, padded
+from autoprompt.workers.text_states import EncoderOutputs, Passage, TokenIds, padded
 
 
 class Seq2SeqFamily(Family):
@@ -41,18 +41,19 @@ class Seq2SeqFamily(Family):
     def queries(self, prompt: Laid, texts: Sequence[TokenIds]) -> int:
         return super().queries(prompt, texts) + len(self._start)
 
-    def keys(self, prompts: Sequence[Laid], texts: Sequence[TokenIds]) -> list[TokenIds]:
-        return [(*text, *self.question.tail_ids, *self.question.end_ids) for text in texts]
+    def keys(self, prompts: Sequence[Laid], texts: Sequence[TokenIds]) -> list[Passage]:
+        behind = (*self.question.tail_ids, *self.question.end_ids)
+        return [Passage((*text, *behind), len(behind)) for text in texts]
 
     def cached(self, prompts: Sequence[Laid], texts: CachedTexts) -> Tensor:
         """[N, B, L]: the decoder over the encoder's kept outputs, prompt by prompt, because its
         positions may be relative and cannot be laid side by side."""
-        return torch.stack([self._decode(prompt, texts.rows, texts.mask) for prompt in prompts])
+        return torch.stack([self._decode(prompt, texts.states, texts.mask) for prompt in prompts])
 
     def at_once(self, prompts: Sequence[Laid], texts: Sequence[TokenIds]) -> Tensor:
         """[N, B, L]: the encoder runs once for all prompts, and nothing is kept."""
         keys = self.keys(prompts, texts)
-        mask = padded(keys, self.model.device)[1]
+        mask = padded([key.ids for key in keys], self.model.device)[1]
         output = self._states.encode(keys)
         return torch.stack([self._decode(prompt, output, mask) for prompt in prompts])
 

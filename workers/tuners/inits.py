@@ -111,13 +111,20 @@ def initial_vectors(
         bound = spread if plan.init == "random" else _UNIFORM_BOUND
         drawn = torch.rand(plan.length, model.hidden_size, generator=generator)
         return ((2 * drawn - 1) * bound).to(model.device)
-    if plan.init == "vocabulary":
-        known = readable_tokens(model).nonzero()[:_FREQUENT_TOKENS, 0]
-        drawn = torch.randint(len(known), (plan.length,), generator=generator)
-        tokens = known[drawn].tolist()
-    elif plan.init == "labels":
+    return model.embed(initial_tokens(plan, model, task, generator)).float()
+
+
+def initial_tokens(
+    plan: TrainedPlan, model: FrozenModel, task: Task, generator: torch.Generator
+) -> list[int]:
+    """The tokens that a plan's numbers start from, `plan.length` of them: frequent ones where it
+    names no others."""
+    if plan.init == "labels":
         words = task.readout.starts
-        tokens = [words[index % len(words)] for index in range(plan.length)]
-    else:
-        tokens = phrase_tokens(f" {plan.init_text}", plan.length, model)
-    return model.embed(tokens).float()
+        return [words[index % len(words)] for index in range(plan.length)]
+    if plan.init == "text":
+        return phrase_tokens(f" {plan.init_text}", plan.length, model)
+    known = readable_tokens(model).nonzero()[:_FREQUENT_TOKENS, 0]
+    drawn = torch.randint(len(known), (plan.length,), generator=generator)
+    tokens: list[int] = known[drawn].tolist()
+    return tokens

@@ -15,7 +15,7 @@ from autoprompt.workers.prompt import VIRTUAL, Laid, Prompt, lay, trained_prompt
 from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.text_states import TokenIds
 from autoprompt.workers.tuners.examples import Examples
-from autoprompt.workers.tuners.inits import start_tokens
+from autoprompt.workers.tuners.inits import initial_vectors, start_tokens
 from autoprompt.workers.tuners.progress import AtRung, Backward, Tuner, checked, rungs_by_step
 from autoprompt.workers.tuners.swaps import best_of, swapped
 from autoprompt.workers.tuners.training import Training
@@ -62,7 +62,8 @@ def tune_mixed(
     model = scorer.model
     arranged = _Arrangement(plan)
     hard = start_tokens(plan.start, plan.tokens, arranged.beside, scorer, generator)
-    training = Training(plan, scorer, examples, generator)
+    start = initial_vectors(plan, model, scorer.task, generator, examples.earlier)
+    training = Training(plan, start)
     batches = examples.train_batches(plan.batch_size, plan.data_seed)
     rungs = rungs_by_step(plan.steps, fractions)
     losses: list[float] = []
@@ -72,12 +73,12 @@ def tune_mixed(
         swaps = step % plan.swap_every == 0
         slots = model.embed(hard).float().requires_grad_(swaps)
         training.begin()
-        loss = yield Backward(arranged.laid(slots, training.vectors), batch)
+        loss = yield Backward(arranged.laid(slots, training.trained), batch)
         losses.append(checked(loss, step, "try a lower learning_rate"))
         training.finish()
         if swaps and slots.grad is not None:
             others = swapped(hard, slots.grad, plan.candidates, arranged.beside, scorer, generator)
-            vectors = training.vectors.detach().cpu()
+            vectors = training.trained.detach().cpu()
             prompts = [
                 Prompt("", arranged.tokens(ids), vectors, arranged.position, arranged.front)
                 for ids in (hard, *others)
@@ -86,7 +87,7 @@ def tune_mixed(
             hard = (hard, *others)[best]
         if step in rungs:
             prompt = trained_prompt(
-                training.vectors, arranged.position, arranged.front, arranged.tokens(hard)
+                training.trained, arranged.position, arranged.front, arranged.tokens(hard)
             )
             yield AtRung(rungs[step], step, prompt, losses)
             losses = []

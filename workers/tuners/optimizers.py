@@ -1,4 +1,4 @@
-"""How a soft prompt's gradients turn into steps."""
+"""How a prompt's gradients turn into steps."""
 
 import math
 
@@ -9,9 +9,9 @@ from autoprompt.search_spaces import TrainedPlan
 
 
 def build_optimizer(
-    plan: TrainedPlan, vectors: torch.nn.Parameter
+    plan: TrainedPlan, trained: torch.nn.Parameter
 ) -> tuple[torch.optim.Optimizer, LambdaLR]:
-    """The plan's optimizer and schedule over one prompt [P, H].
+    """The plan's optimizer and schedule over one prompt [P, ...].
 
     Adafactor is set as Lester et al. 2021 (appendix A) did, who ran it at a constant 0.3: no
     scaling by the parameter's size, and the learning rate as given.
@@ -22,7 +22,7 @@ def build_optimizer(
         from transformers.optimization import Adafactor
 
         optimizer = Adafactor(
-            [vectors],
+            [trained],
             lr=plan.learning_rate,
             weight_decay=plan.weight_decay,
             scale_parameter=False,
@@ -30,7 +30,7 @@ def build_optimizer(
         )
     else:
         optimizer = torch.optim.AdamW(
-            [vectors], lr=plan.learning_rate, weight_decay=plan.weight_decay
+            [trained], lr=plan.learning_rate, weight_decay=plan.weight_decay
         )
     return optimizer, LambdaLR(optimizer, lambda step: _factor(plan, step))
 

@@ -8,6 +8,7 @@ from autoprompt.search_spaces import SoftPlan
 from autoprompt.workers.prompt import half, lay, trained_prompt
 from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.tuners.examples import Examples
+from autoprompt.workers.tuners.inits import initial_vectors
 from autoprompt.workers.tuners.progress import AtRung, Backward, Tuner, checked, rungs_by_step
 from autoprompt.workers.tuners.training import Training
 
@@ -21,18 +22,19 @@ def tune_soft(
         TrialDivergedError: the loss stopped being a number.
     """
     generator = torch.Generator().manual_seed(plan.seed)
-    training = Training(plan, scorer, examples, generator)
+    start = initial_vectors(plan, scorer.model, scorer.task, generator, examples.earlier)
+    training = Training(plan, start)
     batches = examples.train_batches(plan.batch_size, plan.data_seed)
     rungs = rungs_by_step(plan.steps, fractions)
     losses: list[float] = []
     front = half(plan.length) if plan.position == "both" else 0
     for step in range(1, plan.steps + 1):
         training.begin()
-        laid = lay(training.vectors, plan.position, front)
+        laid = lay(training.trained, plan.position, front)
         loss = yield Backward(laid, next(batches))
         losses.append(checked(loss, step, "try a lower learning_rate"))
         training.finish()
         if step in rungs:
-            prompt = trained_prompt(training.vectors, plan.position, front)
+            prompt = trained_prompt(training.trained, plan.position, front)
             yield AtRung(rungs[step], step, prompt, losses)
             losses = []

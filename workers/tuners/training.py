@@ -1,4 +1,4 @@
-"""Vectors being trained beside a frozen model: one step after another, in float32."""
+"""Numbers being trained beside a frozen model: one step after another, in float32."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,30 +10,21 @@ from autoprompt.search_spaces import TrainedPlan
 from autoprompt.workers.prompt import Laid
 from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.text_states import TokenIds
-from autoprompt.workers.tuners.examples import Examples
-from autoprompt.workers.tuners.inits import initial_vectors
 from autoprompt.workers.tuners.optimizers import build_optimizer
 
 
 class Training:
-    """A plan's vectors with their optimizer; the master copy is float32 whatever the model
+    """A plan's numbers with their optimizer; the master copy is float32 whatever the model
     computes in.
 
     Attributes:
-        vectors: [P, H].
+        trained: [P, ...].
     """
 
-    def __init__(
-        self,
-        plan: TrainedPlan,
-        scorer: Scorer,
-        examples: Examples,
-        generator: torch.Generator,
-    ) -> None:
-        start = initial_vectors(plan, scorer.model, scorer.task, generator, examples.earlier)
+    def __init__(self, plan: TrainedPlan, start: Tensor) -> None:
         self.plan = plan
-        self.vectors = torch.nn.Parameter(start)
-        self._optimizer, self._schedule = build_optimizer(plan, self.vectors)
+        self.trained = torch.nn.Parameter(start)
+        self._optimizer, self._schedule = build_optimizer(plan, self.trained)
 
     def begin(self) -> None:
         """Forget the last step's gradient."""
@@ -42,7 +33,7 @@ class Training:
     def finish(self) -> None:
         """Take a step along the gradient."""
         if self.plan.gradient_clip:
-            torch.nn.utils.clip_grad_norm_([self.vectors], self.plan.gradient_clip)
+            torch.nn.utils.clip_grad_norm_([self.trained], self.plan.gradient_clip)
         self._optimizer.step()
         self._schedule.step()
 

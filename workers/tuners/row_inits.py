@@ -1,0 +1,59 @@
+"""Where a KV prompt starts from: the keys and values that tokens leave behind texts.
+
+Read by itself a phrase would begin with an attention sink (Xiao et al. 2024), which nothing behind
+a text is; so it is read behind a few training texts where it will stand, and averaged over them.
+"""
+
+import torch
+from torch import Tensor
+
+from autoprompt.search_spaces import KVPlan
+from autoprompt.workers.scoring import Scorer
+from autoprompt.workers.text_states import KeysAndValues, Passage
+from autoprompt.workers.tuners.examples import Examples
+from autoprompt.workers.tuners.inits import initial_tokens
+
+#: Training texts that an initial state is averaged over.
+_TEXTS = 8
+
+#: Frequent tokens that show how the numbers of a random row spread.
+_TOKENS = 16
+
+
+def initial_rows(
+    plan: KVPlan, scorer: Scorer, examples: Examples, generator: torch.Generator
+) -> Tensor:
+    """The rows that a KV trial starts from: [P, layers, 2, groups, size] float32 on the model's
+    device.
+
+    Raises:
+        ModelError: the model cannot take a KV prompt.
+    """
+    model, length = scorer.model, plan.length
+    states = KeysAndValues(model)
+    if plan.init == "prompt":
+        earlier = examples.earlier[str(plan.init_prompt)]
+        if earlier.rows is not None:
+            rows = earlier.rows.to(model.device)
+            return rows[torch.arange(length) % len(rows)].clone()
+        embeds = torch.cat(earlier.embedded(model)[:4])
+        embeds = embeds[torch.arange(length) % len(embeds)]
+    else:
+        if plan.init == "random":
+            plan = plan.model_copy(update={"length": max(plan.length, _TOKENS)})
+        embeds = model.embed(initial_tokens(plan, model, scorer.task, generator))
+    drawn = torch.randperm(len(examples.train), generator=generator)[:_TEXTS].tolist()
+    texts = [examples.train[index] for index in drawn]
+    tail = scorer.task.question.tail_ids
+    if plan.position == "prefix":
+        passages = [Passage(())]
+    elif plan.position == "end":
+        passages = [Passage((*text, *tail)[:-1], len(tail) - 1) for text in texts]
+    else:
+        passages = [Passage(text) for text in texts]
+    behind = states.behind(passages, embeds.to(model.dtype))
+    if plan.init != "random":
+        return behind.mean(0)
+    # Numbers spread as those of frequent tokens are, in every layer by itself.
+    noise = torch.randn(length, *behind.shape[2:], generator=generator).to(model.device)
+    return behind.mean((0, 1)) + behind.std((0, 1)) * noise
