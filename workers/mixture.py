@@ -127,13 +127,18 @@ class Mixture:
         for prompt in panel.prompts:
             prior = torch.tensor(prompt.prior or (0.0,) * panel.task.readout.size)
             bare = replace(prompt, prior=())
-            if shared is not None and prompt.position in CausalFamily.reusable:
+            if shared is not None and _takes_tail(prompt):
                 scorer, slices = shared
                 bare = _with_tail(bare, panel.task)
                 seats.append(_Seat(scorer, bare, slices[id(panel)], prior, readout))
             else:
                 seats.append(_Seat(alone, bare, slice(None), prior, readout))
         return seats
+
+
+def _takes_tail(prompt: Prompt) -> bool:
+    """Whether a template's tail may stand in a prompt: among words or vectors behind the text."""
+    return prompt.kind != "kv" and prompt.position in CausalFamily.reusable
 
 
 def _with_tail(prompt: Prompt, task: Task) -> Prompt:

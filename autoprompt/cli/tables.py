@@ -30,6 +30,7 @@ _STYLES = {
     "soft": "blue",
     "hard": "yellow",
     "mixed": "magenta",
+    "kv": "green",
 }
 
 #: Characters that a shortened cell keeps at least.

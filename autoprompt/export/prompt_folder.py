@@ -37,6 +37,10 @@ _PLACES = {
     "end": "behind the whole template",
     "decoder": "behind the decoder's start",
 }
+_ROW_PLACES = {
+    "suffix": "between text and template",
+    "end": "before the template's last token",
+}
 
 #: Rises when a reader has to change. 2: the model by its name, not its path; columns of a row; a
 #: task of a prompt's own.
@@ -102,7 +106,11 @@ def export(
                     "token_ids": prompt.token_ids,
                     "prior": prompt.prior,
                 }
-                | ({"vectors": stored[record.number]} if record.number in stored else {})
+                | (
+                    {"rows" if prompt.rows is not None else "vectors": stored[record.number]}
+                    if record.number in stored
+                    else {}
+                )
                 | ({} if task == tasks[0] else {"task": task})
                 for record, prompt, weight, task in zip(
                     records, prompts, weights, tasks, strict=True
@@ -133,7 +141,8 @@ def _chosen(result: StoredSearch, trial: int | None, ensemble: bool) -> list[Pro
 def _check_peft(
     result: StoredSearch, records: Sequence[PromptRecord], prompts: Sequence[Prompt]
 ) -> None:
-    """Refuse what PEFT's prompt tuning, vectors before the whole input, cannot say.
+    """Refuse what PEFT's prompt tuning and prefix tuning, vectors or keys and values before the
+    whole input, cannot say.
 
     Raises:
         BadInputError: several prompts, a hard one, or one behind the text.
@@ -144,7 +153,10 @@ def _check_peft(
             "or --trial N for a member"
         )
     [record], [prompt] = records, prompts
-    if prompt.kind == "hard":
+    if prompt.kind == "kv" and prompt.position != "prefix":
+        place = _ROW_PLACES[prompt.position]
+        problem = f"trial {record.number} is laid {place}, PEFT's prefix tuning lays it before"
+    elif prompt.kind == "hard":
         problem = f"trial {record.number} is a hard prompt, words that need no adapter"
     elif prompt.kind == "mixed":
         problem = f"trial {record.number} holds words among its vectors, PEFT holds vectors alone"
@@ -155,9 +167,12 @@ def _check_peft(
     fits = [
         trial.number
         for trial in result.leaderboard
-        if trial.kind == "soft" and trial.plan["position"] == "prefix"
+        if trial.kind in ("soft", "kv") and trial.plan["position"] == "prefix"
     ]
-    other = f", or --trial {fits[0]}, the best that PEFT can hold" if fits else ""
+    other = ""
+    if fits:
+        score = next(trial.score for trial in result.leaderboard if trial.number == fits[0])
+        other = f", or --trial {fits[0]}, the best that PEFT can hold (it scores {score:.4f})"
     raise BadInputError(f"--format peft: {problem}; use --format json{other}")
 
 
@@ -214,37 +229,53 @@ def _save_vectors(
     records: Sequence[PromptRecord],
     prompts: Sequence[Prompt],
 ) -> dict[int, dict[str, str]]:
-    """Write the soft prompts' vectors; trial number -> the file and tensor that hold them."""
-    soft = {
-        record.number: prompt.vectors
+    """Write what was trained, vectors or rows; trial number -> the file and tensor that hold it."""
+    trained = {
+        record.number: numbers
         for record, prompt in zip(records, prompts, strict=True)
-        if prompt.vectors is not None
+        for numbers in (prompt.vectors, prompt.rows)
+        if numbers is not None
     }
     if form == "peft":
-        [(number, vectors)] = soft.items()
-        _save_adapter(folder, config, family, vectors)
+        [(number, numbers)] = trained.items()
+        _save_adapter(folder, config, family, numbers)
         return {number: {"file": "adapter_model.safetensors", "tensor": "prompt_embeddings"}}
-    if soft:
-        tensors = {f"trial-{number}": vectors.contiguous() for number, vectors in soft.items()}
+    if trained:
+        tensors = {f"trial-{number}": numbers.contiguous() for number, numbers in trained.items()}
         save_file(tensors, folder / "prompts.safetensors")
-    return {number: {"file": "prompts.safetensors", "tensor": f"trial-{number}"} for number in soft}
+    return {
+        number: {"file": "prompts.safetensors", "tensor": f"trial-{number}"} for number in trained
+    }
 
 
-def _save_adapter(folder: Path, config: SearchConfig, family: Family, vectors: Tensor) -> None:
+def _save_adapter(folder: Path, config: SearchConfig, family: Family, trained: Tensor) -> None:
     """PEFT's two files. Written without PEFT, which need not be installed; the rest of its
-    configuration is what PEFT takes when it is not given."""
+    configuration is what PEFT takes when it is not given.
+
+    Args:
+        trained: vectors [P, H], or rows [P, layers, 2, groups, size].
+    """
+    kind: dict[str, Any] = {"peft_type": "PROMPT_TUNING", "token_dim": trained.shape[-1]}
+    if trained.ndim > 2:
+        layers, _, groups, size = trained.shape[1:]
+        kind = {
+            "peft_type": "PREFIX_TUNING",
+            "token_dim": groups * size,
+            "num_attention_heads": groups,
+            "num_layers": layers,
+            "prefix_projection": False,
+        }
     adapter = {
-        "peft_type": "PROMPT_TUNING",
+        **kind,
         "task_type": "SEQ_2_SEQ_LM" if family == "seq2seq" else "CAUSAL_LM",
         "base_model_name_or_path": _base_name(config),
         "revision": config.model.revision,
         "inference_mode": True,
-        "num_virtual_tokens": vectors.shape[0],
-        "token_dim": vectors.shape[1],
+        "num_virtual_tokens": trained.shape[0],
         "num_transformer_submodules": 1,
     }
     _write(folder / "adapter_config.json", json.dumps(adapter, indent=2))
-    tensors = {"prompt_embeddings": vectors.contiguous()}
+    tensors = {"prompt_embeddings": trained.flatten(1).contiguous()}
     save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from autoprompt.config import SearchConfig
 from autoprompt.preparation.job_files import unpacked
+from autoprompt.preparation.kv_check import check_kv, row_shape
 from autoprompt.preparation.metric_check import with_checked_metric
 from autoprompt.preparation.task_similarity import Footprint
 from autoprompt.progress import SearchProgress
@@ -33,6 +34,8 @@ class Prepared:
         versions: of model, data and code.
         truncated: how many texts are cut to fit the model.
         hidden_size: how wide the model's input embeddings are.
+        row_shape: of a KV prompt's row, [layers, 2, groups, size]; None where the model's config
+            does not say.
         footprint: what is kept of the texts for later searches.
         warm_start: what the search takes over from an earlier one; None for nothing.
     """
@@ -45,6 +48,7 @@ class Prepared:
     hidden_size: int
     footprint: Footprint
     warm_start: dict[str, Any] | None = None
+    row_shape: tuple[int, ...] | None = None
 
 
 def prepare(config: SearchConfig, progress: SearchProgress) -> Prepared:
@@ -73,6 +77,7 @@ def prepare(config: SearchConfig, progress: SearchProgress) -> Prepared:
             f"{source}: position {', '.join(sorted(impossible))}: {config.model.path} is a "
             f"{family} model, whose prompts may stand at: {', '.join(sorted(possible))}"
         )
+    check_kv(config, model_config, family, task)
     hard = config.space.hard
     answers_next = family == "causal" and hard is not None and "end" in hard.positions
     if answers_next and task.question.template.tail[-1:].isspace():
@@ -130,6 +135,7 @@ def prepare(config: SearchConfig, progress: SearchProgress) -> Prepared:
         truncated=truncated,
         hidden_size=model_config.get_text_config(decoder=True).hidden_size,
         footprint=Footprint.of(splits, tokenizer),
+        row_shape=row_shape(model_config),
     )
 
 

@@ -26,6 +26,7 @@ from autoprompt.search_spaces.earlier_prompts import (
     trained_parts,
 )
 from autoprompt.search_spaces.errors import AutopromptError, BadInputError, SearchNotFoundError
+from autoprompt.search_spaces.schema import KVSpace, TrainedSpace
 from autoprompt.store import SearchRecord, State, Store
 from autoprompt.workers.old_identity import old_identity
 from autoprompt.workers.prompt import Prompt
@@ -60,6 +61,14 @@ def _lent(
 ) -> Prepared:
     config = prepared.config
     pinned = {reference: lender.prompt(reference) for reference in asked}
+    for part in trained_parts(config.space):
+        for reference in part.earlier_prompts:
+            name, content = pinned[reference]
+            if not isinstance(part, KVSpace) and Prompt.from_bytes(content).kind == "kv":
+                raise BadInputError(
+                    f"init_prompt: {name} is a KV prompt, which only other KV prompts may start "
+                    "from; name it under kv"
+                )
     prompts = dict(pinned.values())
     names = {reference: name for reference, (name, _) in pinned.items()}
     space = starting_from(config.space, names)
@@ -67,7 +76,8 @@ def _lent(
     lent = None if config.warm_start is None else lender.search(config.warm_start)
     if lent is not None:
         search, nearness = lent
-        best = lender.best_soft(search) if trained_parts(space) else None
+        parts = trained_parts(space)
+        best = lender.best(search, _kinds_for(parts)) if parts else None
         if best is not None:
             prompts |= [best]
             space = starting_from(space, {}, also=best[0])
@@ -92,7 +102,7 @@ def _account(warm_start: dict[str, Any]) -> str:
     near = warm_start["nearness"]
     shown = "" if near is None else f" (nearness {near:.2f})"
     prompt = warm_start["prompt"]
-    also = f", and soft prompts may start from {prompt}" if prompt else ""
+    also = f", and trained prompts may start from {prompt}" if prompt else ""
     count = len(warm_start["params"])
     return f"warm start: search {warm_start['name']}{shown}: {count} settings come first{also}"
 
@@ -217,7 +227,7 @@ class _Lender:
 
     def prompt(self, reference: str) -> tuple[str, bytes]:
         """An earlier prompt by file, search, or SEARCH/TRIAL: its pinned name, and its bytes."""
-        key = "soft.init_prompt"
+        key = "init_prompt"
         if is_prompt_file(reference):
             path = (self._prepared.config.base / Path(reference).expanduser()).absolute()
             file = travelled(path)
@@ -227,17 +237,17 @@ class _Lender:
         name, _, trial = reference.rpartition("/")
         if not (name and trial.isdigit()):
             search = self._named(reference, key)
-            best = self.best_soft(search)
+            best = self.best(search, ("soft",)) or self.best(search, ("kv",))
             if best is None:
-                raise BadInputError(f"{key}: search {search.name!r} has no soft prompt")
+                raise BadInputError(f"{key}: search {search.name!r} has no soft and no KV prompt")
             return best
         return self._of_trial(self._named(name, key), int(trial))
 
-    def best_soft(self, search: SearchRecord) -> tuple[str, bytes] | None:
-        """A search's best soft prompt, or None."""
+    def best(self, search: SearchRecord, kinds: Sequence[str]) -> tuple[str, bytes] | None:
+        """A search's best prompt of these kinds, or None."""
         assert self._store is not None
         for trial in self._store.leaderboard(search.id):
-            if trial.kind == "soft":
+            if trial.kind in kinds:
                 return self._of_trial(search, trial.number)
         return None
 
@@ -246,18 +256,24 @@ class _Lender:
         prompts = self._store.prompts(search.id, [number])
         if not prompts:
             raise BadInputError(
-                f"soft.init_prompt: trial {number} of search {search.name!r} has no prompt"
+                f"init_prompt: trial {number} of search {search.name!r} has no prompt"
             )
         name = f"{search.name}/{number}"
         return name, self._fitting(prompts[0].content, name)
 
     def _fitting(self, content: bytes, source: str) -> bytes:
-        """A prompt's bytes, if its vectors are as wide as the model's."""
-        vectors = Prompt.from_bytes(content).vectors
-        width = self._prepared.hidden_size
+        """A prompt's bytes, if its vectors are as wide as the model's, or its rows shaped as the
+        model's keys and values."""
+        prompt = Prompt.from_bytes(content)
+        vectors, width, shape = prompt.vectors, self._prepared.hidden_size, self._prepared.row_shape
+        if prompt.rows is not None and shape not in (None, tuple(prompt.rows.shape[1:])):
+            raise BadInputError(
+                f"init_prompt: {source}: its keys and values are not shaped as those of "
+                f"{self._prepared.config.model.path}; it belongs to another model"
+            )
         if vectors is not None and vectors.shape[1] != width:
             raise BadInputError(
-                f"soft.init_prompt: {source}: its vectors are {vectors.shape[1]} wide, those of "
+                f"init_prompt: {source}: its vectors are {vectors.shape[1]} wide, those of "
                 f"{self._prepared.config.model.path} are {width}; it belongs to another model"
             )
         return content
@@ -268,20 +284,20 @@ class _Lender:
         """The best settings of a search that lie in a space, as Optuna names them, best first.
 
         Args:
-            prompt: what the best soft one of them starts from.
+            prompt: what the best trained one of them starts from.
         """
         assert self._store is not None
         most = min(_TRIED_FIRST, max(1, self._prepared.config.search.trials // 2))
         settings: list[dict[str, Any]] = []
         for trial in self._store.leaderboard(search.id):
             plan = trial.plan
-            if prompt is not None and plan["kind"] == "soft":
+            if prompt is not None and plan["kind"] in ("soft", "kv"):
                 plan = plan | {"init": "prompt", "init_prompt": prompt}
             params = params_within(space, plan)
             if params and params not in settings:
                 settings.append(params)
                 # The others start as they did.
-                prompt = None if plan["kind"] == "soft" else prompt
+                prompt = None if plan["kind"] in ("soft", "kv") else prompt
             if len(settings) == most:
                 break
         return settings
@@ -296,11 +312,16 @@ def _prompt_in(path: Path) -> bytes:
         try:
             tables = {name: table for name, table in load(content).items() if table.ndim == 2}
         except SafetensorError:
-            raise BadInputError(f"soft.init_prompt: {path}: {error}") from None
+            raise BadInputError(f"init_prompt: {path}: {error}") from None
     if len(tables) != 1:
         holds = f"holds {', '.join(sorted(tables))}" if tables else "holds no prompt's vectors"
-        raise BadInputError(f"soft.init_prompt: {path}: {holds}; one prompt is wanted")
+        raise BadInputError(f"init_prompt: {path}: {holds}; one prompt is wanted")
     return Prompt(path.name, vectors=next(iter(tables.values())).float()).to_bytes()
+
+
+def _kinds_for(parts: Sequence[TrainedSpace]) -> tuple[str, ...]:
+    """The kinds of prompts that all of these parts may start from."""
+    return ("kv", "soft") if all(isinstance(part, KVSpace) for part in parts) else ("soft",)
 
 
 def _label_words(given: Any) -> set[str]:

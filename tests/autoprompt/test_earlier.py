@@ -205,7 +205,7 @@ def test_what_an_earlier_search_took_over_counts_as_learned(desk: Desk) -> None:
         ({"init_prompt": "two.safetensors"}, "two.safetensors: holds a, b; one prompt is wanted"),
         ({"init_prompt": "wide.safetensors"}, "vectors are 48 wide"),
         ({"init_prompt": "movies/7"}, "trial 7 of search 'movies' has no prompt"),
-        ({"init_prompt": "words"}, "'words' has no soft prompt"),
+        ({"init_prompt": "words"}, "'words' has no soft and no KV prompt"),
     ],
 )
 def test_what_is_not_there(changes: dict[str, Any], words: str, desk: Desk) -> None:

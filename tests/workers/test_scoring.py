@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,11 +16,12 @@ from autoprompt.workers.families.causal import CausalFamily
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.model_files import ModelSpec
 from autoprompt.workers.model_loading import load_model
+from autoprompt.workers.packing import Blocks, side_by_side
 from autoprompt.workers.prompt import Laid, Prompt, lay
 from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.task import Task, TaskSpec, build_task
 from autoprompt.workers.text_cache import CachedTexts, TextCache
-from autoprompt.workers.text_states import KeysAndValues, TokenIds
+from autoprompt.workers.text_states import KeysAndValues, Passage
 from tests.conftest import DEMO_TASK
 from tests.tiny import TEXTS, save_tiny_model
 
@@ -117,13 +119,12 @@ def test_prompts_at_the_end_pay_for_themselves_alone(
 
     monkeypatch.setattr(tiny_scorer.model, "logits", counted)
     cached = tiny_scorer.log_probs([PROMPTS[0], *ends], texts)
-    # Over the text with its template there are but the prompts, behind the text the template too.
-    assert sorted(widths) == [3 + tail, 3 + 1 + 4]
+    # One pass for both places: behind the text the template is read again, at its end it is not.
+    assert widths == [3 + tail + 3 + 1 + 4]
     widths.clear()
     once = tiny_scorer.log_probs(ends, texts, once=True)
-    assert widths == [max(map(len, texts)) + tail + 3 + 1 + 4]
+    assert widths == [max(map(len, texts)) + tail, 3 + 1 + 4]
     mixed = tiny_scorer.log_probs([PROMPTS[0], *ends], texts, once=True)
-    assert len(widths) == 2, "prompts at both places share a pass over texts that are read once"
     expected = plain(tiny_scorer).log_probs([PROMPTS[0], *ends], texts)
     for found in (cached, mixed):
         torch.testing.assert_close(found, expected, atol=FLOAT32_TOLERANCE, rtol=0)
@@ -292,15 +293,15 @@ def test_the_cache_stays_within_its_limit_and_still_scores_right(
     each = tiny_scorer.cache.bytes // len(texts)
     cache = TextCache(tiny_scorer.model, limit=20 * each)
     small = Scorer(tiny_scorer.model, tiny_scorer.task, longest_prompt=8, cache=cache)
-    small.cache.prefill(texts)
+    small.cache.prefill([Passage(text) for text in texts])
     assert 0 < small.cache.encoded < len(texts)
     for start in range(0, len(texts), 10):
         part = slice(start, start + 10)
         found = small.log_probs(PROMPTS, texts[part])
         torch.testing.assert_close(found, expected[:, part], atol=FLOAT32_TOLERANCE, rtol=0)
         assert small.cache.bytes <= 22 * each
-    assert texts[-1] in small.cache
-    assert texts[0] not in small.cache
+    assert Passage(texts[-1]) in small.cache
+    assert Passage(texts[0]) not in small.cache
 
 
 def test_a_sliding_window_model_takes_the_plain_path(tmp_path: Path) -> None:
@@ -375,11 +376,12 @@ def test_texts_are_encoded_in_parts_where_memory_does_not_hold_a_batch(
     tiny_model: FrozenModel, tiny_task: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scorer, other = (Scorer(tiny_model, tiny_task, longest_prompt=4) for _ in range(2))
-    texts = scorer.tokenize(["the film is a joy", "dull", "the plot is dull", "flat"])
+    written = ["the film is a joy", "dull", "the plot is dull", "flat"]
+    texts = [Passage(text) for text in scorer.tokenize(written)]
     scorer.cache.fill(texts)
     honest = KeysAndValues.encode
 
-    def short_of_memory(self: KeysAndValues, batch: list[TokenIds]) -> Tensor:
+    def short_of_memory(self: KeysAndValues, batch: list[Passage]) -> Tensor:
         if len(batch) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return honest(self, batch)
@@ -387,7 +389,7 @@ def test_texts_are_encoded_in_parts_where_memory_does_not_hold_a_batch(
     monkeypatch.setattr(KeysAndValues, "encode", short_of_memory)
     other.cache.fill(texts)
     assert other.cache.encoded == len(texts)
-    torch.testing.assert_close(other.cache.batch(texts).rows, scorer.cache.batch(texts).rows)
+    torch.testing.assert_close(other.cache.batch(texts).states, scorer.cache.batch(texts).states)
 
 
 # On the real model
@@ -444,12 +446,11 @@ def test_bfloat16_rounding_is_no_reason_against_the_cache_and_wrong_positions_ar
 
     assert trusted() == [True] * 3
 
-    honest = CausalFamily.cached
+    def misplaced(*arguments: Any, **others: Any) -> Blocks:
+        blocks = side_by_side(*arguments, **others)
+        return replace(blocks, offset=blocks.offset + 3)
 
-    def misplaced(self: CausalFamily, prompts: list[Laid], texts: CachedTexts) -> Tensor:
-        return honest(self, prompts, replace(texts, lengths=texts.lengths + 3))
-
-    monkeypatch.setattr(CausalFamily, "cached", misplaced)
+    monkeypatch.setattr("autoprompt.workers.families.causal.side_by_side", misplaced)
     assert trusted() == [False] * 3
 
 

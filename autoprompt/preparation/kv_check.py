@@ -1,0 +1,50 @@
+"""Whether a model can take the KV prompts of a space, told before any trial."""
+
+from typing import Any
+
+from autoprompt.config import SearchConfig
+from autoprompt.search_spaces.errors import BadInputError
+from autoprompt.search_spaces.schema import values_of
+from autoprompt.workers.model_config import Family, keeps_whole_text, rotation_depends_on_length
+from autoprompt.workers.task import Task
+
+
+def check_kv(config: SearchConfig, model_config: Any, family: Family, task: Task) -> None:
+    """Refuse what cannot be.
+
+    Raises:
+        BadInputError: the model can take no KV prompt, or none where the space wants it.
+    """
+    kv = config.space.kv
+    if kv is None:
+        return
+    model = config.model.path
+    problem = None
+    if family != "causal":
+        problem = f"is a {family} model, and KV prompts are for causal ones"
+    elif "decoder" in values_of(kv.position):
+        problem = "is a causal model: kv.position is end, suffix or prefix"
+    elif not keeps_whole_text(model_config):
+        problem = "has layers that keep no plain keys and values of a whole text"
+    elif rotation_depends_on_length(model_config):
+        problem = "turns keys by angles that depend on the length of the input"
+    if problem:
+        raise BadInputError(f"{config.source}: kv: {model} {problem}; leave kv out of the space")
+    if "suffix" in values_of(kv.position) and not task.question.tail_ids:
+        raise BadInputError(
+            f"{config.source}: kv.position suffix: nothing stands behind the text in the template "
+            f"{config.task.template!r}; use position end"
+        )
+
+
+def row_shape(model_config: Any) -> tuple[int, ...] | None:
+    """[layers, 2, groups, size] of the keys and values that a model's config promises; None where
+    it does not say."""
+    text_config = model_config.get_text_config(decoder=True)
+    layers = getattr(text_config, "num_hidden_layers", None)
+    heads = getattr(text_config, "num_attention_heads", None)
+    if not layers or not heads:
+        return None
+    groups = getattr(text_config, "num_key_value_heads", None) or heads
+    size = getattr(text_config, "head_dim", None) or text_config.hidden_size // heads
+    return layers, 2, groups, size
