@@ -12,10 +12,11 @@ from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.tuners import Examples, Progress, tune
 from autoprompt.workers.tuners.kinds import TUNERS
 from autoprompt.workers.tuners.progress import AtRung, rungs_by_step
+from tests.workers.test_kv import PLAN as KV
 from tests.workers.test_pack import HARD, MIXED, SOFT
 
 RUNGS = (0.25, 0.5, 1.0)
-PLANS = {plan.kind: plan for plan in (SOFT, HARD, MIXED)}
+PLANS = {plan.kind: plan for plan in (SOFT, HARD, MIXED, KV)}
 
 
 def conforms(plan: AnyPlan, scorer: Scorer, examples: Examples) -> list[Progress]:
