@@ -233,12 +233,20 @@ class Space(Document):
     hard: HardSpace | None = None
     mixed: MixedSpace | None = None
     kv: KVSpace | None = None
+    #: Kinds that are left out where the model cannot take them, instead of being refused.
+    optional: tuple[Literal["kv"], ...] = ()
 
     @model_validator(mode="after")
     def _some_kind(self) -> "Space":
         if not self.kinds:
             raise ValueError(f"a space needs at least one of the kinds: {', '.join(KINDS)}")
         return self
+
+    def without(self, kind: str) -> "Space | None":
+        """The space without a kind that is optional; None where it is not, or is the only one."""
+        if kind not in self.optional or self.kinds == (kind,):
+            return None
+        return self.model_copy(update={kind: None})
 
     @property
     def kinds(self) -> tuple[str, ...]:

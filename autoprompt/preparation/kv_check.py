@@ -1,23 +1,30 @@
-"""Whether a model can take the KV prompts of a space, told before any trial."""
+"""Whether a model can take the KV prompts of a space, said before any trial."""
 
 from typing import Any
 
 from autoprompt.config import SearchConfig
+from autoprompt.progress import SearchProgress
 from autoprompt.search_spaces.errors import BadInputError
 from autoprompt.search_spaces.schema import values_of
 from autoprompt.workers.model_config import Family, keeps_whole_text, rotation_depends_on_length
 from autoprompt.workers.task import Task
 
 
-def check_kv(config: SearchConfig, model_config: Any, family: Family, task: Task) -> None:
-    """Refuse what cannot be.
+def with_possible_kv(
+    config: SearchConfig,
+    model_config: Any,
+    family: Family,
+    task: Task,
+    progress: SearchProgress,
+) -> SearchConfig:
+    """The configuration, without KV prompts where they are optional and the model takes none.
 
     Raises:
         BadInputError: the model can take no KV prompt, or none where the space wants it.
     """
     kv = config.space.kv
     if kv is None:
-        return
+        return config
     model = config.model.path
     problem = None
     if family != "causal":
@@ -29,12 +36,18 @@ def check_kv(config: SearchConfig, model_config: Any, family: Family, task: Task
     elif rotation_depends_on_length(model_config):
         problem = "turns keys by angles that depend on the length of the input"
     if problem:
-        raise BadInputError(f"{config.source}: kv: {model} {problem}; leave kv out of the space")
+        others = config.space.without("kv")
+        if others is None:
+            problem = f"{config.source}: kv: {model} {problem}; leave kv out of the space"
+            raise BadInputError(problem)
+        progress.say(f"KV prompts are left out: {model} {problem}")
+        return config.with_space(others)
     if "suffix" in values_of(kv.position) and not task.question.tail_ids:
         raise BadInputError(
             f"{config.source}: kv.position suffix: nothing stands behind the text in the template "
             f"{config.task.template!r}; use position end"
         )
+    return config
 
 
 def row_shape(model_config: Any) -> tuple[int, ...] | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from autoprompt.config import SearchConfig
 from autoprompt.preparation.job_files import unpacked
-from autoprompt.preparation.kv_check import check_kv, row_shape
+from autoprompt.preparation.kv_check import row_shape, with_possible_kv
 from autoprompt.preparation.metric_check import with_checked_metric
 from autoprompt.preparation.task_similarity import Footprint
 from autoprompt.progress import SearchProgress
@@ -70,6 +70,7 @@ def prepare(config: SearchConfig, progress: SearchProgress) -> Prepared:
         task = build_task(config.task, tokenizer, family)
     except ConfigError as error:
         raise ConfigError(f"{source}: {error}") from None
+    config = with_possible_kv(config, model_config, family, task, progress)
     possible = FAMILIES[family].positions
     impossible = config.space.positions - possible
     if impossible:
@@ -77,7 +78,6 @@ def prepare(config: SearchConfig, progress: SearchProgress) -> Prepared:
             f"{source}: position {', '.join(sorted(impossible))}: {config.model.path} is a "
             f"{family} model, whose prompts may stand at: {', '.join(sorted(possible))}"
         )
-    check_kv(config, model_config, family, task)
     hard = config.space.hard
     answers_next = family == "causal" and hard is not None and "end" in hard.positions
     if answers_next and task.question.template.tail[-1:].isspace():
