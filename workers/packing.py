@@ -10,6 +10,7 @@ from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.past import Segment
 from autoprompt.workers.prompt import Laid
 from autoprompt.workers.task import Task
+from autoprompt.workers.token_trie import TokenTrie
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Blocks:
 
 
 def side_by_side(prompts: Sequence[Laid], task: Task, model: FrozenModel, tail: int) -> Blocks:
-    """Each prompt as a block; behind it, words of several tokens branch off.
+    """Each prompt as a block; behind it, the trie of what the answers have read.
 
     Args:
         prompts: N of them, without a front.
@@ -62,8 +63,8 @@ def side_by_side(prompts: Sequence[Laid], task: Task, model: FrozenModel, tail: 
     device = model.device
     tail_ids = task.question.tail_ids
     between = model.embed(tail_ids)
-    branches = [model.embed(branch) for branch in task.readout.branches]
-    behind = sum(map(len, branches))
+    trie = task.readout.branches
+    branches = model.embed(trie.tokens)
     alike: dict[tuple[int, int], list[int]] = {}
     for number, prompt in enumerate(prompts):
         if len(prompt.end_rows):
@@ -79,11 +80,7 @@ def side_by_side(prompts: Sequence[Laid], task: Task, model: FrozenModel, tail: 
     segments: list[Segment] = []
     for (asked, hidden), numbers in alike.items():
         start = len(offset)
-        branch = [-1] * asked
-        steps = list(range(asked))
-        for b, tokens in enumerate(branches):
-            branch += [b] * len(tokens)
-            steps += range(asked, asked + len(tokens))
+        steps = [*range(asked), *(asked + depth for depth in trie.depths)]
         for number in numbers:
             prompt = prompts[number]
             first = len(offset)
@@ -96,13 +93,13 @@ def side_by_side(prompts: Sequence[Laid], task: Task, model: FrozenModel, tail: 
                 parts, origin = [prompt.end.to(between)], len(tail_ids)
             else:
                 parts, origin = [prompt.back.to(between), between], len(prompt.back_rows)
-            rows += [*parts, *branches]
+            rows += [*parts, branches]
             offset += [origin + step for step in steps]
-            # Where the answer follows, and every token of the branches.
+            # Where the answer follows, and every token of the trie.
             keep += range(first + asked - 1, len(offset))
-        visible = _sees(torch.tensor([branch, steps], device=device))
+        visible = sees_behind(asked, trie).to(device)
         counts = tuple(len(prompts[number].rows) for number in numbers)
-        segments.append(Segment(tuple(numbers), start, asked + behind, hidden, visible, counts))
+        segments.append(Segment(tuple(numbers), start, asked + len(trie), hidden, visible, counts))
     laid = [number for segment in segments for number in segment.prompts]
     return Blocks(
         embeds=torch.cat(rows),
@@ -114,10 +111,12 @@ def side_by_side(prompts: Sequence[Laid], task: Task, model: FrozenModel, tail: 
     )
 
 
-def _sees(layout: Tensor) -> Tensor:
-    """[Q, Q] bool, from each token's branch and step [2, Q]. A token sees those before it, but of
-    the branches its own."""
-    branch, step = layout
-    before = step[:, None] >= step
-    common = (branch == -1) | (branch[:, None] == branch)
-    return before & common
+def sees_behind(length: int, trie: TokenTrie) -> Tensor:
+    """[Q, Q] bool: a token sees those before it, but of the trie only those that it follows there.
+
+    Args:
+        length: how many of the Q tokens stand before the trie.
+    """
+    sees = torch.ones(length + len(trie), length + len(trie), dtype=torch.bool).tril()
+    sees[length:, length:] = trie.sees
+    return sees

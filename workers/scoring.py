@@ -238,6 +238,5 @@ def longest_text(context: int | None, task: Task, longest_prompt: int) -> int:
     """The most tokens a text in its template may take beside the longest prompt."""
     if context is None:
         return 1 << 30
-    longest_branch = max(map(len, task.readout.branches), default=0)
     behind = len(task.question.tail_ids) + len(task.question.end_ids)
-    return max(context - longest_prompt - behind - longest_branch, 0)
+    return max(context - longest_prompt - behind - task.readout.branches.depth, 0)

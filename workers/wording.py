@@ -10,7 +10,7 @@ from autoprompt.search_spaces.documents import Document, parse
 from autoprompt.search_spaces.errors import ConfigError
 from autoprompt.workers.template import Template
 
-LabelScoring = Literal["first_token", "sum", "mean"]
+LabelScoring = Literal["first_token", "sum", "mean", "tree"]
 
 
 class Wording(Document):
@@ -26,8 +26,9 @@ class Wording(Document):
     answers: str = "label_words"
     #: Label in the data -> the words that stand for it (the verbalizer of PET, LM-BFF).
     label_words: dict[str, tuple[str, ...]]
-    #: What a word of several tokens is judged by: its first token, or the log-probabilities of all
-    #: of them, summed or averaged.
+    #: What a word of several tokens is judged by: its first token; or the log-probabilities of all
+    #: of them, summed or averaged; or, token by token, its choice among those that go on a word
+    #: there (tree).
     label_scoring: LabelScoring = "first_token"
 
     @field_validator("template")

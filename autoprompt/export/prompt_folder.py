@@ -43,8 +43,8 @@ _ROW_PLACES = {
 }
 
 #: Rises when a reader has to change. 2: the model by its name, not its path; columns of a row; a
-#: task of a prompt's own.
-_VERSION = 2
+#: task of a prompt's own. 3: words that are judged as a tree.
+_VERSION = 3
 
 
 def export(

@@ -221,7 +221,7 @@ def test_the_loader_asks_where_the_model_is_and_reads_exports_that_say_it(
 ) -> None:
     folder = finished.export(tmp_path / "out")
     exported = json.loads((folder / "prompt.json").read_text(encoding="utf-8"))
-    assert exported["version"] == 2
+    assert exported["version"] == 3
     assert exported["model"]["name"] == tiny_folder.name
     assert exported["model"]["fingerprint"] == finished.record.versions["model"]
     line = refusal(folder / "predict.py", capsys, ASKED[0])

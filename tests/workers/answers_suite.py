@@ -28,7 +28,7 @@ def seated(answers: Answers, model: FrozenModel) -> Readout:
 
 def logits_for(readout: Readout, model: FrozenModel, seed: int = 0) -> Tensor:
     """[N, B, 1 + branch tokens, kept tokens]."""
-    places = 1 + sum(map(len, readout.branches))
+    places = 1 + len(readout.branches)
     kept = len(model.embeddings) if readout.kept is None else len(readout.kept)
     generator = torch.Generator().manual_seed(seed)
     return 3 * torch.randn(MEMBERS, TEXTS, places, kept, generator=generator)

@@ -34,7 +34,7 @@ def test_words_that_begin_alike_are_refused_unless_all_their_tokens_count(
         spec = TaskSpec.model_validate({"label_words": words, "label_scoring": scoring})
         task = build_task(spec, tiny_model.tokenizer)
         assert len(task.readout.words[0].ids) == 1
-        assert task.readout.branches == (task.readout.words[1].ids[:-1],)
+        assert task.readout.branches.tokens == task.readout.words[1].ids[:-1]
     same = {"p": "positive", "q": "positive"}
     spec = TaskSpec.model_validate({"label_words": same, "label_scoring": "mean"})
     with pytest.raises(ConfigError, match="choose other words"):

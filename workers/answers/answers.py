@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from autoprompt.workers.model_config import Family
     from autoprompt.workers.question import Question
     from autoprompt.workers.text_states import TokenIds
+    from autoprompt.workers.token_trie import TokenTrie
 
 
 class Readout(ABC):
@@ -31,14 +32,15 @@ class Readout(ABC):
     Attributes:
         size: A.
         kept: the tokens whose logits are asked of the model; None for all of the vocabulary.
-        branches: what the model must read behind the question to be asked for more than one token.
+        branches: what the model must read behind the question to be asked for more than one token,
+            an empty trie where it is asked for one.
         starts: tokens that stand for the answers, from which a soft prompt may start.
         spoken: the answers as tokens: what may follow a hard prompt, and must stay itself there.
     """
 
     size: int
     kept: Sequence[int] | None
-    branches: "tuple[TokenIds, ...]"
+    branches: "TokenTrie"
     starts: "TokenIds"
     spoken: "tuple[TokenIds, ...]"
 
@@ -47,7 +49,8 @@ class Readout(ABC):
         """Scores of the answers.
 
         Args:
-            logits: [..., 1 + branch tokens, kept tokens], where the answer is asked for first.
+            logits: [..., 1 + tokens of `branches`, kept tokens]: behind the question, then behind
+                each of these tokens.
 
         Returns:
             [..., A] float32.

@@ -1,8 +1,8 @@
 """Label words: a label is as probable as the words that stand for it (PET, Schick and Schütze 2021;
 LM-BFF, Gao et al. 2021)."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,18 @@ from autoprompt.workers.wording import Wording
 if TYPE_CHECKING:
     from autoprompt.workers.model_config import Family
     from autoprompt.workers.question import Question
+    from autoprompt.workers.text_states import TokenIds
+
+
+class _Given(NamedTuple):
+    """A label's word as it was given, and all its tokens."""
+
+    label: str
+    text: str
+    ids: "TokenIds"
+
+    def __str__(self) -> str:
+        return f"{self.text!r} ({self.label})"
 
 
 class LabelWords(Answers):
@@ -29,6 +41,12 @@ class LabelWords(Answers):
     def seated(self, question: "Question", family: "Family") -> Readout:
         """The label words' tokens behind what stands before them.
 
+        Words of two labels must differ: in their first token where that one is judged, else in
+        any. A word that goes on where another label's ends is a word of its own with `sum` and
+        `mean`. With `tree` the two are refused: which token would stand for the end of the shorter
+        one, against those that go on, is nothing that a tokenizer knows. Words of one label may be
+        so, as they count together.
+
         Raises:
             ConfigError: words of two labels cannot be told apart, or a word cannot be told from
                 what stands before it.
@@ -38,7 +56,7 @@ class LabelWords(Answers):
 
         spec, before = self.wording, question.before
         first_only = spec.label_scoring == "first_token"
-        seen: dict[tuple[int, ...], tuple[str, str]] = {}
+        seen: dict[tuple[int, ...], _Given] = {}
         words = []
         for label, (name, given) in enumerate(spec.label_words.items()):
             for text in given:
@@ -56,17 +74,14 @@ class LabelWords(Answers):
                     )
                 own = ids[:1] if first_only else ids
                 if own not in seen:
-                    seen[own] = (name, text)
+                    seen[own] = _Given(name, text, ids)
                     words.append(Word(label, own))
-                other, theirs = seen[own]
-                if other != name:
-                    way_out = ", or set task.label_scoring to mean" if first_only else ""
-                    token = question.tokenizer.decode([own[0]])
-                    raise ConfigError(
-                        f"task.label_words: {theirs!r} ({other}) and {text!r} ({name}) begin with "
-                        f"the same token {token!r}; choose other words{way_out}"
-                    )
-        return WordReadout(self.names, words, spec.label_scoring == "mean")
+                theirs = seen[own]
+                if theirs.label != name:
+                    raise ConfigError(_alike(theirs, _Given(name, text, ids), question))
+        if spec.label_scoring == "tree":
+            _refuse_beginnings(seen)
+        return WordReadout(self.names, words, spec.label_scoring)
 
     def decided(self, log_probs: Floats) -> NDArray[np.intp]:
         """The most probable label."""
@@ -85,3 +100,33 @@ class LabelWords(Answers):
     def unpacked(self, content: bytes) -> Floats:
         log_probs: Floats = load(content)["log_probs"]
         return log_probs
+
+
+def _alike(one: _Given, other: _Given, question: "Question") -> str:
+    """What is wrong with words of two labels that are the same as far as they are judged."""
+    pair = f"task.label_words: {one} and {other}"
+    if one.ids == other.ids:
+        return f"{pair} are the same tokens to this model; choose other words"
+    token = question.tokenizer.decode([one.ids[0]])
+    shorter, longer = sorted((one.ids, other.ids), key=len)
+    scoring = "mean" if longer[: len(shorter)] == shorter else "tree"
+    return (
+        f"{pair} begin with the same token {token!r}; choose other words, or set "
+        f"task.label_scoring to {scoring}"
+    )
+
+
+def _refuse_beginnings(words: Mapping["TokenIds", _Given]) -> None:
+    """Refuse words of which another label's is the beginning.
+
+    Raises:
+        ConfigError: there are such.
+    """
+    for longer in words.values():
+        for end in range(1, len(longer.ids)):
+            shorter = words.get(longer.ids[:end])
+            if shorter is not None and shorter.label != longer.label:
+                raise ConfigError(
+                    f"task.label_words: {longer} goes on where {shorter} ends, and no token tells "
+                    "that a word ends; choose other words, or set task.label_scoring to mean"
+                )

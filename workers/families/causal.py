@@ -183,11 +183,45 @@ class CausalFamily(Family):
         return self._front[1]
 
     def plain(self, prompt: Laid, texts: Sequence[TokenIds]) -> Tensor:
-        """[B, L]: each text's whole input in one pass, padded on the right; a pass more for each
-        further word of several tokens.
+        """[B, L]: each text's whole input in one pass, padded on the right, and behind it the trie
+        of what the answers have read.
 
         Raises:
             ModelError: of a KV prompt behind a text, which goes over cached texts or not at all.
+        """
+        trie = self.readout.branches
+        # A model that goes on from a cache as it should has heeded the same mask and positions.
+        if not trie or len(prompt.rows) or not self.trusts_cache(texts):
+            return self.trusted(prompt, texts)
+        device = self.model.device
+        embeds, lengths = self.pad(self._rows(prompt, texts, ()))
+        width, count = embeds.shape[1], len(trie)
+        place = torch.arange(width, device=device)
+        before = torch.ones(len(texts), width, width, dtype=torch.bool, device=device).tril()
+        nothing = before.new_zeros(len(texts), width, count)
+        all_of_it = real(lengths, width).bool()[:, None].expand(-1, count, -1)
+        among = trie.sees.to(device).expand(len(texts), -1, -1)
+        visible = torch.cat(
+            [torch.cat([before, nothing], dim=2), torch.cat([all_of_it, among], dim=2)], dim=1
+        )
+        depths = torch.tensor(trie.depths, device=device)
+        words = self.model.embed(trie.tokens).expand(len(texts), -1, -1)
+        behind = (width + torch.arange(count, device=device)).expand(len(texts), -1)
+        read = self.ask(
+            torch.cat([lengths[:, None] - 1, behind], dim=1),
+            inputs_embeds=torch.cat([embeds, words], dim=1),
+            attention_mask=additive(visible, self.model.dtype)[:, None],
+            position_ids=torch.cat(
+                [place.expand(len(texts), -1), lengths[:, None] + depths], dim=1
+            ),
+        )
+        return self.readout(read)
+
+    def trusted(self, prompt: Laid, texts: Sequence[TokenIds]) -> Tensor:
+        """[B, L]: a plain pass, which any causal model takes, for each path of the trie.
+
+        Raises:
+            ModelError: as `plain`.
         """
         if len(prompt.rows) > len(prompt.front_rows):
             raise ModelError(
@@ -197,8 +231,8 @@ class CausalFamily(Family):
         rows, count = prompt.front_rows, len(texts)
         device = self.model.device
         parts = []
-        for number, branch in enumerate(self.readout.branches or ((),)):
-            embeds, lengths = self.pad(self._rows(prompt, texts, branch))
+        for number, (path, new) in enumerate(self.readout.branches.paths()):
+            embeds, lengths = self.pad(self._rows(prompt, texts, path))
             positions = torch.arange(embeds.shape[1], device=device) + len(rows)
             mask = real(lengths, embeds.shape[1])
             more: dict[str, Any] = {}
@@ -209,18 +243,18 @@ class CausalFamily(Family):
                 )
                 mask = torch.cat([mask.new_ones(count, len(rows)), mask], dim=1)
             read = self.ask(
-                lengths[:, None] - 1 - torch.arange(len(branch), -1, -1, device=device),
+                lengths[:, None] - 1 - torch.arange(len(path), -1, -1, device=device),
                 inputs_embeds=embeds,
                 attention_mask=mask,
                 position_ids=positions.expand(count, -1),
                 **more,
             )
-            # The template's end is read in every pass, and wanted once.
-            parts.append(read if number == 0 else read[:, 1:])
+            # What passes before it have read is wanted once.
+            parts.append(read if number == 0 else read[:, -new:])
         return self.readout(torch.cat(parts, dim=1))
 
-    def _rows(self, prompt: Laid, texts: Sequence[TokenIds], branch: TokenIds) -> list[Tensor]:
-        tail, word = self.model.embed(self.question.tail_ids), self.model.embed(branch)
+    def _rows(self, prompt: Laid, texts: Sequence[TokenIds], path: TokenIds) -> list[Tensor]:
+        tail, word = self.model.embed(self.question.tail_ids), self.model.embed(path)
         front, back, end = (part.to(tail) for part in prompt[:3])
         behind = torch.cat([back, tail, end, word])
         return [torch.cat([front, self.model.embed(text), behind]) for text in texts]

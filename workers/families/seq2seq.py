@@ -69,17 +69,22 @@ class Seq2SeqFamily(Family):
         return self._decode(prompt, model.encoder_output(embeds, mask.long()), mask)
 
     def _decode(self, prompt: Laid, output: Tensor, mask: Tensor) -> Tensor:
-        """[B, L] from the encoder's output [B, T, H] and which of it is real [B, T]."""
+        """[B, L] from the encoder's output [B, T, H] and which of it is real [B, T].
+
+        Where the answers have tokens read, a pass for each path of their trie: a decoder counts
+        its positions itself (T5's are relative, BART's learned), so that nothing can be laid side
+        by side in it.
+        """
         model = self.model
         model.keep_logits_of(self.readout.kept)
         start = model.embed(self._start)
         parts = []
-        for number, branch in enumerate(self.readout.branches or ((),)):
-            embeds = torch.cat([start, prompt.decoder.to(start), model.embed(branch)])
-            asked = torch.arange(len(embeds) - 1 - len(branch), len(embeds), device=model.device)
+        for number, (path, new) in enumerate(self.readout.branches.paths()):
+            embeds = torch.cat([start, prompt.decoder.to(start), model.embed(path)])
+            asked = torch.arange(len(embeds) - 1 - len(path), len(embeds), device=model.device)
             read = model.decoder_logits(
                 output, mask.long(), embeds.expand(len(output), -1, -1), asked
             )
-            # The answer's first place is read in every pass, and wanted once.
-            parts.append(read if number == 0 else read[:, 1:])
+            # What passes before it have read is wanted once.
+            parts.append(read if number == 0 else read[:, -new:])
         return self.readout(torch.cat(parts, dim=1))

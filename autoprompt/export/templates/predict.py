@@ -125,12 +125,24 @@ def read(prompt, text, word_ids):
     return logits[0, -1 - len(word_ids) :]
 
 
+def among_words(task, word_ids, logits):
+    """The logits of those tokens alone that go on a word where each of a word's tokens stands."""
+    only = torch.full_like(logits, -torch.inf)
+    for at in range(len(word_ids)):
+        words = [word["ids"] for word in task["words"] if word["ids"][:at] == word_ids[:at]]
+        for ids in words:
+            only[at, ids[at]] = logits[at, ids[at]]
+    return only
+
+
 def log_probs(prompt, text):
     """Of each label: the sum or mean over a word's tokens, then all of a label's words."""
     task = task_of(prompt)
     labels = [[] for _ in task["labels"]]
     for word in task["words"]:
         logits = read(prompt, text, word["ids"][:-1])
+        if task.get("tree"):
+            logits = among_words(task, word["ids"], logits)
         own = logits.log_softmax(-1)[range(len(word["ids"])), word["ids"]]
         labels[word["label"]].append(own.mean() if task["mean"] else own.sum())
     scores = torch.stack([torch.stack(words).logsumexp(0) for words in labels])
