@@ -16,7 +16,15 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.answer_rows import answers, peft, report
-from benchmarks.engine_rows import ensemble, memory, prediction, prefix, search, soft_trial
+from benchmarks.engine_rows import (
+    ensemble,
+    kv_trial,
+    memory,
+    prediction,
+    prefix,
+    search,
+    soft_trial,
+)
 from benchmarks.row import Row
 from benchmarks.service_rows import killed, leaderboard, nothing, simulated, virtual, warm
 
@@ -70,6 +78,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "answers": answers,
     "peft": peft,
     "soft_trial": soft_trial,
+    "kv_trial": kv_trial,
     "ensemble": ensemble,
     "prediction": prediction,
     "prefix": prefix,

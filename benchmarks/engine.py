@@ -19,9 +19,9 @@ import torch
 from transformers import AutoTokenizer
 
 from autoprompt.workers.adapter import resolve
-from autoprompt.workers.prompt import Prompt
+from autoprompt.workers.prompt import Prompt, kv_prompt
 from autoprompt.workers.scoring import Scorer, load_scorer
-from autoprompt.workers.text_states import TokenIds
+from autoprompt.workers.text_states import KeysAndValues, TokenIds
 from benchmarks.setting import MODEL, TASK, VIRTUAL_TOKENS, movie_splits
 
 REPEATS = 3
@@ -56,12 +56,18 @@ def ensemble() -> dict[str, float]:
     texts = movie_splits().validation.texts
     members = _soft_prompts(scorer, 5)
     at_the_end = [replace(member, position="end") for member in members]
+    shape = KeysAndValues(scorer.model).row_shape
+    assert shape is not None
+    generator = torch.Generator().manual_seed(0)
+    rows = [torch.randn(VIRTUAL_TOKENS, *shape, generator=generator) for _ in members]
+    of_rows = [kv_prompt(row, "end") for row in rows]
     scorer.score_texts(members[:1], texts[:32])
     plain = _plain(scorer)
     tokens: list[TokenIds] = scorer.tokenize(texts)
     return {
         "five_members": _timed(lambda: scorer.score_texts(members, texts)),
         "five_at_the_end": _timed(lambda: scorer.score_texts(at_the_end, texts)),
+        "five_kv_members": _timed(lambda: scorer.score_texts(of_rows, texts)),
         "one_member_uncached": _timed(lambda: plain.log_probs(members[:1], tokens)),
     }
 

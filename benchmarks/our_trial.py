@@ -1,9 +1,11 @@
-"""The same soft prompt by our engine, its 8 tokens after the text or behind the whole template.
+"""The same soft prompt by our engine, its 8 tokens after the text or behind the whole template; or
+a KV prompt of 8 positions.
 
 Run twice in one process: the first trial of a search computes the texts, later ones find them. Then
-four of them side by side, of which each one's part is told.
+several of them side by side, of which each one's part is stated.
 
-    python -m benchmarks.our_soft_trial [--dtype float32] [--position end]
+    python -m benchmarks.our_trial [--dtype float32] [--position end]
+    python -m benchmarks.our_trial --kind kv [--together 16]
 """
 
 import argparse
@@ -13,9 +15,8 @@ from dataclasses import asdict
 
 import torch
 
-from autoprompt.search_spaces import SoftPlan
+from autoprompt.search_spaces import KVPlan, SoftPlan
 from autoprompt.search_spaces.schema import Position
-from autoprompt.workers.prompt import soft_prompt
 from autoprompt.workers.scoring import Scorer, load_scorer
 from autoprompt.workers.tuners import Examples, Pack, Progress, tune
 from benchmarks.setting import (
@@ -40,8 +41,20 @@ PLAN = SoftPlan(
     position="suffix",
 )
 
+#: Twice the steps of the soft one: PEFT's prompt is given as many when it stands beside this one.
+KV_PLAN = KVPlan(
+    seed=SEED,
+    length=VIRTUAL_TOKENS,
+    init="text",
+    init_text="The overall sentiment is",
+    learning_rate=0.01,
+    steps=2 * STEPS,
+    batch_size=BATCH_SIZE,
+    position="end",
+)
 
-def trial(scorer: Scorer, examples: Examples, plan: SoftPlan, *, cold: bool) -> Timed:
+
+def trial(scorer: Scorer, examples: Examples, plan: SoftPlan | KVPlan, *, cold: bool) -> Timed:
     """One trial from its plan to its accuracy, as a worker runs it."""
     started = time.perf_counter()
     if cold:
@@ -49,16 +62,13 @@ def trial(scorer: Scorer, examples: Examples, plan: SoftPlan, *, cold: bool) -> 
         scorer.prefill(examples.train, {plan.position})
     (report,) = tune(plan, scorer, examples, fractions=(1.0,))
     ended = time.perf_counter()
-    vectors = report.prompt.vectors
-    assert vectors is not None
-    prompt = soft_prompt(vectors, plan.position, scorer.model)
     again = time.perf_counter()
-    scorer.log_probs([prompt], examples.validation)
+    scorer.log_probs([report.prompt], examples.validation)
     evaluate = time.perf_counter() - again
     return Timed(ended - started - evaluate, evaluate, report.score)
 
 
-def side_by_side(scorer: Scorer, examples: Examples, plan: SoftPlan, count: int) -> Timed:
+def side_by_side(scorer: Scorer, examples: Examples, plan: SoftPlan | KVPlan, count: int) -> Timed:
     """Trials that differ in their seeds, as one worker carries them out together: the part of one,
     and their mean accuracy."""
     started = time.perf_counter()
@@ -72,9 +82,13 @@ def side_by_side(scorer: Scorer, examples: Examples, plan: SoftPlan, count: int)
     return Timed(seconds / count, 0.0, sum(scores) / count)
 
 
-def run(dtype: str = "auto", position: Position = "suffix") -> dict[str, Timed]:
-    """The first trial, a later one, and one of four."""
-    plan = PLAN.model_copy(update={"position": position})
+def run(
+    dtype: str = "auto", kind: str = "soft", position: Position | None = None, together: int = 4
+) -> dict[str, Timed]:
+    """The first trial, a later one, and one of several."""
+    plan: SoftPlan | KVPlan = KV_PLAN if kind == "kv" else PLAN
+    if position is not None:
+        plan = plan.model_copy(update={"position": position})
     scorer = load_scorer(MODEL.model_copy(update={"dtype": dtype}), TASK, VIRTUAL_TOKENS)
     splits = movie_splits()
     examples = Examples(
@@ -86,13 +100,15 @@ def run(dtype: str = "auto", position: Position = "suffix") -> dict[str, Timed]:
     return {
         "first": trial(scorer, examples, plan, cold=True),
         "later": trial(scorer, examples, plan, cold=False),
-        "fourth": side_by_side(scorer, examples, plan, 4),
+        "one_of_several": side_by_side(scorer, examples, plan, together),
     }
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dtype", default="auto")
-    parser.add_argument("--position", choices=["suffix", "end"], default="suffix")
+    parser.add_argument("--kind", choices=["soft", "kv"], default="soft")
+    parser.add_argument("--position", choices=["suffix", "end"])
+    parser.add_argument("--together", type=int, default=4)
     timed = run(**vars(parser.parse_args()))
     print(json.dumps({name: asdict(each) for name, each in timed.items()}))
