@@ -11,7 +11,6 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import BaseModelOutput
 
 from autoprompt.workers.attention import merges
-from autoprompt.workers.device_errors import is_device_broken, is_out_of_memory
 from autoprompt.workers.model_config import (
     context_length,
     family_of,
@@ -117,39 +116,26 @@ class FrozenModel:
         return merges(self.model)
 
     @cached_property
-    @torch.no_grad()
     def counts_distances(self) -> bool:
         """Whether only the distances between tokens count, so that an input may stand at any
-        positions, those below 0 too: tried, as no config says so."""
+        positions, those below 0 too: rotary embeddings, whose angles do not depend on the input's
+        length."""
         if self.family != "causal" or "position_ids" not in self._accepts:
             return False
-        if rotation_depends_on_length(self.model.config):
+        rotary = any("rotary" in name for name, _ in self.model.named_modules())
+        return rotary and not rotation_depends_on_length(self.model.config)
+
+    @property
+    def takes_rows(self) -> bool:
+        """Whether the keys and values of a KV prompt mean the same behind a short text and a long
+        one: rotary embeddings, or positions that are no part of keys (GPT-2's learned ones)."""
+        if not self.may_reuse_text or "position_ids" not in self._accepts:
             return False
-        ids = torch.arange(6, device=self.device)[None] % len(self.embeddings)
-        places = torch.arange(6, device=self.device)[None]
-        before, self._kept = self._kept, None
-        self._readout.keep(None)
-        try:
-            near, far = (
-                torch.softmax(
-                    self.logits(
-                        places[0],
-                        inputs_embeds=self.embed(ids),
-                        attention_mask=torch.ones_like(ids),
-                        position_ids=places - start,
-                    ),
-                    dim=-1,
-                )
-                for start in (0, 40)
-            )
-        except (IndexError, RuntimeError) as error:
-            if is_out_of_memory(error) or is_device_broken(error):
-                raise
-            return False
-        finally:
-            self.keep_logits_of(before)
-        tolerance = 1e-3 if self.dtype == torch.float32 else 5e-2
-        return bool((near - far).abs().max() < tolerance)
+        if self.counts_distances:
+            return True
+        # GPT-J and its kin turn keys in a way of their own.
+        own_way = hasattr(self.model.config, "rotary_dim")
+        return not own_way and not rotation_depends_on_length(self.model.config)
 
     def keep_logits_of(self, token_ids: Sequence[int] | None) -> None:
         """From now on `logits` answers for these tokens only, in this order; None for all."""

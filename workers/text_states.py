@@ -127,10 +127,10 @@ class KeysAndValues:
         Raises:
             ModelError: the layers keep no plain keys and values of one shape.
         """
-        if self.row_shape is None:
+        if self.row_shape is None or not self._model.takes_rows:
             raise ModelError(
                 "this model cannot take a KV prompt: its layers keep no plain keys and values of "
-                "one shape"
+                "one shape that mean the same behind a short text and a long one; leave kv out"
             )
         rows = [torch.cat([self._model.embed(passage.ids), embeds]) for passage in passages]
         block = pad_sequence(rows, batch_first=True)

@@ -130,7 +130,7 @@ def test_a_kv_prompt_may_start_others_of_its_kind_alone(
 @pytest.mark.parametrize(
     ("kv", "task", "words"),
     [
-        ({"position": "decoder"}, {}, "position decoder"),
+        ({"position": "decoder"}, {}, "kv.position is end, suffix or prefix"),
         ({"position": "both"}, {}, "kv.position"),
         ({"position": "suffix"}, {"template": "{text}"}, "nothing stands behind the text"),
         ({"init": "uniform"}, {}, "init 'random'"),

@@ -19,6 +19,7 @@ from autoprompt.workers.model_loading import load_model
 from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.task import Task
 from autoprompt.workers.text_cache import CacheSpec
+from autoprompt.workers.text_states import Passage
 from tests.tiny import TEXTS, save_tiny_model
 from tests.workers.test_scoring import PROMPTS
 
@@ -121,7 +122,7 @@ def test_a_second_search_encodes_nothing(
     def scores() -> tuple[torch.Tensor, int]:
         scorer = Scorer(tiny_model, tiny_task, longest_prompt=8, cache=spec.open(tiny_model))
         texts = scorer.tokenize([row["text"] for row in TEXTS])
-        scorer.cache.prefill(texts)
+        scorer.cache.prefill([Passage(text) for text in texts])
         return scorer.log_probs(PROMPTS, texts), scorer.cache.encoded
 
     first, encoded = scores()
@@ -133,7 +134,7 @@ def test_a_second_search_encodes_nothing(
 
 def test_where_texts_were_found_is_counted(tiny_model: FrozenModel, tmp_path: Path) -> None:
     spec = CacheSpec(bytes_on_disk=1 << 30, folder=str(tmp_path))
-    texts = [(1, 2), (3, 4, 5), (6,)]
+    texts = [Passage((1, 2)), Passage((3, 4, 5)), Passage((6,))]
     first = spec.open(tiny_model)
     first.fill(texts[:2])
     first.fill([*texts, *texts])
@@ -197,7 +198,8 @@ def _prefill(model: str, folder: str, together: Any, counts: Any) -> None:
     torch.set_num_threads(1)
     frozen = load_model(ModelSpec(path=model, dtype="float32"))
     cache = CacheSpec(bytes_on_disk=1 << 30, folder=folder).open(frozen)
-    texts = [tuple(ids) for ids in frozen.tokenizer([row["text"] for row in TEXTS]).input_ids]
+    read = frozen.tokenizer([row["text"] for row in TEXTS]).input_ids
+    texts = [Passage(tuple(ids)) for ids in read]
     # Small batches, so that there is something to share out.
     text_cache._TOKENS_PER_BATCH = 64
     together.wait(timeout=300)

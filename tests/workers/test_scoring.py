@@ -28,9 +28,6 @@ from tests.tiny import TEXTS, save_tiny_model
 #: Log-probabilities of labels in float32; the two paths differ by the order of additions only.
 FLOAT32_TOLERANCE = 1e-4
 
-#: bfloat16 keeps 8 bits: logits of label words near 20 are rounded to steps of 0.125.
-BFLOAT16_TOLERANCE = 0.35
-
 PROMPTS = [
     Prompt("", (5, 6, 7)),
     Prompt("", (9,)),
@@ -423,36 +420,23 @@ def bfloat16_model(real_spec: ModelSpec) -> FrozenModel:
     return load_model(real_spec.model_copy(update={"dtype": "bfloat16"}))
 
 
-def test_real_model_cached_agrees_with_plain_in_bfloat16(
-    bfloat16_model: FrozenModel, movies: Split
-) -> None:
-    scorer = real_scorer(bfloat16_model)
-    # Cut, as bfloat16 may be slow here; so are the texts of the next test.
-    texts = [text[:24] for text in scorer.tokenize(movies.texts[:8])]
-    cached = scorer.log_probs(real_prompts(bfloat16_model), texts)
-    expected = plain(scorer).log_probs(real_prompts(bfloat16_model), texts)
-    assert (cached - expected).abs().max() < BFLOAT16_TOLERANCE
-    assert (cached.argmax(-1) == expected.argmax(-1)).float().mean() > 0.97
-
-
 def test_bfloat16_rounding_is_no_reason_against_the_cache_and_wrong_positions_are(
     bfloat16_model: FrozenModel, movies: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whichever texts serve for trying."""
-    texts = [text[:24] for text in real_scorer(bfloat16_model).tokenize(movies.texts[:12])]
-    groups = [texts[start : start + 4] for start in range(0, 12, 4)]
+    # Cut, as bfloat16 may be slow here.
+    texts = [text[:40] for text in real_scorer(bfloat16_model).tokenize(movies.texts[:8])]
 
-    def trusted() -> list[bool]:
-        return [real_scorer(bfloat16_model).family.trusts_cache(group) for group in groups]
+    def trusted() -> bool:
+        return real_scorer(bfloat16_model).family.trusts_cache(texts)
 
-    assert trusted() == [True] * 3
+    assert trusted()
 
     def misplaced(*arguments: Any, **others: Any) -> Blocks:
         blocks = side_by_side(*arguments, **others)
         return replace(blocks, offset=blocks.offset + 3)
 
     monkeypatch.setattr("autoprompt.workers.families.causal.side_by_side", misplaced)
-    assert trusted() == [False] * 3
+    assert not trusted()
 
 
 def test_real_model_knows_the_task_a_little_without_any_prompt(
