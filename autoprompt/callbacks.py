@@ -36,6 +36,7 @@ class TrialReport:
         loss, train_loss: mean negative log-probability of the right labels on validation, and over
             the training batches since the last rung, in nats.
         gradient_norm: of the last step's gradient by the prompt's embeddings.
+        judged: how many validation texts judged it; None for all of them.
         seconds: since the last rung.
         prompt: as text; of a soft one, its name.
     """
@@ -50,6 +51,7 @@ class TrialReport:
     gradient_norm: float | None
     seconds: float
     prompt: str
+    judged: int | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class TrialEnd:
 
     Attributes:
         state: complete, pruned or failed.
-        score: of its best rung; None before the first.
+        score: of its best rung that all validation texts judged; None without one.
         seconds: in all.
         error: why it failed.
     """

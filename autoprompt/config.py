@@ -51,6 +51,10 @@ class SearchSpec(Document):
     reduction_factor: int = Field(default=2, ge=2)
     #: What stops a trial at a rung: asha, none, or your own as module:function.
     stopping: str = "asha"
+    #: How many validation texts judge a trial's first rung. At each further one it is
+    #: reduction_factor times as many, and all of them at its last. auto takes 500, where there are
+    #: 1000 or more; all judges every rung by all of them.
+    judging: Annotated[int, Field(ge=1)] | Literal["auto", "all"] = "auto"
     #: A trial also ends by itself after so many rungs without a better score; null for never.
     patience: int | None = Field(default=None, ge=1)
     #: For each worker: cores, and GPUs or a part of one (auto shares out those that are there).

@@ -15,6 +15,7 @@ from autoprompt.store import (
     Store,
     TrialRecord,
 )
+from autoprompt.workers.blocks import blocks
 from autoprompt.workers.direction import Direction
 
 if TYPE_CHECKING:
@@ -199,6 +200,17 @@ class StoredSearch:
         """[B], the right labels of the validation texts that stored predictions are judged by."""
         return self._store.validation_labels(self.id)
 
+    @cached_property
+    def judging(self) -> list[int] | None:
+        """How many validation texts judge each rung; None of a search that does not say."""
+        spec = self.record.config.get("search")
+        if spec is None:
+            return None
+        labels = self.validation_labels
+        rungs, growth, seed = spec["rungs"], spec["reduction_factor"], self.record.seed
+        parts = blocks(labels, spec["judging"], rungs, growth, seed)
+        return [parts.at(rung) or len(labels) for rung in range(1, rungs + 1)]
+
     def summary(self) -> dict[str, Any]:
         """What `autoprompt list --json` prints of each search."""
         record = self.record
@@ -223,6 +235,7 @@ class StoredSearch:
         return self.summary() | {
             "error": record.error,
             "data": record.data,
+            "judging": self.judging,
             "best": trial_as_dict(best) if best else None,
             "ensemble": record.ensemble,
             "test": self.test,
@@ -237,12 +250,14 @@ class StoredSearch:
 
 def trial_as_dict(trial: TrialRecord) -> dict[str, Any]:
     """What `autoprompt trials --json` prints of each trial."""
+    part = trial.judged_by_part
     return {
         "number": trial.number,
         "state": trial.state,
         "kind": trial.kind,
         "score": trial.score,
         "loss": trial.loss,
+        "judged": part.judged if part else None,
         "params": trial.params,
         "plan": trial.plan,
         "prompt": trial.prompt,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from autoprompt.search_spaces.schema import Position
+from autoprompt.workers.blocks import Blocks
 from autoprompt.workers.data import Split
 from autoprompt.workers.model_files import ModelSpec
 from autoprompt.workers.task import TaskSpec
@@ -25,6 +26,7 @@ class Job:
             know them by.
         search: its name, by which dashboards know it.
         modules: folders that a user's own metric or answers may be imported from.
+        blocks: which of the validation texts judge a rung.
     """
 
     model: ModelSpec
@@ -39,3 +41,4 @@ class Job:
     earlier: Mapping[str, bytes] = field(default_factory=dict)
     search: str = ""
     modules: tuple[str, ...] = ()
+    blocks: Blocks = field(default_factory=Blocks)

@@ -107,6 +107,7 @@ class PlanWorker:
             prompt=outcome.prompt.to_bytes(),
             log_probs=answers_of(self._job.task).packed(outcome.log_probs.numpy()),
             seconds=seconds,
-            examples=trained + len(self._job.validation),
+            examples=trained + (outcome.judged or len(self._job.validation)),
             ended=outcome.ended,
+            judged=outcome.judged,
         )

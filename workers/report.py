@@ -17,11 +17,13 @@ class Report:
         gradient_norm: Euclidean norm of the last step's gradient by the prompt's embeddings, before
             it was clipped; None where there was no step since the last rung.
         prompt: the prompt, as safetensors.
-        log_probs: [B, L] of the validation texts, as safetensors.
+        log_probs: [B, L] of the validation texts that judged it, as safetensors: of all as they
+            come, or of its block.
         seconds: of the worker's time, since the last report.
         examples: texts it trained on or was judged by since the last report, as often as each was.
         ended: the trial has nothing more to report.
         stopped: a stopping rule has ended it here.
+        judged: how many validation texts judged it; None for all of them, as where it ended.
     """
 
     number: int
@@ -37,6 +39,7 @@ class Report:
     examples: int
     ended: bool
     stopped: bool = False
+    judged: int | None = None
 
 
 @dataclass(frozen=True)

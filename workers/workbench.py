@@ -57,6 +57,7 @@ class Workbench:
             torch.tensor(job.validation.labels),
             {name: Prompt.from_bytes(content) for name, content in job.earlier.items()},
             job.task.metric,
+            job.blocks,
         )
         scorer.prefill(examples.validation, job.positions)
         scorer.prefill(examples.train, job.positions)

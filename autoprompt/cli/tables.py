@@ -112,7 +112,7 @@ def trials_table(title: str, trials: Sequence[TrialRecord], direction: Direction
             trial.number,
             word(trial.kind),
             word(trial.state),
-            Text(number(trial.score), style="bold green" if trial.score == best else ""),
+            _score(trial, best),
             number(trial.loss),
             f"{trial.seconds:.0f}",
             settings(trial),
@@ -121,6 +121,23 @@ def trials_table(title: str, trials: Sequence[TrialRecord], direction: Direction
         for trial in trials
     ]
     return table(title, columns, rows)
+
+
+def _score(trial: TrialRecord, best: float | None) -> Text:
+    """A trial's score; of one that a part of the validation texts judged, how many did."""
+    part = trial.judged_by_part
+    if part is not None:
+        return Text(f"{number(part.score)} on {part.judged}", style="dim")
+    return Text(number(trial.score), style="bold green" if trial.score == best else "")
+
+
+def judging_line(judging: Sequence[int]) -> str:
+    """How many texts judge each rung, where they are not the same."""
+    *parts, whole = judging
+    return (
+        f"Rungs are judged by {', '.join(map(str, parts))} and {whole} validation texts; trials "
+        "that a part of them judged do not rank."
+    )
 
 
 def interval(row: dict[str, Any]) -> str:
@@ -275,6 +292,8 @@ def print_result(result: SearchResult) -> None:
     if leaders:
         out.print()
         out.print(trials_table("Leaderboard, by score on validation", leaders, result.direction))
+    if result.judging and len(set(result.judging)) > 1:
+        out.print(Text(judging_line(result.judging)))
     if result.finalists:
         out.print(finalists_table(result))
     if record.ensemble:

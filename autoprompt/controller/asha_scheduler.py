@@ -21,6 +21,8 @@ class _Climber:
 class AshaByKind(StoppingRule):
     """At each rung, a trial among the lower ones of its kind so far is stopped."""
 
+    ranks = True
+
     def __init__(self, ladder: Ladder) -> None:
         # Rungs 1, 2, 3, ... are reported as times 1, f, f^2, ..., where ASHA expects them.
         self._factor = ladder.reduction_factor

@@ -123,7 +123,7 @@ class Dispatch:
                 self._write(self._ledger.failed, report, step)
                 over.append(number)
                 continue
-            stops = self._rule.stops(number, report.rung, report.score)
+            stops = self._rule.ends(report)
             report.stopped = stops and not report.ended
             if stops or report.ended:
                 self._rule.leave(number)

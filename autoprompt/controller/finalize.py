@@ -4,6 +4,7 @@ validation, and then the test split is opened."""
 from collections.abc import Sequence
 
 from autoprompt.controller.executor import Executor
+from autoprompt.controller.judge_unranked import judge_unranked
 from autoprompt.controller.retrain_finalists import confirm
 from autoprompt.ensemble.selection import choose
 from autoprompt.evaluation.candidates import CANDIDATES
@@ -43,6 +44,7 @@ def conclude(
         failures = [trial for trial in store.trials(search.id) if trial.error]
         why = f"; trial {failures[0].number}: {failures[0].error}" if failures else ""
         raise SearchFailedError(f"every trial of search {search.name!r} failed{why}")
+    judge_unranked(prepared, store, search, executor, progress)
     config = prepared.config
     if config.confirm is not None:
         confirm(prepared, store, search, executor, progress)

@@ -55,8 +55,8 @@ class OptunaSearcher(PlanSource):
         self._study = optuna.create_study(direction="maximize", sampler=sampler)
         #: Those that have not ended, by number.
         self._asked: dict[int, optuna.Trial] = {}
-        #: Number -> rung -> the best score up to it.
-        self._scores: dict[int, dict[int, float]] = {}
+        #: Number -> rung -> how many texts judged it, and their best score up to it.
+        self._scores: dict[int, dict[int, tuple[int | None, float]]] = {}
         # One trial of each kind early on, so that none is judged without being tried.
         tried = {params.get("kind") for params in first}
         untried = [kind for kind in space.kinds if len(space.kinds) > 1 and kind not in tried]
@@ -96,8 +96,11 @@ class OptunaSearcher(PlanSource):
         number = report.number
         scores = self._scores.setdefault(number, {})
         if report.rung not in scores:
-            scores[report.rung] = max([report.score, *scores.values()])
-            self._asked[number].report(scores[report.rung], report.rung)
+            # What other texts judged says nothing beside these.
+            before = [score for judged, score in scores.values() if judged == report.judged]
+            best = max([report.score, *before])
+            scores[report.rung] = report.judged, best
+            self._asked[number].report(best, report.rung)
         if report.ended:
             self._tell(number, TrialState.COMPLETE)
         elif report.stopped:
@@ -108,5 +111,5 @@ class OptunaSearcher(PlanSource):
 
     def _tell(self, number: int, state: TrialState) -> None:
         trial, scores = self._asked.pop(number), self._scores.pop(number, {})
-        value = scores[max(scores)] if state is TrialState.COMPLETE else None
+        value = scores[max(scores)][1] if state is TrialState.COMPLETE else None
         self._study.tell(trial, value, state=state)

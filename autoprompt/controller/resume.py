@@ -1,6 +1,7 @@
 """A stored search, made ready to go on: what it needs, and its trials that had not ended."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from autoprompt.config import SearchConfig
 from autoprompt.preparation.prepare import Prepared, prepare
@@ -55,10 +56,12 @@ class Past:
     Attributes:
         ended: those that count on the budget.
         again: those that begin again, under their numbers; the rungs they reported are kept.
+        log_probs: by trial and rung, predictions of those that a part of the texts judged.
     """
 
     ended: tuple[TrialRecord, ...] = ()
     again: tuple[TrialRecord, ...] = ()
+    log_probs: Mapping[tuple[int, int], bytes] = field(default_factory=dict)
 
     @property
     def trials(self) -> tuple[TrialRecord, ...]:
@@ -91,4 +94,5 @@ def settle(store: Store, search: SearchRecord, attempts: int, progress: SearchPr
     return Past(
         ended=tuple(trial for trial in trials if trial.ended),
         again=tuple(trial for trial in trials if not trial.ended),
+        log_probs=store.block_log_probs(search.id),
     )

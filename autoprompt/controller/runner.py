@@ -15,7 +15,7 @@ from autoprompt.controller.interruption import interruptible
 from autoprompt.controller.lease import claimed, refuse_if_alive
 from autoprompt.controller.optuna_searcher import OptunaSearcher
 from autoprompt.controller.resume import Past, settle
-from autoprompt.controller.stopping_rules import stopping_rule
+from autoprompt.controller.stopping_rules import rule_over
 from autoprompt.preparation.pinned_dtype import with_dtype_before, with_pinned_dtype
 from autoprompt.preparation.prepare import Prepared
 from autoprompt.progress import SearchProgress
@@ -181,6 +181,7 @@ def run_trials(
             StoreWriter(store, search.id, progress, past.again, listeners),
             past,
             executor.watchers(store, search),
+            prepared.splits.validation.labels,
         )
         with progress.trials(spec.trials, executor.workers, past.ended):
             job = replace(prepared.job, search=search.name)
@@ -198,10 +199,16 @@ def trial_dispatch(
     ledger: Ledger,
     past: Past = Past(),  # noqa: B008 - it cannot change
     watchers: Sequence[Watcher] = (),
+    labels: Sequence[int] = (),
 ) -> Dispatch:
-    """What is left of a search's trials: drawn by Optuna, stopped by the search's rule."""
+    """What is left of a search's trials: drawn by Optuna, stopped by the search's rule.
+
+    Args:
+        labels: [B], of the validation texts.
+    """
     spec = config.search
     left = spec.trials - len(past.ended)
+    rule = rule_over(config, labels)
     return Dispatch(
         OptunaSearcher(
             config.space,
@@ -211,7 +218,7 @@ def trial_dispatch(
             first=search.warm_start["params"] if search.warm_start else (),
             past=past.trials,
         ),
-        stopping_rule(config).replay(past.ended),
+        rule.replay(past.ended, past.log_probs),
         ledger,
         count=left,
         together=spec.trials_per_worker,

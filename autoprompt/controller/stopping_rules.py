@@ -1,10 +1,19 @@
 """The stopping rules that `search.stopping` may name."""
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from autoprompt.config import SearchConfig
 from autoprompt.controller.asha_scheduler import AshaByKind
+from autoprompt.controller.paired_rule import PairedRule
 from autoprompt.controller.stopping_rule import Ladder, MakeRule, NoStopping, StoppingRule
+from autoprompt.preparation.validation_blocks import validation_blocks
 from autoprompt.search_spaces.errors import ConfigError
 from autoprompt.search_spaces.registry import Registry
+from autoprompt.statistics.paired_test import PairedTest
+from autoprompt.workers.answers import answers_of
+from autoprompt.workers.metrics import METRICS
 
 STOPPING_RULES: Registry[MakeRule] = Registry(
     "stopping rule", {"asha": AshaByKind, "none": NoStopping}
@@ -29,3 +38,19 @@ def stopping_rule(config: SearchConfig) -> StoppingRule:
         raise ConfigError(
             f"{where}: {spec.stopping} could not be made: {type(error).__name__}: {error}"
         ) from error
+
+
+def rule_over(config: SearchConfig, labels: Sequence[int]) -> StoppingRule:
+    """The same for a search with B validation texts: one that ranks trials asks a paired test,
+    where a part of the texts judges a rung.
+
+    Args:
+        labels: [B].
+    """
+    rule, blocks = stopping_rule(config), validation_blocks(config.search, labels)
+    if not rule.ranks or not blocks.sizes:
+        return rule
+    answers, ordered = answers_of(config.task), np.array(labels)[list(blocks.order)]
+    metric = METRICS[config.task.metric]
+    test = PairedTest(ordered, metric, answers.decided, answers.unpacked)
+    return PairedRule(rule, blocks, test)

@@ -1,6 +1,5 @@
 """An Optuna study, rebuilt from the trials table."""
 
-import itertools
 import json
 import logging
 from collections.abc import Sequence
@@ -50,14 +49,19 @@ def build_study(
 
 
 def frozen_trial(trial: TrialRecord, direction: Direction = UP) -> FrozenTrial:
-    """A stored trial as Optuna was told of it: at each rung the best score so far.
+    """A stored trial as Optuna was told of it: at each rung the best score so far that as many
+    validation texts gave. Pruned trials are compared at the rungs they reached, each of which the
+    same texts judged for all of them.
 
     One that has not ended is a running trial.
     """
     state = _STATES.get(trial.state, TrialState.RUNNING)
     best = max if direction.greater_is_better else min
-    best_so_far = itertools.accumulate((rung.score for rung in trial.rungs), best)
-    scores = {rung.rung: score for rung, score in zip(trial.rungs, best_so_far, strict=True)}
+    scores: dict[int, float] = {}
+    for rung in trial.rungs:
+        same = [one for one in trial.rungs if one.judged == rung.judged and one.rung <= rung.rung]
+        scores[rung.rung] = best(one.score for one in same)
+    reached = scores[max(scores)] if trial.score is None and scores else trial.score
     attributes = {
         "number": trial.number,
         "kind": trial.kind,
@@ -68,7 +72,7 @@ def frozen_trial(trial: TrialRecord, direction: Direction = UP) -> FrozenTrial:
     }
     frozen = create_trial(
         state=state,
-        value=trial.score if state in (TrialState.COMPLETE, TrialState.PRUNED) else None,
+        value=reached if state in (TrialState.COMPLETE, TrialState.PRUNED) else None,
         params=trial.params,
         distributions={
             name: json_to_distribution(json.dumps(distribution))

@@ -132,7 +132,8 @@ def _chosen(result: StoredSearch, trial: int | None, ensemble: bool) -> list[Pro
     records = result.prompts([result.best.number if trial is None else trial])
     if not records:
         raise BadInputError(
-            f"--trial {trial}: search {result.name!r} has no such trial with a prompt; "
+            f"--trial {trial}: search {result.name!r} has no such trial with a prompt that all "
+            "validation texts judged; "
             f"`autoprompt trials {result.name}` lists them"
         )
     return records

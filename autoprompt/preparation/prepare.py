@@ -9,6 +9,7 @@ from autoprompt.preparation.job_files import unpacked
 from autoprompt.preparation.kv_check import row_shape, with_possible_kv
 from autoprompt.preparation.metric_check import with_checked_metric
 from autoprompt.preparation.task_similarity import Footprint
+from autoprompt.preparation.validation_blocks import validation_blocks
 from autoprompt.progress import SearchProgress
 from autoprompt.search_spaces.errors import BadInputError, ConfigError
 from autoprompt.versions import code_versions
@@ -125,6 +126,7 @@ def prepare(config: SearchConfig, progress: SearchProgress) -> Prepared:
             positions=config.space.positions,
             fractions=config.search.fractions,
             patience=config.search.patience,
+            blocks=validation_blocks(config.search, splits.validation.labels),
             modules=config.module_folders,
         ),
         versions={

@@ -119,6 +119,9 @@ class Report:
         self.record = result.record
         self.labels = list(result.answers.names)
         self.scored = [trial for trial in result.trials if trial.score is not None]
+        self.unranked = [
+            (trial, trial.judged_by_part) for trial in result.trials if trial.judged_by_part
+        ]
         self.failed = [trial for trial in result.trials if trial.error]
         self.kinds = sorted({trial.kind for trial in result.trials}, reverse=True)
 
@@ -162,6 +165,12 @@ class Report:
         ]
 
     # Trials
+
+    @property
+    def judging(self) -> list[int] | None:
+        """How many validation texts judge each rung, where not all of them judge every one."""
+        judging = self.result.judging
+        return judging if judging and len(set(judging)) > 1 else None
 
     @cached_property
     def charts(self) -> TrialCharts:

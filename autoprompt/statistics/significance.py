@@ -28,12 +28,17 @@ def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
 
 
 def paired_p(
-    metric: Metric, expected: Labels, first: NDArray[Any], second: NDArray[Any]
+    metric: Metric,
+    expected: Labels,
+    first: NDArray[Any],
+    second: NDArray[Any],
+    *,
+    draws: int = 2000,
 ) -> tuple[float, str]:
     """p of two prompts' predictions for the same B texts being equally good, and the test's name.
 
     Where right labels are counted, McNemar's exact test holds; for another metric, the texts are
-    resampled and p is how often the difference changes its sign, twice.
+    resampled so many times, and p is how often the difference changes its sign, twice.
     """
     if metric.counts_right:
         right = [metric.right(expected, predicted) for predicted in (first, second)]
@@ -47,7 +52,7 @@ def paired_p(
         )
         return one - other
 
-    drawn = resampled(difference, len(expected), 2000)
+    drawn = resampled(difference, len(expected), draws)
     if not len(drawn):
         return 1.0, "paired bootstrap"
     tail = min((drawn <= 0).mean(), (drawn >= 0).mean())

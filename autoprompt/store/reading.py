@@ -18,7 +18,7 @@ from autoprompt.store.records import (
     TrialRecord,
 )
 from autoprompt.store.states import State
-from autoprompt.store.tables import Confirmation, Evaluation, Prompt, Search, Trial
+from autoprompt.store.tables import Confirmation, Evaluation, Prompt, Rung, Search, Trial
 
 #: What a trial may be.
 STATES = (State.RUNNING, State.COMPLETE, State.PRUNED, State.FAILED, State.STOPPED)
@@ -170,18 +170,47 @@ class Reader:
         if numbers is not None:
             query = query.where(Trial.number.in_(numbers))
         return [
-            PromptRecord(
-                number=trial.number,
-                kind=trial.kind,
-                score=trial.score if trial.score is not None else 0.0,
-                loss=trial.loss if trial.loss is not None else 0.0,
-                digest=prompt.digest,
-                text=prompt.text,
-                content=prompt.content,
-                log_probs=prompt.log_probs,
-            )
+            _prompt_record(trial, prompt, trial.score, trial.loss)
             for trial, prompt in session.execute(query)
         ]
+
+    @reads
+    def unranked_prompts(self, session: Session, search_id: int, limit: int) -> list[PromptRecord]:
+        """The prompts of trials that ended without failing, and that a part of the validation texts
+        alone judged: those of most texts first, then by score and loss on them.
+
+        Args:
+            limit: at most so many.
+        """
+        same_rung = sa.and_(Rung.trial_id == Prompt.trial_id, Rung.rung == Prompt.rung)
+        query = (
+            sa.select(Trial, Rung, Prompt)
+            .join(Prompt, Prompt.trial_id == Trial.id)
+            .join(Rung, same_rung)
+            .where(
+                Trial.search_id == search_id,
+                Trial.score.is_(None),
+                Trial.state.in_((State.COMPLETE, State.PRUNED)),
+            )
+            .order_by(Rung.judged.desc(), Rung.score.desc(), Rung.loss, Trial.number)
+            .limit(limit)
+        )
+        return [
+            _prompt_record(trial, prompt, rung.score, rung.loss)
+            for trial, rung, prompt in session.execute(query)
+        ]
+
+    @reads
+    def block_log_probs(self, session: Session, search_id: int) -> dict[tuple[int, int], bytes]:
+        """By trial and rung, the predictions of rungs that a part of the validation texts
+        judged."""
+        query = (
+            sa.select(Trial.number, Rung.rung, Rung.log_probs)
+            .join(Rung, Rung.trial_id == Trial.id)
+            .where(Trial.search_id == search_id, Rung.log_probs.is_not(None))
+        )
+        rows = session.execute(query)
+        return {(number, rung): content for number, rung, content in rows if content is not None}
 
     # Finalists once more, and texts that no trial saw
 
@@ -260,11 +289,26 @@ def search_record(search: Search) -> SearchRecord:
 
 def _current(config: dict[str, Any]) -> dict[str, Any]:
     """A stored configuration as this version says it: before templates had columns of any name,
-    other braces than {text} meant nothing."""
-    task = config.get("task")
-    if task is None or "columns" in task:
-        return config
-    return config | {"task": {"columns": ["text"]} | task}
+    other braces than {text} meant nothing; and all validation texts judged every rung."""
+    before = {"task": {"columns": ["text"]}, "search": {"judging": "all"}}
+    return config | {
+        part: settings | config[part] for part, settings in before.items() if part in config
+    }
+
+
+def _prompt_record(
+    trial: Trial, prompt: Prompt, score: float | None, loss: float | None
+) -> PromptRecord:
+    return PromptRecord(
+        number=trial.number,
+        kind=trial.kind,
+        score=score if score is not None else 0.0,
+        loss=loss if loss is not None else 0.0,
+        digest=prompt.digest,
+        text=prompt.text,
+        content=prompt.content,
+        log_probs=prompt.log_probs,
+    )
 
 
 def trial_record(trial: Trial) -> TrialRecord:

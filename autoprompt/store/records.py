@@ -54,7 +54,9 @@ class SearchSummary:
 class RungRecord:
     """What a trial reported at one rung; `loss` in nats, `seconds` since the last rung.
 
-    `gradient_norm` is of the last step's gradient, None in searches of older versions."""
+    `gradient_norm` is of the last step's gradient, None in searches of older versions. `judged` is
+    how many validation texts judged it, None for all of them: scores of others do not rank beside
+    those."""
 
     rung: int
     step: int
@@ -63,6 +65,7 @@ class RungRecord:
     train_loss: float
     seconds: float
     gradient_norm: float | None = None
+    judged: int | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,8 @@ class TrialRecord:
     Attributes:
         distributions: what `params` were drawn from, as Optuna writes it in JSON.
         attempts: how often a worker has begun it; `note` says why it had to begin again.
-        score: validation metric of the best rung; None before the first.
+        score: validation metric of the best rung that all validation texts judged; None before
+            there is one, as of a trial that was stopped when a part of them had judged it.
         prompt: the best rung's prompt as text; of a soft one, its name.
     """
 
@@ -104,6 +108,11 @@ class TrialRecord:
         rungs = [replace(rung, score=direction.natural(rung.score)) for rung in self.rungs]
         score = None if self.score is None else direction.natural(self.score)
         return replace(self, score=score, rungs=rungs)
+
+    @property
+    def judged_by_part(self) -> RungRecord | None:
+        """The last rung, of a trial that has no score as a part of the texts alone judged it."""
+        return self.rungs[-1] if self.score is None and self.rungs else None
 
     @property
     def ended(self) -> bool:

@@ -140,7 +140,7 @@ class Trial(Base):
     plan: Mapped[dict[str, Any]]
     params: Mapped[dict[str, Any]]
     distributions: Mapped[dict[str, Any]]
-    #: Of the best rung, whose prompt and predictions are kept.
+    #: Of the best rung that all validation texts judged; None where fewer judged every rung.
     score: Mapped[float | None]
     loss: Mapped[float | None]
     #: Seconds of work on the worker, loading and encoding included.
@@ -180,6 +180,10 @@ class Rung(Base):
     train_loss: Mapped[float]
     #: Of the last step's gradient by the prompt's embeddings; None where there was no step.
     gradient_norm: Mapped[float | None]
+    #: Validation texts that judged it; None for all of them.
+    judged: Mapped[int | None]
+    #: Their log-probabilities of the labels, [B, L], as safetensors; None where all judged.
+    log_probs: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
     seconds: Mapped[float]
     reported_at: Mapped[datetime]
 
@@ -187,7 +191,8 @@ class Rung(Base):
 
 
 class Prompt(Base):
-    """The prompt of a trial's best rung, and what it says of the validation texts."""
+    """The prompt of a trial's best rung that all validation texts judged, before there is one that
+    of its last rung, and what it says of the texts that judged it."""
 
     __tablename__ = "prompts"
 
@@ -200,7 +205,8 @@ class Prompt(Base):
     text: Mapped[str]
     #: The whole prompt as safetensors.
     content: Mapped[bytes] = mapped_column(LargeBinary)
-    #: Log-probabilities of the labels for every validation text, [B, L], as safetensors.
+    #: Log-probabilities of the labels for the validation texts that judged it, [B, L], as
+    #: safetensors: for all of them, where the trial has a score.
     log_probs: Mapped[bytes] = mapped_column(LargeBinary)
 
     trial: Mapped[Trial] = relationship(back_populates="prompt")

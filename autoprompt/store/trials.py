@@ -64,11 +64,12 @@ class Trials(Claims):
         prompt: dict[str, Any],
         work: dict[str, Any],
     ) -> None:
-        """A trial reported. Its prompt is kept where this rung is its best so far; a rung that is
-        there already changes nothing.
+        """A trial reported. Its prompt is kept where this rung is its best so far of those that all
+        validation texts judged, or before there is one; a rung that is there already changes
+        nothing.
 
         Args:
-            rung: the columns of `Rung`.
+            rung: the columns of `Rung`; without `judged`, all validation texts judged it.
             prompt: digest, text, content and log_probs of `Prompt`.
             work: worker, models_loaded and texts_encoded, for this rung alone.
         """
@@ -78,9 +79,26 @@ class Trials(Claims):
         session.add(Rung(trial_id=trial.id, reported_at=now(), **rung))
         _add_work(trial, rung["seconds"], work)
         known = (trial.score or 0.0, -(trial.loss or 0.0))
-        if trial.score is None or (rung["score"], -rung["loss"]) > known:
-            trial.score, trial.loss = rung["score"], rung["loss"]
+        part = rung.get("judged") is not None
+        if trial.score is None or (not part and (rung["score"], -rung["loss"]) > known):
+            if not part:
+                trial.score, trial.loss = rung["score"], rung["loss"]
             session.merge(Prompt(trial_id=trial.id, rung=rung["rung"], **prompt))
+
+    @changes
+    def rank_trial(
+        self,
+        session: Session,
+        search_id: int,
+        number: int,
+        score: float,
+        loss: float,
+        log_probs: bytes,
+    ) -> None:
+        """All validation texts judged the prompt that is kept of a trial which had no score."""
+        trial = trial_of(session, search_id, number)
+        assert trial.prompt is not None
+        trial.score, trial.loss, trial.prompt.log_probs = score, loss, log_probs
 
     @changes
     def finish_trial(self, session: Session, search_id: int, number: int, state: State) -> None:

@@ -1,11 +1,12 @@
 """The texts a trial may see, tokenized: train to learn from, validation to be judged by."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from autoprompt.workers.blocks import Blocks
 from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.text_states import TokenIds
 
@@ -17,6 +18,7 @@ class Examples:
     Attributes:
         metric: what prompts are judged by.
         earlier: the prompts of earlier searches that a soft trial may start from, by name.
+        blocks: which of the validation texts judge a rung.
     """
 
     train: list[TokenIds]
@@ -25,6 +27,11 @@ class Examples:
     validation_labels: Tensor
     earlier: Mapping[str, Prompt] = field(default_factory=dict)
     metric: str = "accuracy"
+    blocks: Blocks = field(default_factory=Blocks)
+
+    def judges(self, count: int | None) -> Sequence[int]:
+        """The places of the validation texts in a block of so many; None for all, as they come."""
+        return range(len(self.validation)) if count is None else self.blocks.order[:count]
 
     def train_batches(self, size: int, seed: int) -> Iterator[list[int]]:
         """Endless batches of train indices: every text once in each epoch, shuffled by `seed`."""

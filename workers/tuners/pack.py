@@ -9,6 +9,7 @@ rung at the same time are judged together in the same way.
 
 import logging
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -18,12 +19,15 @@ from autoprompt.workers.device_errors import is_device_broken, raise_if_device_b
 from autoprompt.workers.prompt import named
 from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.tuners.examples import Examples
-from autoprompt.workers.tuners.judging import judged
+from autoprompt.workers.tuners.judging import judged, judged_by_fewer, judged_by_more
 from autoprompt.workers.tuners.kinds import TUNERS
 from autoprompt.workers.tuners.progress import AtRung, Backward, Progress, Tuner
 from autoprompt.workers.tuners.training import Graded, grade, passed_on
 
 log = logging.getLogger(__name__)
+
+#: A plan at a rung, judged, or why it failed there.
+Outcome = Progress | Exception
 
 
 class Told(NamedTuple):
@@ -34,7 +38,7 @@ class Told(NamedTuple):
     """
 
     number: int
-    outcome: Progress | Exception
+    outcome: Outcome
 
 
 @dataclass
@@ -43,7 +47,7 @@ class _Member:
 
     Attributes:
         request: what its tuner came to last; None before it has begun.
-        best: its best rung so far.
+        best: its best rung so far, as the texts that judged it see it.
         waited: rungs since its best score.
         graded: its last step since its last rung.
     """
@@ -178,46 +182,79 @@ class Pack:
             judgements = judged(plans, list(at_rung.values()), self._scorer, self._examples)
         except Exception as error:
             return [self._failed(number, error) for number in at_rung]
-        return [
-            self._told(number, at, outcome)
-            for (number, at), outcome in zip(at_rung.items(), judgements, strict=True)
-        ]
+        outcomes: dict[int, Outcome] = dict(zip(at_rung, judgements, strict=True))
+        for number, at in at_rung.items():
+            outcomes[number] = self._against_the_best(number, at, outcomes[number])
+        outcomes |= self._judged_by_enough(at_rung, outcomes)
+        return [self._told(number, at, outcomes[number]) for number, at in at_rung.items()]
 
-    def _told(self, number: int, at: AtRung, outcome: Progress | Exception) -> Told:
-        if isinstance(outcome, Exception):
-            return self._failed(number, outcome)
+    def _against_the_best(self, number: int, at: AtRung, outcome: Outcome) -> Outcome:
+        """What is reported of a rung: where the tuner keeps its best, that takes the place of what
+        is worse. The two are compared on the texts that judged both."""
         member = self._members[number]
         best = member.best
-        member.waited = 0 if best is None or outcome.score > best.score else member.waited + 1
+        if best is None or isinstance(outcome, Exception):
+            member.best = None if isinstance(outcome, Exception) else outcome
+            return outcome
+        seen = judged_by_fewer(outcome, best.judged, self._scorer, self._examples)
+        if isinstance(seen, Exception):
+            return seen
+        member.waited = 0 if seen.score > best.score else member.waited + 1
+        if seen.merit > best.merit:
+            member.best = outcome
+        elif at.keeps_best:
+            return replace(best, rung=at.rung, step=at.step, train_loss=outcome.train_loss)
+        return outcome
+
+    def _judged_by_enough(
+        self, at_rung: Mapping[int, AtRung], outcomes: Mapping[int, Outcome]
+    ) -> dict[int, Outcome]:
+        """What fewer texts have judged than should, judged by the others, too: a prompt of an
+        earlier rung by this rung's block, and one that its plan ends with by all texts."""
+        short: dict[tuple[int, int | None], dict[int, Progress]] = defaultdict(dict)
+        for number, at in at_rung.items():
+            outcome = outcomes[number]
+            if isinstance(outcome, Progress) and outcome.judged is not None:
+                ends = self._ends(number, at)
+                enough = None if ends else self._examples.blocks.at(at.rung)
+                if outcome.judged != enough:
+                    short[outcome.judged, enough][number] = outcome
+        mended: dict[int, Outcome] = {}
+        for (_, enough), rungs in short.items():
+            more: Sequence[Outcome]
+            try:
+                more = judged_by_more(list(rungs.values()), enough, self._scorer, self._examples)
+            except Exception as error:
+                more = [error] * len(rungs)
+            mended |= dict(zip(rungs, more, strict=True))
+        return mended
+
+    def _ends(self, number: int, at: AtRung) -> bool:
+        """Whether a plan has nothing to report after this rung."""
+        member = self._members[number]
+        impatient = self._patience is not None and member.waited >= self._patience
+        return impatient or at.step == member.plan.budget
+
+    def _told(self, number: int, at: AtRung, outcome: Outcome) -> Told:
+        if isinstance(outcome, Exception):
+            return self._failed(number, outcome)
+        member, ended = self._members[number], self._ends(number, at)
+        assert member.best is not None
+        improved = member.best.step == at.step
         try:
-            outcome = self._against_the_best(member, at, outcome)
+            # With blocks, the latest rung is kept: more texts have judged it.
+            if improved or (self._examples.blocks.sizes and not at.keeps_best):
+                prompt = named(outcome.prompt, self._scorer.model)
+                outcome = replace(outcome, prompt=prompt)
         except Exception as error:
             return self._failed(number, error)
-        impatient = self._patience is not None and member.waited >= self._patience
-        ended = impatient or outcome.step == member.plan.budget
+        if improved or at.keeps_best:
+            member.best = outcome
         if ended:
             self.drop([number])
         norm = member.graded.norm if member.graded else None
         member.graded = None
         return Told(number, replace(outcome, gradient_norm=norm, ended=ended))
-
-    def _against_the_best(self, member: _Member, at: AtRung, outcome: Progress) -> Progress:
-        """What is reported of a rung: a new best is named, and where the tuner keeps its best, that
-        takes the place of what is worse."""
-        best = member.best
-        if best is None or outcome.merit > best.merit:
-            named_prompt = named(outcome.prompt, self._scorer.model)
-            member.best = replace(outcome, prompt=named_prompt)
-            return member.best
-        if not at.keeps_best:
-            return outcome
-        return replace(
-            outcome,
-            score=best.score,
-            loss=best.loss,
-            prompt=best.prompt,
-            log_probs=best.log_probs,
-        )
 
     def _failed(self, number: int, error: Exception) -> Told:
         """What a plan ended in; one that met a broken device is none of them."""

@@ -60,10 +60,11 @@ class Progress:
         loss: mean negative log-probability of the right labels on validation, in nats.
         train_loss: the same over the training batches since the last rung.
         prompt: the prompt as it is now, or the best so far where that is what the tuner keeps.
-        log_probs: [B, L] of the validation texts.
+        log_probs: [B, L] of the validation texts that judged it: all as they come, or its block.
         gradient_norm: Euclidean norm of the last step's gradient by the prompt's embeddings, as it
             came; None where there was no step since the last rung.
         ended: whether the trial has nothing more to report.
+        judged: how many validation texts judged it; None for all of them.
     """
 
     rung: int
@@ -75,6 +76,7 @@ class Progress:
     log_probs: Tensor
     gradient_norm: float | None = None
     ended: bool = False
+    judged: int | None = None
 
     @property
     def merit(self) -> tuple[float, float]:

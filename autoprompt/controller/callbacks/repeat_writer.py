@@ -32,7 +32,7 @@ class _Live:
 
 
 class RepeatWriter(Ledger):
-    """Keeps a repeat's best rung, as a trial is judged by its own.
+    """Keeps a repeat's best rung that all validation texts judged, as a trial's is.
 
     Args:
         repeats: by the numbers that they run under.
@@ -61,7 +61,8 @@ class RepeatWriter(Ledger):
         live = self._live[report.number]
         live.seconds += report.seconds
         live.worker = step.worker
-        if live.best is None or (report.score, -report.loss) > (live.best.score, -live.best.loss):
+        best = live.best
+        if report.judged is None and (best is None or _merit(report) > _merit(best)):
             live.best = report
         report.prompt = report.log_probs = b""
         if report.ended or report.stopped:
@@ -95,3 +96,7 @@ class RepeatWriter(Ledger):
             f"trial {repeat.number:>3}  repeat {repeat.repeat}  {outcome}  {live.seconds:.0f} s"
         )
         self._advance(1)
+
+
+def _merit(report: Report) -> tuple[float, float]:
+    return report.score, -report.loss

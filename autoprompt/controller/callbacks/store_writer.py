@@ -12,7 +12,7 @@ from autoprompt.store import State, Store, TrialRecord
 from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.report import Failure, Report, Step
 
-_RUNG = ("rung", "step", "score", "loss", "train_loss", "gradient_norm", "seconds")
+_RUNG = ("rung", "step", "score", "loss", "train_loss", "gradient_norm", "seconds", "judged")
 
 
 @dataclass
@@ -20,7 +20,9 @@ class _Live:
     """What is stored of a trial that has not ended.
 
     Attributes:
+        best: of the scores that all validation texts gave.
         note: why it begins again.
+        part: the last score that a part of them gave, as it is shown.
     """
 
     kind: str
@@ -28,6 +30,7 @@ class _Live:
     best: float | None = None
     seconds: float = 0.0
     note: str = ""
+    part: str = "no score"
 
 
 class StoreWriter(Ledger):
@@ -88,7 +91,8 @@ class StoreWriter(Ledger):
             self._store.record_rung(
                 self._search_id,
                 report.number,
-                {name: getattr(report, name) for name in _RUNG},
+                {name: getattr(report, name) for name in _RUNG}
+                | ({} if report.judged is None else {"log_probs": report.log_probs}),
                 {
                     "digest": prompt.digest,
                     "text": prompt.text,
@@ -103,8 +107,11 @@ class StoreWriter(Ledger):
             self._listeners.tell(
                 "trial_reported", TrialReport(kind=live.kind, prompt=prompt.text, **rung)
             )
-        live.best = report.score if live.best is None else max(report.score, live.best)
-        self._progress.trial_reported(report.number, report.score)
+        if report.judged is None:
+            live.best = report.score if live.best is None else max(report.score, live.best)
+            self._progress.trial_reported(report.number, report.score)
+        else:
+            live.part = f"{self._progress.shown(report.score)} on {report.judged} texts"
         if report.ended or report.stopped:
             state = State.COMPLETE if report.ended else State.PRUNED
             self._store.finish_trial(self._search_id, report.number, state)
@@ -151,7 +158,7 @@ class StoreWriter(Ledger):
     def _ended(self, number: int, state: State, error: str | None = None) -> None:
         live = self._live.pop(number)
         best = None if live.best is None else self._progress.direction.natural(live.best)
-        outcome = error or f"{best:.4f}"
+        outcome = error or (live.part if best is None else f"{best:.4f}")
         self._progress.trial_ended(number, live.kind, state, outcome, live.seconds)
         end = TrialEnd(number, live.kind, state, best, live.seconds, error)
         self._listeners.tell("trial_ended", end)
