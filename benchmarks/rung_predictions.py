@@ -5,7 +5,7 @@ Soft prompts on the demo's model and movie snippets, their settings drawn at ran
 its end. The file holds log-probabilities [N, R, B, L] of N trials at R rungs, the labels [B], and
 the plans.
 
-    python -m benchmarks.rung_predictions predictions.safetensors [--trials 48]
+    python -m benchmarks.rung_predictions predictions.safetensors [--trials 48] [--longest 8]
 """
 
 import argparse
@@ -13,7 +13,6 @@ import json
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -33,18 +32,22 @@ from benchmarks.setting import MODEL, SEED, TASK, movie_splits
 VALIDATION_TEXTS = 5000
 TOGETHER = 8
 
-SPACE = Space.model_validate(
-    {
-        "soft": {
-            "length": {"low": 1, "high": 8, "log": True},
-            "init": ["random", "vocabulary", "labels"],
-            "learning_rate": {"low": 0.003, "high": 0.1, "log": True},
-            "steps": 60,
-            "batch_size": 16,
-            "position": "end",
+
+def space(longest: int) -> Space:
+    """Soft prompts of 1 to so many tokens, some of which hardly learn; at the end, where a text
+    costs the prompt's own tokens alone."""
+    return Space.model_validate(
+        {
+            "soft": {
+                "length": {"low": 1, "high": longest, "log": True},
+                "init": ["random", "vocabulary", "labels"],
+                "learning_rate": {"low": 0.003, "high": 0.1, "log": True},
+                "steps": 60,
+                "batch_size": 16,
+                "position": "end",
+            }
         }
-    }
-)
+    )
 
 
 @dataclass(frozen=True)
@@ -69,12 +72,12 @@ class Predictions:
             return cls(stored.get_tensor("log_probs"), labels, steps)
 
 
-def record(file: str, trials: int) -> None:
+def record(file: str, trials: int, longest: int) -> None:
     """Train the trials, and store what their prompts say."""
     started = time.perf_counter()
     splits = movie_splits(validation=VALIDATION_TEXTS)
     model = MODEL.model_copy(update={"dtype": "float32"})
-    scorer = load_scorer(model, TASK, SPACE.longest_prompt())
+    scorer = load_scorer(model, TASK, longest)
     few = slice(0, 2 * TOGETHER)  # the pack judges, too, and none of it is kept
     examples = Examples(
         scorer.tokenize(splits.train.texts),
@@ -82,7 +85,7 @@ def record(file: str, trials: int) -> None:
         scorer.tokenize(splits.validation.texts[few]),
         torch.tensor(splits.validation.labels[few]),
     )
-    searcher = OptunaSearcher(SPACE, SEED, budget=trials, together=TOGETHER)
+    searcher = OptunaSearcher(space(longest), SEED, budget=trials, together=TOGETHER)
     plans: list[dict[str, Any]] = []
     prompts: list[Prompt] = []
     steps: list[int] = []
@@ -122,5 +125,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file")
     parser.add_argument("--trials", type=int, default=48)
+    parser.add_argument("--longest", type=int, default=8, help="tokens of the longest prompt")
     given = parser.parse_args()
-    record(str(Path(given.file)), given.trials)
+    record(given.file, given.trials, given.longest)

@@ -13,8 +13,8 @@ from autoprompt.workers.report import Report
 class PairedRule(StoppingRule):
     """Asks another rule, which ranks trials by their scores. What it would stop on a part of the
     texts goes on all the same, unless a paired test finds it worse than the best trial of its kind
-    at that rung so far: McNemar's where right labels are counted, else the paired bootstrap; p
-    below 0.05, two-sided.
+    at that rung so far: McNemar's where right labels are counted, else the paired bootstrap; 5%,
+    one side.
 
     A trial that ends by itself before its last rung was judged there by all texts, the others by a
     part: it is not ranked with them.

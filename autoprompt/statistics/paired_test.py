@@ -28,7 +28,8 @@ class PairedTest:
     unpacked: Callable[[bytes], Floats]
 
     def clearly_worse(self, worse: bytes, better: bytes) -> bool:
-        """Whether the first of two predictions is behind the second by more than chance."""
+        """Whether the first of two predictions is behind the second by more than chance (5%, one
+        side)."""
         first, second = (
             self.metric.predictions(self.unpacked(content), self.decided)
             for content in (worse, better)
@@ -39,4 +40,4 @@ class PairedTest:
         if behind >= ahead:
             return False
         p, _ = paired_p(self.metric, expected, first, second, draws=_DRAWS)
-        return p < SIGNIFICANT
+        return p < 2 * SIGNIFICANT

@@ -113,6 +113,7 @@ def test_a_database_of_the_oldest_version_is_upgraded_with_all_in_it(oldest: str
     trials = store.trials(1)
     assert [trial.state for trial in trials] == ["complete", "pruned", "failed"]
     assert [len(trial.rungs) for trial in trials] == [2, 2, 0]
+    assert {rung.judged for trial in trials for rung in trial.rungs} == {None}
     assert [trial.prompt for trial in trials] == ["prompt 1", "prompt 2", None]
     assert trials[2].error == "boom"
     assert [prompt.number for prompt in store.prompts(1)] == [1, 0]

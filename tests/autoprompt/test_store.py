@@ -52,12 +52,14 @@ def report(
     digest: str = "d",
     text: str | None = None,
     content: bytes = b"p",
+    judged: int | None = None,
 ) -> None:
     store.record_rung(
         search_id,
         number,
         {"rung": rung, "step": rung, "score": score, "loss": 1 - score, "train_loss": 0.5}
-        | {"seconds": 2.0},
+        | {"seconds": 2.0}
+        | ({} if judged is None else {"judged": judged, "log_probs": b"part"}),
         {"digest": digest, "text": text or f"at {rung}", "content": content, "log_probs": b"l"},
         {"worker": "host:1", "models_loaded": 1, "texts_encoded": 5},
     )
@@ -77,6 +79,44 @@ def test_a_trial_keeps_every_rung_and_the_prompt_of_the_best(store: Store) -> No
     assert store.counts(search.id) == {
         "running": 0, "complete": 1, "pruned": 0, "failed": 0, "stopped": 0,
     }  # fmt: skip
+
+
+def test_an_older_search_goes_on_judged_by_all_texts(store: Store) -> None:
+    old = store.create_search(**search_fields("old", config={"search": {"trials": 2}}))
+    new = store.create_search(**search_fields("new", config={"search": {"judging": "auto"}}))
+    assert store.find(str(old.id)).config["search"] == {"judging": "all", "trials": 2}
+    assert store.find(str(new.id)).config["search"] == {"judging": "auto"}
+
+
+def test_a_part_of_the_texts_gives_no_score(store: Store) -> None:
+    """The latest prompt is kept until all of them judge one; then the best that they judged."""
+    search = store.create_search(**search_fields())
+    for number in range(3):
+        start(store, search.id, number)
+    report(store, search.id, 0, 1, 0.9, judged=10)
+    report(store, search.id, 0, 2, 0.8, judged=20)
+    (trial, *_) = store.trials(search.id)
+    assert (trial.score, trial.loss, trial.prompt) == (None, None, "at 2")
+    assert [rung.judged for rung in trial.rungs] == [10, 20]
+    assert store.leaderboard(search.id) == []
+    assert store.prompts(search.id) == []
+    assert store.best_score(search.id) is None
+    assert store.summaries()[0].best_score is None
+    report(store, search.id, 0, 3, 0.7)
+    report(store, search.id, 0, 4, 0.6)
+    assert [(one.score, one.prompt) for one in store.leaderboard(search.id)] == [(0.7, "at 3")]
+    assert store.block_log_probs(search.id) == {(0, 1): b"part", (0, 2): b"part"}
+
+    report(store, search.id, 1, 1, 0.95, judged=10)
+    report(store, search.id, 2, 1, 0.5, judged=20)
+    assert store.unranked_prompts(search.id, 9) == [], "they have not ended"
+    for number in range(3):
+        store.finish_trial(search.id, number, "pruned")
+    unranked = store.unranked_prompts(search.id, 9)
+    assert [(one.number, one.score) for one in unranked] == [(2, 0.5), (1, 0.95)]
+    store.rank_trial(search.id, 2, 0.65, 0.4, b"all")
+    assert [one.number for one in store.leaderboard(search.id)] == [0, 2]
+    assert store.prompts(search.id, [2])[0].log_probs == b"all"
 
 
 def test_the_same_rung_is_not_counted_twice(store: Store) -> None:

@@ -75,3 +75,32 @@ def test_it_can_be_written_where_the_dashboard_reads(
     assert [
         essence(trial) for trial in optuna.load_study(study_name="one", storage=url).trials
     ] == [essence(trial) for trial in written.trials]
+
+
+def test_scores_of_other_texts_are_not_taken_for_the_best_so_far(
+    space: Space, tmp_path: Path
+) -> None:
+    """Live and from the store: a part's 0.9 is no best of what all texts judged."""
+    searcher = OptunaSearcher(space, seed=1)
+    store = Store.open(f"sqlite:///{tmp_path / 'store.db'}")
+    search = store.create_search(**search_fields())
+    prompt = {"digest": "d", "text": "t", "content": b"p", "log_probs": b"l"}
+    ends = {0: [(0.9, 4), (0.8, 8), (0.7, None), (0.6, None)], 1: [(0.7, 4), (0.65, 8)]}
+    for number, scores in ends.items():
+        [drawn] = searcher.draw()
+        named = {name: json.loads(each) for name, each in drawn["distributions"].items()}
+        kind = drawn["plan"]["kind"]
+        plan = {"kind": kind, "plan": drawn["plan"], "params": drawn["params"]}
+        store.start_trial(search.id, number, **plan, distributions=named)
+        end = ["complete", "pruned"][number]
+        for place, (score, judged) in enumerate(scores, 1):
+            last = end if place == len(scores) else ""
+            searcher.reported(report(number, place, score, last, judged=judged))
+            row = rung(place, score) | {"seconds": 2.0, "judged": judged}
+            store.record_rung(search.id, number, row, prompt, {})
+        store.finish_trial(search.id, number, end)
+    complete, pruned = searcher._study.trials
+    assert (complete.value, complete.intermediate_values) == (0.7, {1: 0.9, 2: 0.8, 3: 0.7, 4: 0.7})
+    assert (pruned.value, pruned.intermediate_values) == (0.65, {1: 0.7, 2: 0.65})
+    rebuilt = SearchResult(store, store.find("one")).to_optuna().trials
+    assert [essence(trial) for trial in rebuilt] == [essence(complete), essence(pruned)]
