@@ -19,6 +19,7 @@ from benchmarks.answer_rows import answers, peft, report
 from benchmarks.engine_rows import (
     ensemble,
     kv_trial,
+    labels,
     memory,
     prediction,
     prefix,
@@ -82,6 +83,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "ensemble": ensemble,
     "prediction": prediction,
     "prefix": prefix,
+    "labels": labels,
     "memory": memory,
     "nothing": nothing,
     "warm": warm,

@@ -2,10 +2,12 @@
 
 python -m benchmarks.engine ensemble     five members over 400 texts
 python -m benchmarks.engine prefix       hard prompts before the text
+python -m benchmarks.engine labels       77 labels that begin alike
 python -m benchmarks.engine memory       what a second worker costs
 """
 
 import argparse
+import itertools
 import json
 import multiprocessing
 import statistics
@@ -25,6 +27,14 @@ from autoprompt.workers.text_states import KeysAndValues, TokenIds
 from benchmarks.setting import MODEL, TASK, VIRTUAL_TOKENS, movie_splits
 
 REPEATS = 3
+
+#: What 77 labels of four tokens say, one word of each row: they part at every token.
+LABELS = (
+    ("card", "bank", "cash"),
+    ("payment", "transfer", "refund"),
+    ("fee", "limit", "code"),
+    ("wrong", "late", "missing"),
+)
 
 
 def _timed(work: Callable[[], object]) -> float:
@@ -85,6 +95,26 @@ def prefix() -> dict[str, float]:
     }
 
 
+def labels() -> dict[str, float]:
+    """77 labels of four tokens as a tree, and two of one, from texts never seen before."""
+    two = load_scorer(MODEL, TASK, 16)
+    names = [" ".join(words) for words in itertools.product(*LABELS)][:77]
+    wording = {"label_words": {name: (name,) for name in names}, "label_scoring": "tree"}
+    many = two.reworded(TASK.model_copy(update=wording))
+    lengths = {len(ids) for ids in many.task.readout.spoken}
+    assert lengths == {4}, f"labels of {lengths} tokens"
+    texts = movie_splits().validation.texts
+    prompt = _soft_prompts(two, 1)
+    for scorer in (two, many):
+        scorer.score_texts(prompt, texts[:32])
+    return {
+        "two": _timed(lambda: two.score_texts(prompt, texts)),
+        "many": _timed(lambda: many.score_texts(prompt, texts)),
+        "read": len(many.task.readout.branches),
+        "of": sum(len(ids) - 1 for ids in many.task.readout.spoken),
+    }
+
+
 def _hold(pipe: Connection, load: bool) -> None:
     """Stay alive with our imports, and with the model where asked."""
     if load:
@@ -123,6 +153,6 @@ def memory() -> dict[str, float]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["ensemble", "prefix", "memory"])
-    measured = {"ensemble": ensemble, "prefix": prefix, "memory": memory}
+    parser.add_argument("what", choices=["ensemble", "prefix", "labels", "memory"])
+    measured = {"ensemble": ensemble, "prefix": prefix, "labels": labels, "memory": memory}
     print(json.dumps(measured[parser.parse_args().what]()))

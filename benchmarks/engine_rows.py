@@ -1,5 +1,6 @@
 """The engine's lines: what a trial and a prediction cost, beside PEFT and plain loops."""
 
+from dataclasses import replace
 from typing import Any
 
 from benchmarks.row import Row, at_most, measure
@@ -153,6 +154,20 @@ def prefix() -> list[Row]:
             ratio >= 1.4,
         )
     ]
+
+
+def labels() -> list[Row]:
+    """Many labels of several tokens beside two of one."""
+    found = measure("engine", "labels")
+    row = at_most(
+        "77 labels of four tokens, `tree`, 400 texts",
+        f"{found['many']:.2f} s",
+        f"{found['two']:.2f} s for two labels of one token",
+        found["many"] / found["two"],
+        2.5,
+    )
+    note = f"{found['read']} tokens are read in the place of {found['of']}"
+    return [replace(row, note=note)]
 
 
 def prediction() -> list[Row]:

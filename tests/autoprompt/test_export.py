@@ -12,6 +12,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -20,6 +21,7 @@ from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 from safetensors.torch import save
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+import autoprompt
 from autoprompt.api import load
 from autoprompt.cli import main
 from autoprompt.config import SearchConfig
@@ -31,6 +33,7 @@ from autoprompt.workers.model_loading import load_model
 from autoprompt.workers.prompt import Prompt, soft_prompt
 from autoprompt.workers.scoring import Scorer, load_scorer
 from benchmarks.many_trials import VERSIONS
+from tests.conftest import write_yaml
 from tests.tiny import TEXTS, save_tiny_bart, save_tiny_bert, save_tiny_model, save_tiny_t5
 
 ASKED = [row["text"] for row in TEXTS[::17]]
@@ -170,6 +173,40 @@ def made_search(
         {},
     )
     return load("made", db=f"sqlite:///{db}")
+
+
+def test_a_tree_of_words_is_searched_stored_and_voted_on_and_its_export_says_the_same(
+    tiny_config: dict[str, Any], tiny_folder: Path, tmp_path: Path
+) -> None:
+    words = {"negative": ["a mess", "far too long"], "positive": ["a joy", "great", "far"]}
+    config = tiny_config | {"task": tiny_config["task"] | {"label_words": words}}
+    config["task"]["label_scoring"] = "tree"
+    config["search"] |= {"trials": 4, "rungs": 1}
+    config["space"]["soft"]["calibration"] = "batch"
+    config["space"]["hard"]["position"] = ["prefix", "suffix"]
+    config["space"]["hard"]["calibration"] = ["none", "content_free"]
+    path = tmp_path / "tree.yaml"
+    write_yaml(path, config)
+    refused = CliRunner().invoke(main, ["search", str(path)])
+    assert refused.exit_code == 2
+    [line] = refused.stderr.splitlines()
+    assert line.startswith("Error: task.label_words: 'far too long' (negative) goes on where 'far'")
+    assert line.endswith("choose other words, or set task.label_scoring to mean")
+
+    words["positive"].remove("far")
+    result = autoprompt.search(write_yaml(path, config), quiet=True)
+    assert scorer_of(result).task.readout.branches
+    for record in result.prompts():
+        prompt, wording = Prompt.from_bytes(record.content), result.record.config["task"]
+        assert prompt.wording is not None
+        assert prompt.wording.label_scoring == wording["label_scoring"] == "tree"
+        log_probs = result.answers.unpacked(record.log_probs)
+        np.testing.assert_allclose(np.exp(log_probs).sum(-1), 1, atol=1e-5)
+    folder = result.export(tmp_path / "out", ensemble=True)
+    lines = run_here(folder / "predict.py", "--model", str(tiny_folder), *ASKED).splitlines()
+    for row, expected in zip(map(json.loads, lines), result.ensemble.predict(ASKED), strict=True):
+        assert (row["label"], row["votes"]) == (expected.label, pytest.approx(expected.votes))
+        assert row["probability"] == pytest.approx(expected.probability, abs=TOLERANCE)
 
 
 @pytest.mark.parametrize(

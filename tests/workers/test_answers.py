@@ -29,6 +29,10 @@ WORDINGS: dict[str, list[dict[str, Any]]] = {
             "label_words": {"n": "a mess", "p": "a joy"},
             "label_scoring": "sum",
         },
+        {
+            "label_words": {"n": ["a mess", "dull"], "p": "a joy", "o": "a delight"},
+            "label_scoring": "tree",
+        },
     ],
 }
 

@@ -320,6 +320,42 @@ def test_a_word_of_several_tokens_is_spelled_out_behind_a_decoder(
     torch.testing.assert_close(found, expected, atol=TOLERANCE, rtol=0)
 
 
+@pytest.mark.parametrize("kind", [KINDS[3], KINDS[4]], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("position", ["decoder", "prefix"])
+def test_a_decoder_chooses_among_words_alone(
+    kind: Kind, position: Position, scorers: Callable[[Kind], Scorer]
+) -> None:
+    """`tree` behind a decoder: every fork asked by itself, among the words that part there."""
+    model = scorers(kind).model
+    words = {"a": "far too long", "b": "far too flat", "c": "far a joy", "d": "great"}
+    spec = TaskSpec.model_validate(
+        {"template": "{text}", "label_words": words, "label_scoring": "tree"}
+    )
+    task = build_task(spec, model.tokenizer, "seq2seq")
+    assert len(list(task.readout.branches.paths())) == 1
+    assert len(task.readout.branches) >= 2
+    scorer = Scorer(model, task, longest_prompt=4)
+    texts = scorer.tokenize(["the film is a joy", "dull"])
+    prompt = Prompt("", (15, 16), position=position)
+    scores = scorer.log_probs([prompt], texts)[0]
+    model.keep_logits_of(None)
+    spoken = task.readout.spoken
+    for text, found in zip(texts, scores, strict=True):
+        reads = [*(prompt.token_ids if position == "prefix" else ()), *text, *kind.end]
+        start = [kind.decoder[0], *task.question.answer_ids]
+        start += prompt.token_ids if position == "decoder" else ()
+        expected = []
+        for ids in spoken:
+            total = torch.zeros(())
+            for end, token in enumerate(ids):
+                among = sorted({word[end] for word in spoken if word[:end] == ids[:end]})
+                decoder = torch.tensor([[*start, *ids[:end]]])
+                asked = model.model(input_ids=torch.tensor([reads]), decoder_input_ids=decoder)
+                total += asked.logits[0, -1, among].float().log_softmax(0)[among.index(token)]
+            expected.append(total)
+        torch.testing.assert_close(found, torch.stack(expected), atol=1e-5, rtol=0)
+
+
 @pytest.mark.parametrize(
     ("kind", "template", "words", "complaint"),
     [
