@@ -189,8 +189,9 @@ def test_a_tree_of_words_is_searched_stored_and_voted_on_and_its_export_says_the
     write_yaml(path, config)
     refused = CliRunner().invoke(main, ["search", str(path)])
     assert refused.exit_code == 2
-    [line] = refused.stderr.splitlines()
-    assert line.startswith("Error: task.label_words: 'far too long' (negative) goes on where 'far'")
+    [line] = [line for line in refused.stderr.splitlines() if line.startswith("Error: ")]
+    assert not (tmp_path / "store.db").exists(), "something had begun"
+    assert "task.label_words: 'far too long' (negative) goes on where 'far' (positive) ends" in line
     assert line.endswith("choose other words, or set task.label_scoring to mean")
 
     words["positive"].remove("far")
