@@ -30,6 +30,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, subprocess.Comp
     preset = preset_path(config["space"]).read_text(encoding="utf-8")
     config["space"] = yaml.safe_load(preset)
     config["space"]["soft"]["steps"] = 30
+    config["space"]["kv"]["steps"] = 60
     config["space"]["hard"] |= {"rounds": 3, "batch_size": 16}
     # Nothing from an earlier run, so that what is counted below was done in this one.
     config["search"]["cache_gib_on_disk"] = 0
@@ -68,11 +69,11 @@ def test_it_ends_with_all_it_promises(
     assert "Traceback" not in found.stderr
 
 
-def test_both_kinds_ran_and_soft_prompts_learned(
+def test_every_kind_ran_and_trained_prompts_learned(
     demo: tuple[str, subprocess.CompletedProcess[str]],
 ) -> None:
     result = autoprompt.load("movies", db=demo[0])
-    assert {trial.kind for trial in result.trials} == {"soft", "hard"}
+    assert {trial.kind for trial in result.trials} == {"soft", "hard", "kv"}
     assert result.record.versions["dtype"].startswith(result.record.config["model"]["dtype"])
     assert result.best.score is not None
     assert result.best.score > 0.75
