@@ -14,7 +14,7 @@ def test_the_demos_file_reads_and_its_model_path_starts_from_it() -> None:
     config = SearchConfig.read(DEMO / "search.yaml")
     assert config.name == "movies"
     assert Path(config.model.path).is_absolute()
-    assert config.space.kinds == ("soft", "hard")
+    assert config.space.kinds == ("soft", "hard", "kv")
     assert config.search.fractions[-1] == 1.0
 
 
