@@ -2,10 +2,11 @@
 and whether the same prompt is best. Replayed from stored predictions through the search's own
 blocks, stopping rule and paired test.
 
-    python -m benchmarks.judging [--predictions FILE] [--trials 32] [--seeds 10] [--workers 1]
+    python -m benchmarks.judging [--predictions FILE] [--trials 32] [--seeds 10]
 
-FILE is of `benchmarks.rung_predictions`: what real prompts said. Without one, predictions are
-SIMULATED: see `simulated`.
+FILE is of `benchmarks.rung_predictions`, what real prompts said, or of
+`benchmarks.bag_predictions`, which stand for them. Without one, predictions are SIMULATED: see
+`simulated`.
 """
 
 import argparse
@@ -98,28 +99,22 @@ class Replay:
         labels = self._labels if places is None else self._labels[places]
         return METRIC.score(labels, METRIC.predictions(log_probs, ANSWERS.decided))
 
-    def search(self, order: list[int], parts: Blocks, workers: int) -> Outcome:
-        """Trials in this order, so many at a time, each a rung in its turn."""
+    def search(self, order: list[int], parts: Blocks) -> Outcome:
+        """Trials in this order, one after another."""
         rule = self._rule(parts)
-        waiting, climbing = list(order), dict[int, int]()
         judgements = rungs = 0
         reached: dict[tuple[int, int], float] = {}
-        while waiting or climbing:
-            while waiting and len(climbing) < workers:
-                number = waiting.pop(0)
-                climbing[number] = 0
-                rule.enter(number, "soft")
-            for number in list(climbing):
-                climbing[number] += 1
-                rung = climbing[number]
+        for number in order:
+            rule.enter(number, "soft")
+            for rung in range(1, self._whole.shape[1] + 1):
                 report = self._report(number, rung, parts)
                 judgements += report.judged or len(self._labels)
                 rungs += 1
                 if report.judged is None:
                     reached[number, rung] = report.score
-                if rule.ends(report) or report.ended:
-                    rule.leave(number)
-                    del climbing[number]
+                if rule.ends(report):
+                    break
+            rule.leave(number)
         # As the store has it: the best score, then the trial's number, the first rung of it.
         best = min(reached, key=lambda key: (-reached[key], key))
         return Outcome(judgements, rungs, best, reached[best])
@@ -151,7 +146,6 @@ def main() -> None:
     parser.add_argument("--predictions", help="a file of benchmarks.rung_predictions")
     parser.add_argument("--trials", type=int, default=32)
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--workers", type=int, default=1)
     given = parser.parse_args()
     rows = []
     for seed in range(given.seeds):
@@ -164,8 +158,8 @@ def main() -> None:
         rng = np.random.default_rng(seed)
         order = rng.permutation(len(recorded.log_probs))[: given.trials].tolist()
         parts = blocks(recorded.labels, "auto", len(recorded.steps), SPEC.reduction_factor, seed)
-        whole = replay.search(order, Blocks(), given.workers)
-        part = replay.search(order, parts, given.workers)
+        whole = replay.search(order, Blocks())
+        part = replay.search(order, parts)
         rows.append((whole, part))
         print(json.dumps({"seed": seed, "all": asdict(whole), "blocks": asdict(part)}))
     summary = {

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 import autoprompt
 from autoprompt.cli.main import main
 from autoprompt.config import SearchConfig
+from autoprompt.controller.callbacks.repeat_writer import Repeat, RepeatWriter
 from autoprompt.controller.in_process import InProcessExecutor
 from autoprompt.controller.judge_unranked import judge_unranked
 from autoprompt.controller.stopping_rule import Ladder, StoppingRule
@@ -19,7 +20,10 @@ from autoprompt.results import SearchResult
 from autoprompt.search_spaces.errors import BadInputError
 from autoprompt.store import State, Store
 from autoprompt.workers.metrics import METRICS
+from autoprompt.workers.report import Step
+from tests.autoprompt.test_store import search_fields, start
 from tests.conftest import write_yaml
+from tests.reports import report
 
 
 class StopsOdd(StoppingRule):
@@ -82,9 +86,9 @@ def test_what_a_part_judged_does_not_rank_and_does_not_vote(
     assert said.count(" on 4 ") == 3
     said = CliRunner().invoke(main, ["show", "latest", "--db", tiny_config["store"]]).output
     assert "judged by 4, 8 and 16 validation texts" in said
-    report = result.report(tmp_path / "report.html").read_text()
-    assert "3 that a part of the validation texts judged" in report
-    assert "judged by 4, 8 and 16 validation texts" in report
+    page = result.report(tmp_path / "report.html").read_text()
+    assert "3 that a part of the validation texts judged" in page
+    assert "judged by 4, 8 and 16 validation texts" in page
 
 
 def test_all_texts_judge_every_rung_of_a_small_validation_split(
@@ -97,15 +101,17 @@ def test_all_texts_judge_every_rung_of_a_small_validation_split(
     assert "judged by" not in said
 
 
-def test_finalists_are_compared_by_what_all_texts_say(
-    tiny_config: dict[str, Any], tmp_path: Path
-) -> None:
-    tiny_config["confirm"] = {"top": 1, "seeds": 2}
-    result = run(tiny_config, tmp_path, trials=2)
-    (finalist,) = result.finalists
-    sixteenths = [16 * score for score in finalist.scores]
-    assert sixteenths == [round(part) for part in sixteenths]
-    assert len(finalist.scores) == 2
+def test_finalists_are_compared_by_what_all_texts_say(tmp_path: Path) -> None:
+    store, progress = Store.open(f"sqlite:///{tmp_path}/store.db"), SearchProgress(quiet=True)
+    search = store.create_search(**search_fields())
+    start(store, search.id, 3)
+    repeat = Repeat(3, 1, {"seed": 7})
+    writer = RepeatWriter(store, search.id, progress, {0: repeat}, lambda count: None)
+    writer.began({"number": 0})
+    scores = [(0.9, 4, ""), (0.8, 8, ""), (0.7, None, "complete")]
+    for rung, (score, judged, end) in enumerate(scores, 1):
+        writer.reported(report(0, rung, score, end, judged=judged), Step([], "here:1"))
+    assert [one.score for one in store.confirmations(search.id)] == [0.7]
 
 
 def test_where_nothing_was_judged_by_all_the_best_of_the_rest_are(
