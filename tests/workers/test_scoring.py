@@ -212,6 +212,7 @@ def test_words_of_several_tokens_against_the_model_called_word_by_word(
     found = scorer.log_probs(prompts, texts)
     # A prefix goes over no cached text; they are tried all the same, to know what masks may do.
     assert scorer.cache.encoded >= len(texts)
+    assert scorer.family.trusts_cache(texts), scorer.family.distrust
 
     tiny_model.keep_logits_of(None)
     for n, prompt in enumerate(prompts):
