@@ -203,12 +203,12 @@ class StoredSearch:
     @cached_property
     def judging(self) -> list[int] | None:
         """How many validation texts judge each rung; None of a search that does not say."""
-        spec = self.record.config.get("search")
-        if spec is None:
+        spec = self.record.config.get("search", {})
+        if "rungs" not in spec:
             return None
         labels = self.validation_labels
         rungs, growth, seed = spec["rungs"], spec["reduction_factor"], self.record.seed
-        parts = blocks(labels, spec["judging"], rungs, growth, seed)
+        parts = blocks(labels, spec.get("judging", "all"), rungs, growth, seed)
         return [parts.at(rung) or len(labels) for rung in range(1, rungs + 1)]
 
     def summary(self) -> dict[str, Any]:

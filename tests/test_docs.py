@@ -51,7 +51,7 @@ def test_every_key_is_documented() -> None:
 
 def test_the_documented_yaml_is_valid(tmp_path: Path) -> None:
     config = SearchConfig.read(write_yaml(tmp_path / "search.yaml", documented_yaml()))
-    assert config.space.kinds == ("soft", "hard", "mixed")
+    assert config.space.kinds == ("soft", "hard", "mixed", "kv")
 
 
 @pytest.mark.parametrize("page", PAGES)
