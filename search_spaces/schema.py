@@ -35,7 +35,7 @@ Layout = Literal[
     "{soft}{hard}{text}",
 ]
 #: Where a KV prompt may stand: at the end it is before the template's last token.
-KVPosition = Literal["end", "suffix", "prefix", "decoder"]
+KVPosition = Literal["end", "suffix", "prefix"]
 KINDS = ("soft", "hard", "mixed", "kv")
 V = TypeVar("V")
 N = TypeVar("N", int, float)
@@ -136,6 +136,11 @@ class TrainedSpace(Document):
         return self
 
     @property
+    def longest(self) -> int:
+        """The most tokens, or rows, of a prompt."""
+        return max(values_of(self.length))
+
+    @property
     def earlier_prompts(self) -> tuple[str, ...]:
         """The earlier prompts that a trial may start from."""
         asked = self.init_prompt is not None and "prompt" in values_of(self.init)
@@ -146,10 +151,6 @@ class SoftSpace(TrainedSpace):
     """Soft prompts: trained vectors in the place of tokens (Lester et al. 2021)."""
 
     position: Categorical[Position] = "suffix"
-
-    @property
-    def longest(self) -> int:
-        return max(values_of(self.length))
 
     @property
     def positions(self) -> set[Position]:
@@ -166,10 +167,6 @@ class KVSpace(TrainedSpace):
         if "uniform" in values_of(self.init):
             raise ValueError("init 'uniform' is for vectors; keys and values have init 'random'")
         return self
-
-    @property
-    def longest(self) -> int:
-        return max(values_of(self.length))
 
     @property
     def positions(self) -> set[Position]:
@@ -211,7 +208,7 @@ class MixedSpace(TrainedSpace):
 
     @property
     def longest(self) -> int:
-        return max(values_of(self.length)) + max(values_of(self.tokens))
+        return super().longest + max(values_of(self.tokens))
 
     @property
     def positions(self) -> set[Position]:

@@ -72,9 +72,8 @@ def grouped_attention(
 def _merged(query: Tensor, key: Tensor, value: Tensor, past: LayerPast) -> Tensor:
     """[B, all Q, heads, size], segment by segment; `query` is scaled already."""
     parts = [
-        _attended(query[:, :, tokens], key[:, :, tokens], value[:, :, tokens], past, beside, rows)
+        _attended(query, key, value, past, beside, rows)
         for beside, rows in zip(past.beside, past.rows, strict=True)
-        for tokens in (beside.segment.tokens,)
     ]
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
@@ -91,6 +90,7 @@ def _attended(
 
     Scores and weights are laid out as [B, groups, n, heads of a group, Q, what is attended to].
     """
+    query, key, value = (part[:, :, beside.segment.tokens] for part in (query, key, value))
     count, heads, _, size = query.shape
     groups = key.shape[1]
     prompts, queries = len(beside.segment.prompts), beside.segment.queries

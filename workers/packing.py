@@ -33,25 +33,6 @@ class Blocks:
     order: Tensor
     segments: list[Segment]
 
-    def visible(self, prompts: Sequence[Laid]) -> Tensor:
-        """[Q, rows of all prompts + Q] bool: which query token sees which row, and which other.
-
-        Args:
-            prompts: those that are laid out.
-        """
-        rows = [len(prompt.rows) for prompt in prompts]
-        device = self.offset.device
-        seen = torch.zeros(len(self.offset), sum(rows) + len(self.offset), dtype=torch.bool)
-        seen = seen.to(device)
-        for segment in self.segments:
-            for place, prompt in enumerate(segment.prompts):
-                first = segment.start + place * segment.queries
-                own = slice(first, first + segment.queries)
-                before = sum(rows[:prompt])
-                seen[own, before : before + rows[prompt]] = True
-                seen[own, sum(rows) + own.start : sum(rows) + own.stop] = segment.visible
-        return seen
-
 
 def side_by_side(prompts: Sequence[Laid], task: Task, model: FrozenModel, tail: int) -> Blocks:
     """Each prompt as a block; behind it, the trie of what the answers have read.
@@ -98,8 +79,7 @@ def side_by_side(prompts: Sequence[Laid], task: Task, model: FrozenModel, tail: 
             # Where the answer follows, and every token of the trie.
             keep += range(first + asked - 1, len(offset))
         visible = sees_behind(asked, trie).to(device)
-        counts = tuple(len(prompts[number].rows) for number in numbers)
-        segments.append(Segment(tuple(numbers), start, asked + len(trie), hidden, visible, counts))
+        segments.append(Segment(tuple(numbers), start, asked + len(trie), hidden, visible))
     laid = [number for segment in segments for number in segment.prompts]
     return Blocks(
         embeds=torch.cat(rows),

@@ -1,8 +1,9 @@
 """What a pass goes on from: the keys and values of texts, and the rows of KV prompts beside them.
 
 A model hands its new keys and values to the cache, and what the cache returns to its attention.
-Here nothing is appended to anything: the new keys come back as they are, with a note of what else
-is attended to, which `attention.py` reads.
+`noted_past` appends nothing to anything: the new keys come back as they are, with a note of what
+else is attended to, which `attention.py` reads. `copied_past` serves any model: what is new is
+copied behind what is kept.
 """
 
 from collections.abc import Iterable, Sequence
@@ -32,7 +33,6 @@ class Segment:
         queries: Q.
         hidden: so many tokens at the end of each text's kept states are not seen.
         visible: [Q, Q] bool, which of a prompt's query tokens sees which.
-        rows: [n], how many rows each prompt has.
     """
 
     prompts: tuple[int, ...]
@@ -40,12 +40,16 @@ class Segment:
     queries: int
     hidden: int
     visible: Tensor
-    rows: tuple[int, ...]
 
     @property
     def tokens(self) -> slice:
         """Their query tokens in the pass."""
         return slice(self.start, self.start + len(self.prompts) * self.queries)
+
+    def sees(self, mask: Tensor) -> Tensor:
+        """[B, T] bool, which kept tokens they see, of those that are real, [B, T] bool."""
+        place = torch.arange(mask.shape[1], device=mask.device)
+        return place < mask.sum(1, keepdim=True) - self.hidden
 
 
 @dataclass(frozen=True)
@@ -82,11 +86,7 @@ class LayerPast:
 
 
 class _NotedLayer(DynamicLayer):
-    """Gives new keys and values back, noting on the keys what else is attended to.
-
-    Attributes:
-        new: the last new keys and values, [B, groups, Q, size].
-    """
+    """Gives new keys and values back, noting on the keys what else is attended to."""
 
     def __init__(self, past: LayerPast) -> None:
         super().__init__()
@@ -94,23 +94,22 @@ class _NotedLayer(DynamicLayer):
         self.keys, self.values = past.keys, past.values
         self.dtype, self.device = past.keys.dtype, past.keys.device
         self.is_initialized = True
-        self.new: LayerStates | None = None
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *arguments: Any, **others: Any
     ) -> LayerStates:
-        self.new = (key_states, value_states)
         setattr(key_states, NOTE, self._past)
         return key_states, value_states
 
 
 def noted_past(
-    layers: Iterable[LayerStates],
+    layers: Sequence[LayerStates],
     segments: Sequence[Segment],
     rows: Sequence[Tensor],
     mask: Tensor,
-) -> DynamicCache:
-    """A cache for a model whose attention reads the notes.
+) -> tuple[DynamicCache, Tensor]:
+    """What a pass goes on from, for a model whose attention reads the notes, and a mask that only
+    keeps the model from making its own.
 
     Args:
         layers: the texts' keys and values.
@@ -118,31 +117,71 @@ def noted_past(
         rows: of each of the pass's prompts [P, layers, 2, groups, size]; empty for none.
         mask: [B, T] bool, where a kept token is.
     """
-    lengths = mask.sum(1, keepdim=True)
-    place = torch.arange(mask.shape[1], device=mask.device)
-    layers = list(layers)
     dtype = layers[0][0].dtype
     beside, laid = [], []
     for segment in segments:
-        seen = place < lengths - segment.hidden
-        most = max(segment.rows)
-        counts = torch.tensor(segment.rows, device=mask.device)[:, None]
-        padded = min(segment.rows) < most
-        real = torch.arange(most, device=mask.device) < counts
+        own = [rows[prompt] for prompt in segment.prompts]
+        counts = [len(part) for part in own]
+        most = max(counts)
+        real = torch.arange(most) < torch.tensor(counts)[:, None]
         beside.append(
             Beside(
                 segment,
-                additive(seen, dtype)[:, None, None, None, None, :],
+                additive(segment.sees(mask), dtype)[:, None, None, None, None, :],
                 additive(segment.visible, dtype) if segment.queries > 1 else None,
-                additive(real, dtype)[:, None, None, :] if padded else None,
+                None if real.all() else additive(real.to(mask.device), dtype)[:, None, None, :],
             )
         )
-        laid.append(_by_layer([rows[prompt] for prompt in segment.prompts]) if most else None)
+        laid.append(_by_layer(own) if most else None)
     past = DynamicCache()
     for number, (keys, values) in enumerate(layers):
         of_layer = [None if part is None else part[number] for part in laid]
         past.layers.append(_NotedLayer(LayerPast(keys, values, beside, of_layer)))
-    return past
+    return past, mask.new_zeros(1, 1, 1, 1, dtype=dtype)
+
+
+def copied_past(
+    layers: Sequence[LayerStates],
+    segments: Sequence[Segment],
+    rows: Sequence[Tensor],
+    mask: Tensor,
+) -> tuple[DynamicCache, Tensor]:
+    """What a pass goes on from, for any model, and the mask that goes with it: all prompts' rows
+    are copied behind every text. Takes what `noted_past` takes."""
+    counts = [len(own) for own in rows]
+    count, last = len(mask), segments[-1].tokens.stop
+    among = torch.zeros(last, sum(counts) + last, dtype=torch.bool, device=mask.device)
+    for segment in segments:
+        for place, prompt in enumerate(segment.prompts):
+            first = segment.start + place * segment.queries
+            own = slice(first, first + segment.queries)
+            before = sum(counts[:prompt])
+            among[own, before : before + counts[prompt]] = True
+            among[own, sum(counts) + own.start : sum(counts) + own.stop] = segment.visible
+    kept = [
+        segment.sees(mask)[:, None].expand(-1, len(segment.prompts) * segment.queries, -1)
+        for segment in segments
+    ]
+    visible = torch.cat([torch.cat(kept, dim=1), among.expand(count, -1, -1)], dim=-1)
+    if any(counts):
+        together = torch.cat([own for own in rows if len(own)]).permute(1, 2, 3, 0, 4)
+        layers = [
+            (
+                torch.cat([keys, own[0].expand(count, -1, -1, -1)], dim=2),
+                torch.cat([values, own[1].expand(count, -1, -1, -1)], dim=2),
+            )
+            for (keys, values), own in zip(layers, together, strict=True)
+        ]
+    return past_of(layers), additive(visible, layers[0][0].dtype)[:, None]
+
+
+def shared_past(layers: Iterable[Sequence[Tensor]], count: int) -> DynamicCache:
+    """Every layer's keys and values [groups, T, size] as what each of so many texts goes on from,
+    without a copy for each."""
+    return past_of(
+        (keys.expand(count, -1, -1, -1), values.expand(count, -1, -1, -1))
+        for keys, values in layers
+    )
 
 
 def _by_layer(rows: Sequence[Tensor]) -> list[LayerStates]:

@@ -36,7 +36,6 @@ class Laid(NamedTuple):
         front_rows: before everything.
         back_rows: right after the text.
         end_rows: before the last token of the template, which sees them and is asked.
-        decoder_rows: before the decoder's start.
     """
 
     front: Tensor = _NONE
@@ -46,7 +45,6 @@ class Laid(NamedTuple):
     front_rows: Tensor = _NONE
     back_rows: Tensor = _NONE
     end_rows: Tensor = _NONE
-    decoder_rows: Tensor = _NONE
 
     @property
     def tokens(self) -> int:
@@ -232,12 +230,10 @@ def lay_rows(rows: Tensor, position: Position) -> Laid:
     """A KV prompt's rows [P, layers, 2, groups, size] where they will stand.
 
     Raises:
-        ValueError: a KV prompt cannot stand at both sides.
+        KeyError: it cannot stand there.
     """
-    if position == "both":
-        raise ValueError("a KV prompt stands in one place")
     places = {"prefix": "front_rows", "suffix": "back_rows", "end": "end_rows"}
-    return Laid(**{places.get(position, "decoder_rows"): rows})
+    return Laid(**{places[position]: rows})
 
 
 def kv_prompt(rows: Tensor, position: Position) -> Prompt:

@@ -126,7 +126,7 @@ class Scorer:
             return result
         lengths = [len(text) for text in texts]
         shapes = [self._shape(prompt) for prompt in prompts]
-        packs = list(self.packs(shapes, texts, once=once))
+        packs = list(self.packs(shapes, texts))
         # What the first pack read, the next ones find.
         once = once and sum(reuses for _, reuses in packs) <= 1
         for pack, reuses in packs:
@@ -187,13 +187,9 @@ class Scorer:
         return log_probs
 
     def packs(
-        self, prompts: Sequence[Laid], texts: Sequence[TokenIds], *, once: bool = False
+        self, prompts: Sequence[Laid], texts: Sequence[TokenIds]
     ) -> Iterator[tuple[list[int], bool]]:
-        """Which of N prompts share a pass, and whether it goes over reused texts.
-
-        Args:
-            once: as in `label_logits`.
-        """
+        """Which of N prompts share a pass, and whether it goes over reused texts."""
         pack: list[int] = []
         cost = 0
         for n in range(len(prompts)):

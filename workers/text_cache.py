@@ -80,6 +80,7 @@ class TextCache:
         read: how many were found on disk.
         hits: how often a text that was asked for was at hand.
         bytes: the size of all that is at hand, in memory or mapped from files.
+        states: what is kept of a text, and how.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class TextCache:
             files: where texts are shared with other processes and later searches.
         """
         self._device = model.device
-        self._states = states_of(model)
+        self.states = states_of(model)
         self._limit = limit
         self._files = files
         self._budget = TokenBudget(_TOKENS_PER_BATCH)
@@ -163,7 +164,7 @@ class TextCache:
         unknown = []
         for text in texts:
             row = self._files.get(_name(text)) if self._files is not None else None
-            if row is None or row.shape != (len(text.ids), self._states.width):
+            if row is None or row.shape != (len(text.ids), self.states.width):
                 unknown.append(text)
             else:
                 self.read += 1
@@ -186,7 +187,7 @@ class TextCache:
         rows: dict[int, Tensor] = {}
 
         def encode(batch: list[int]) -> list[Tensor]:
-            block = self._states.encode([texts[index] for index in batch])
+            block = self.states.encode([texts[index] for index in batch])
             return [row[: lengths[index]].clone() for index, row in zip(batch, block, strict=True)]
 
         for batch, encoded in self._budget.run(lengths, lengths, encode):
@@ -199,7 +200,7 @@ class TextCache:
         rows = [self._rows[text] for text in texts]
         lengths = torch.tensor([len(row) for row in rows], device=self._device)
         mask = torch.arange(int(lengths.max()), device=self._device) < lengths[:, None]
-        return CachedTexts(self._states.batch(rows), mask, texts)
+        return CachedTexts(self.states.batch(rows), mask, texts)
 
 
 def _name(text: Passage) -> tuple[int, ...]:

@@ -29,8 +29,6 @@ def with_possible_kv(
     problem = None
     if family != "causal":
         problem = f"is a {family} model, and KV prompts are for causal ones"
-    elif "decoder" in values_of(kv.position):
-        problem = "is a causal model: kv.position is end, suffix or prefix"
     elif not keeps_whole_text(model_config):
         problem = "has layers that keep no plain keys and values of a whole text"
     elif rotation_depends_on_length(model_config):

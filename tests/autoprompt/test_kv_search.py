@@ -130,7 +130,11 @@ def test_a_kv_prompt_may_start_others_of_its_kind_alone(
 @pytest.mark.parametrize(
     ("kv", "task", "words"),
     [
-        ({"position": "decoder"}, {}, "kv.position is end, suffix or prefix"),
+        (
+            {"position": "decoder"},
+            {},
+            "kv.position: input should be 'end', 'suffix' or 'prefix', not 'decoder'",
+        ),
         ({"position": "both"}, {}, "kv.position"),
         ({"position": "suffix"}, {"template": "{text}"}, "nothing stands behind the text"),
         ({"init": "uniform"}, {}, "init 'random'"),

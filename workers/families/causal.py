@@ -20,8 +20,8 @@ from transformers import DynamicCache
 from autoprompt.search_spaces.errors import BadInputError, ModelError
 from autoprompt.search_spaces.schema import Position
 from autoprompt.workers.families.family import Family, real
-from autoprompt.workers.packing import Blocks, side_by_side
-from autoprompt.workers.past import LayerStates, additive, noted_past, past_of
+from autoprompt.workers.packing import side_by_side
+from autoprompt.workers.past import additive, copied_past, noted_past, shared_past
 from autoprompt.workers.prompt import Laid
 from autoprompt.workers.text_cache import CachedTexts
 from autoprompt.workers.text_states import KeysAndValues, Passage, TokenIds, padded
@@ -34,7 +34,8 @@ class CausalFamily(Family):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self.states = KeysAndValues(self.model)
+        assert isinstance(self.cache.states, KeysAndValues)
+        self.states = self.cache.states
         #: The last front that was shared, and what the model made of it.
         self._front: tuple[Tensor, DynamicCache] | None = None
 
@@ -56,9 +57,10 @@ class CausalFamily(Family):
         if "end" not in self._expected and not any(prompt.at_end for prompt in prompts):
             return [Passage(text) for text in texts]
         tail = self.question.tail_ids
-        if not tail and not all(texts):
+        asks_again = any(len(prompt.end_rows) for prompt in prompts)
+        if asks_again and not tail and not all(texts):
             raise BadInputError(
-                "a prompt at the end asks a text's last token, and a text has none; give the "
+                "a KV prompt at the end asks a text's last token, and a text has none; give the "
                 "template words behind {text}, or drop empty texts"
             )
         return [Passage((*text, *tail), len(tail)) for text in texts]
@@ -74,7 +76,9 @@ class CausalFamily(Family):
             embeds = torch.where(places[:, None], last[:, None], embeds)
         # Positions are counted from where the text ended.
         behind = texts.lengths[:, None] - self.states.zero(passages)
-        past, mask = self._past(prompts, texts, blocks)
+        lay_out = noted_past if self.model.merges_attention else copied_past
+        rows = [prompt.rows for prompt in prompts]
+        past, mask = lay_out(texts.states, blocks.segments, rows, texts.mask)
         logits = self.ask(
             blocks.keep,
             inputs_embeds=embeds,
@@ -84,54 +88,6 @@ class CausalFamily(Family):
         )
         scores = self.readout(logits.unflatten(1, (len(prompts), -1)))
         return scores[:, blocks.order].transpose(0, 1)
-
-    def _past(
-        self, prompts: Sequence[Laid], texts: CachedTexts, blocks: Blocks
-    ) -> tuple[DynamicCache, Tensor]:
-        """What the query tokens of a pass go on from, and the mask that goes with it."""
-        layers: list[LayerStates] = texts.states
-        dtype, count = self.model.dtype, len(texts.passages)
-        if self.model.merges_attention:
-            rows = [prompt.rows for prompt in prompts]
-            past = noted_past(layers, blocks.segments, rows, texts.mask)
-            return past, torch.zeros(1, 1, 1, 1, dtype=dtype, device=self.model.device)
-        visible = torch.cat(
-            [
-                self._seen(blocks, texts.mask),
-                blocks.visible(prompts).expand(count, -1, -1),
-            ],
-            dim=-1,
-        )
-        return past_of(self._with_rows(layers, prompts)), additive(visible, dtype)[:, None]
-
-    @staticmethod
-    def _seen(blocks: Blocks, mask: Tensor) -> Tensor:
-        """[B, Q, T] bool, which kept token each query token sees."""
-        place = torch.arange(mask.shape[1], device=mask.device)
-        lengths = mask.sum(1)[:, None, None]
-        parts = [
-            (place < lengths - segment.hidden).expand(
-                -1, segment.queries * len(segment.prompts), -1
-            )
-            for segment in blocks.segments
-        ]
-        return torch.cat(parts, dim=1)
-
-    def _with_rows(
-        self, layers: Sequence[LayerStates], prompts: Sequence[Laid]
-    ) -> list[LayerStates]:
-        """Every layer's keys and values of B texts with those of all prompts' rows behind them."""
-        rows = [prompt.rows for prompt in prompts if len(prompt.rows)]
-        if not rows:
-            return list(layers)
-        together = torch.cat(rows).permute(1, 2, 3, 0, 4)
-        return [
-            (
-                torch.cat([keys, own[0].expand(len(keys), -1, -1, -1)], dim=2),
-                torch.cat([values, own[1].expand(len(keys), -1, -1, -1)], dim=2),
-            )
-            for (keys, values), own in zip(layers, together, strict=True)
-        ]
 
     def at_once(self, prompts: Sequence[Laid], texts: Sequence[TokenIds]) -> Tensor:
         """[N, B, L]: the texts read anew, and all prompts in one pass behind them."""
@@ -148,10 +104,8 @@ class CausalFamily(Family):
         model = self.model
         count, width = len(texts), len(prompt.front)
         ones = torch.ones(count, width, dtype=torch.long, device=model.device)
-        past = past_of(
-            (layer.keys.expand(count, -1, -1, -1), layer.values.expand(count, -1, -1, -1))
-            for layer in self._states_of_front(prompt.front).layers
-        )
+        front = self._states_of_front(prompt.front).layers
+        past = shared_past(((layer.keys[0], layer.values[0]) for layer in front), count)
         rows = self._rows(prompt._replace(front=prompt.front[:0]), texts, ())
         embeds, lengths = self.pad(rows)
         offset = torch.arange(embeds.shape[1], device=model.device)
@@ -237,10 +191,7 @@ class CausalFamily(Family):
             mask = real(lengths, embeds.shape[1])
             more: dict[str, Any] = {}
             if len(rows):
-                more["past_key_values"] = past_of(
-                    (keys.expand(count, -1, -1, -1), values.expand(count, -1, -1, -1))
-                    for keys, values in rows.permute(1, 2, 3, 0, 4)
-                )
+                more["past_key_values"] = shared_past(rows.permute(1, 2, 3, 0, 4), count)
                 mask = torch.cat([mask.new_ones(count, len(rows)), mask], dim=1)
             read = self.ask(
                 lengths[:, None] - 1 - torch.arange(len(path), -1, -1, device=device),

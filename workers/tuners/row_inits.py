@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from autoprompt.search_spaces import KVPlan
+from autoprompt.search_spaces.errors import ModelError
 from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.text_states import KeysAndValues, Passage
 from autoprompt.workers.tuners.examples import Examples
@@ -30,7 +31,11 @@ def initial_rows(
         ModelError: the model cannot take a KV prompt.
     """
     model, length = scorer.model, plan.length
-    states = KeysAndValues(model)
+    states = scorer.cache.states
+    if not isinstance(states, KeysAndValues):
+        raise ModelError(
+            "this model cannot take a KV prompt: it keeps no keys and values of a text"
+        )
     if plan.init == "prompt":
         earlier = examples.earlier[str(plan.init_prompt)]
         if earlier.rows is not None:
