@@ -8,11 +8,17 @@ import pytest
 import torch
 from peft import PrefixTuningConfig, TaskType, get_peft_model
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    DynamicCache,
+    GPT2Config,
+    GPT2LMHeadModel,
+)
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 from autoprompt.search_spaces import KVPlan
-from autoprompt.search_spaces.errors import BadInputError
+from autoprompt.search_spaces.errors import BadInputError, ModelError
 from autoprompt.search_spaces.schema import KVPosition
 from autoprompt.workers.attention import use_grouped_attention
 from autoprompt.workers.frozen_model import FrozenModel
@@ -264,6 +270,60 @@ def test_an_initial_row_is_what_its_token_leaves_behind_a_text(model: FrozenMode
         asked = scorer.label_logits([lay(model.embed(ids), "suffix")], text)
         by_rows = scorer.label_logits([lay_rows(rows, "suffix")], text)
     torch.testing.assert_close(by_rows, asked, atol=TOLERANCE, rtol=0)
+
+
+@torch.no_grad()
+def test_learned_positions_are_no_part_of_a_prompts_keys(model: FrozenModel) -> None:
+    """GPT-2 adds positions to its input, so rows stand behind any text as they are."""
+    torch.manual_seed(0)
+    config = GPT2Config(
+        vocab_size=len(model.tokenizer), n_embd=32, n_layer=2, n_head=4, n_positions=64
+    )
+    frozen = FrozenModel(GPT2LMHeadModel(config), model.tokenizer)
+    assert frozen.takes_rows
+    assert not frozen.counts_distances
+    scorer = scorer_of(frozen)
+    rows, tail = rows_like(frozen, 3, 0), scorer.task.question.tail_ids
+    texts = texts_of(scorer)
+    scores = scorer.label_logits([lay_rows(rows, "end")], texts)[0]
+    frozen.keep_logits_of(None)
+    for text, score in zip(texts, scores, strict=True):
+        before, whole = DynamicCache(), DynamicCache()
+        bare: Any = frozen.model
+        bare(input_ids=torch.tensor([(*text, *tail[:-1])]), past_key_values=before, use_cache=True)
+        for number, own in enumerate(rows.permute(1, 2, 3, 0, 4)):
+            layer = before.layers[number]
+            parts = ((layer.keys, own[0]), (layer.values, own[1]))
+            whole.update(*(torch.cat([kept, one[None]], dim=2) for kept, one in parts), number)
+        place = len(text) + len(tail) - 1 + len(rows)
+        logits = bare(
+            input_ids=torch.tensor([tail[-1:]]),
+            past_key_values=whole,
+            position_ids=torch.tensor([[place]]),
+            use_cache=True,
+        ).logits
+        wanted = logits[0, -1, list(scorer.task.readout.starts)]
+        torch.testing.assert_close(score, wanted, atol=TOLERANCE, rtol=0)
+
+
+def test_a_rotation_that_depends_on_length_is_refused(tmp_path: Path) -> None:
+    rope = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0}
+    folder = tiny.save_tiny_model(tmp_path, rope_parameters=rope)
+    loaded = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    scorer = scorer_of(FrozenModel(loaded, AutoTokenizer.from_pretrained(folder)))
+    texts, labels = texts_of(scorer), torch.zeros(6, dtype=torch.long)
+    with pytest.raises(ModelError, match="mean the same behind a short text and a long one"):
+        initial_rows(PLAN, scorer, Examples(texts, labels, texts, labels), torch.Generator())
+
+
+@torch.no_grad()
+def test_a_soft_prompt_at_the_end_asks_nothing_of_an_empty_text(model: FrozenModel) -> None:
+    scorer = scorer_of(model, "{text}")
+    vectors = torch.ones(2, model.hidden_size) / 10
+    texts: list[TokenIds] = [(), *texts_of(scorer, 2)]
+    scores = scorer.label_logits([lay(vectors, "end")], texts)[0]
+    alone = scorer.family.plain(lay(vectors, "end"), texts)
+    torch.testing.assert_close(scores, alone, atol=TOLERANCE, rtol=0)
 
 
 def test_it_can_be_read_back(model: FrozenModel) -> None:
