@@ -1,6 +1,6 @@
-"""Stand-ins for `benchmarks.rung_predictions` where no time is for the model: what linear
-classifiers of bags of words say of 5,000 movie snippets at three rungs. They are no prompts, but
-learners of real texts, with real curves and errors in common. The same file in a minute.
+"""Stand-ins for `benchmarks.rung_predictions` where there is no time to run the model: what linear
+classifiers of bags of words predict for 5,000 movie snippets at three rungs. They are no prompts,
+but they learn from real texts, and err together as prompts do. The same file in a minute.
 
     python -m benchmarks.bag_predictions predictions.safetensors [--trials 96] [--seed 0]
 """
@@ -33,9 +33,9 @@ def record(file: str, trials: int, seed: int) -> None:
     validation = bags.transform([str(text) for text in splits.validation.texts]).tocsr()
     labels = np.array(splits.train.labels)
     rng = np.random.default_rng(seed)
-    said = np.stack([_trial(train, labels, validation, rng) for _ in range(trials)])
+    predictions = np.stack([_trial(train, labels, validation, rng) for _ in range(trials)])
     tensors = {
-        "log_probs": torch.from_numpy(said),
+        "log_probs": torch.from_numpy(predictions),
         "labels": torch.tensor(splits.validation.labels),
     }
     save_file(tensors, file, {"steps": json.dumps(RUNGS)})
