@@ -211,6 +211,11 @@ class StoredSearch:
         parts = blocks(labels, spec.get("judging", "all"), rungs, growth, seed)
         return [parts.at(rung) or len(labels) for rung in range(1, rungs + 1)]
 
+    @property
+    def judged_by_parts(self) -> bool:
+        """Whether a part of the validation texts judges some rungs."""
+        return len(set(self.judging or ())) > 1
+
     def summary(self) -> dict[str, Any]:
         """What `autoprompt list --json` prints of each search."""
         record = self.record

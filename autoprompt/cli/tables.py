@@ -292,7 +292,7 @@ def print_result(result: SearchResult) -> None:
     if leaders:
         out.print()
         out.print(trials_table("Leaderboard, by score on validation", leaders, result.direction))
-    if result.judging and len(set(result.judging)) > 1:
+    if result.judging and result.judged_by_parts:
         out.print(Text(judging_line(result.judging)))
     if result.finalists:
         out.print(finalists_table(result))

@@ -165,15 +165,15 @@ def _check_peft(
         problem = f"trial {record.number} is laid {_PLACES[prompt.position]}, PEFT lays it before"
     else:
         return
-    fits = [
-        trial.number
+    fits = (
+        trial
         for trial in result.leaderboard
         if trial.kind in ("soft", "kv") and trial.plan["position"] == "prefix"
-    ]
-    other = ""
-    if fits:
-        score = next(trial.score for trial in result.leaderboard if trial.number == fits[0])
-        other = f", or --trial {fits[0]}, the best that PEFT can hold (it scores {score:.4f})"
+    )
+    best, other = next(fits, None), ""
+    if best is not None:
+        other = f", or --trial {best.number}, the best that PEFT can hold"
+        other += f" (it scores {best.score:.4f})"
     raise BadInputError(f"--format peft: {problem}; use --format json{other}")
 
 

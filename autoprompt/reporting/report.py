@@ -169,8 +169,7 @@ class Report:
     @property
     def judging(self) -> list[int] | None:
         """How many validation texts judge each rung, where not all of them judge every one."""
-        judging = self.result.judging
-        return judging if judging and len(set(judging)) > 1 else None
+        return self.result.judging if self.result.judged_by_parts else None
 
     @cached_property
     def charts(self) -> TrialCharts:
