@@ -87,7 +87,7 @@ def record(trials: int) -> None:
     searcher = OptunaSearcher(space, SEED)
     found = []
     for number in range(trials):
-        [drawn] = searcher.draw()
+        [drawn] = searcher.draw(1)
         rungs, started = [], time.perf_counter()
         for progress in tune(plan_from_dict(drawn["plan"]), scorer, examples, fractions):
             now = time.perf_counter()

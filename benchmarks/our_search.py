@@ -135,6 +135,8 @@ class IdleWorker(Worker):
         )
         return Step([report], worker="idle:0")
 
+    def add(self, trials: Sequence[dict[str, Any]]) -> None: ...
+
     def drop(self, numbers: Sequence[int]) -> None: ...
 
 

@@ -89,7 +89,7 @@ def record(file: str, trials: int, longest: int) -> None:
     plans: list[dict[str, Any]] = []
     prompts: list[Prompt] = []
     steps: list[int] = []
-    while drawn := searcher.draw():
+    while drawn := searcher.draw(TOGETHER):
         pack = Pack(
             {trial["number"]: plan_from_dict(trial["plan"]) for trial in drawn},
             scorer,

@@ -42,6 +42,8 @@ class ReplayWorker(Worker):
             time.sleep(report.seconds / self._job.speed)
         return Step([report], worker="simulated:0")
 
+    def add(self, trials: Sequence[dict[str, Any]]) -> None: ...
+
     def drop(self, numbers: Sequence[int]) -> None: ...
 
 

@@ -6,6 +6,7 @@ of a group are laid into one product with their shared keys, which other impleme
 per query head first. Prompts in one pass never see each other, so no mask parts them.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -37,7 +38,8 @@ def grouped_attention(
     Args:
         query: [B, heads, Q, size].
         key, value: [B, groups, T, size], where groups divides heads. Keys that bring a note along
-            are those of the query tokens, and the note says what else is attended to.
+            are those of the query tokens, all in one row, and the note says what else is attended
+            to.
         attention_mask: [B, 1, Q, T or more], added to the scores; unread where there is a note.
 
     Returns:
@@ -51,9 +53,9 @@ def grouped_attention(
         raise NotImplementedError(f"grouped attention without a mask, or with {unknown}")
     size = query.shape[-1]
     scaling = size**-0.5 if scaling is None else scaling
-    past: LayerPast | None = getattr(key, NOTE, None)
-    if past is not None:
-        return _merged(query * scaling, key, value, past), None
+    lots: Sequence[LayerPast] | None = getattr(key, NOTE, None)
+    if lots is not None:
+        return _merged(query * scaling, key, value, lots), None
     if query.is_cuda:
         attended, _ = sdpa_attention_forward(
             module, query, key, value, attention_mask, scaling=scaling
@@ -69,13 +71,22 @@ def grouped_attention(
     return attended.transpose(1, 2).contiguous(), None
 
 
-def _merged(query: Tensor, key: Tensor, value: Tensor, past: LayerPast) -> Tensor:
-    """[B, all Q, heads, size], segment by segment; `query` is scaled already."""
-    parts = [
-        _attended(query, key, value, past, beside, rows)
-        for beside, rows in zip(past.beside, past.rows, strict=True)
-    ]
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+def _merged(query: Tensor, key: Tensor, value: Tensor, lots: Sequence[LayerPast]) -> Tensor:
+    """[1, M, heads, size], lot by lot and segment by segment; `query` [1, heads, M, size] is scaled
+    already."""
+    sizes = [len(past.keys) * past.queries for past in lots]
+    asked = zip(*(part[0].split(sizes, dim=1) for part in (query, key, value)), strict=True)
+    attended = []
+    for past, parts in zip(lots, asked, strict=True):
+        shape = (len(past.keys), past.queries)
+        # [heads, B * Q, size] to [B, heads, Q, size]
+        queries, keys, values = (part.unflatten(1, shape).transpose(0, 1) for part in parts)
+        segments = [
+            _attended(queries, keys, values, past, beside, rows)
+            for beside, rows in zip(past.beside, past.rows, strict=True)
+        ]
+        attended.append(torch.cat(segments, dim=1).flatten(0, 1))
+    return torch.cat(attended)[None]
 
 
 def _attended(

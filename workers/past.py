@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-#: The attribute of a tensor of new keys that holds the layer's `LayerPast`.
+#: The attribute of a tensor of new keys that holds the layer's `LayerPast` of each lot.
 NOTE = "autoprompt_past"
 
 #: Keys and values of one layer, each [B, groups, T, size].
@@ -53,6 +53,28 @@ class Segment:
 
 
 @dataclass(frozen=True)
+class Lot:
+    """Some of a pass's prompts, and the texts that they go over.
+
+    Attributes:
+        layers: the texts' keys and values.
+        segments: of the prompts; their query tokens are counted from the lot's first.
+        rows: of each prompt [P, layers, 2, groups, size]; empty for none.
+        mask: [B, T] bool, where a kept token is.
+    """
+
+    layers: Sequence[LayerStates]
+    segments: Sequence[Segment]
+    rows: Sequence[Tensor]
+    mask: Tensor
+
+    @property
+    def queries(self) -> int:
+        """Query tokens behind each text, of all prompts together."""
+        return self.segments[-1].tokens.stop
+
+
+@dataclass(frozen=True)
 class Beside:
     """What the query tokens of one segment attend to, as numbers to add to attention scores.
 
@@ -71,14 +93,16 @@ class Beside:
 
 @dataclass(frozen=True)
 class LayerPast:
-    """What one layer attends to, beside the new tokens.
+    """What one layer attends to in one lot, beside the new tokens.
 
     Attributes:
+        queries: query tokens behind each text.
         keys, values: of the texts, [B, groups, T, size].
         beside: segment by segment.
         rows: of each segment, keys and values [n, groups, P, size]; None where it has none.
     """
 
+    queries: int
     keys: Tensor
     values: Tensor
     beside: Sequence[Beside]
@@ -88,39 +112,47 @@ class LayerPast:
 class _NotedLayer(DynamicLayer):
     """Gives new keys and values back, noting on the keys what else is attended to."""
 
-    def __init__(self, past: LayerPast) -> None:
+    def __init__(self, lots: Sequence[LayerPast]) -> None:
         super().__init__()
-        self._past = past
-        self.keys, self.values = past.keys, past.values
-        self.dtype, self.device = past.keys.dtype, past.keys.device
+        self._lots = lots
+        self.keys, self.values = lots[0].keys, lots[0].values
+        self.dtype, self.device = self.keys.dtype, self.keys.device
         self.is_initialized = True
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *arguments: Any, **others: Any
     ) -> LayerStates:
-        setattr(key_states, NOTE, self._past)
+        setattr(key_states, NOTE, self._lots)
         return key_states, value_states
 
 
-def noted_past(
-    layers: Sequence[LayerStates],
-    segments: Sequence[Segment],
-    rows: Sequence[Tensor],
-    mask: Tensor,
-) -> tuple[DynamicCache, Tensor]:
-    """What a pass goes on from, for a model whose attention reads the notes, and a mask that only
-    keeps the model from making its own.
+def noted_past(lots: Sequence[Lot]) -> tuple[DynamicCache, Tensor]:
+    """What a pass over several lots goes on from, for a model whose attention reads the notes, and
+    a mask that only keeps the model from making its own. The pass is one row of query tokens: lot
+    by lot, text by text, prompt by prompt."""
+    laid = [_laid(lot) for lot in lots]
+    past = DynamicCache()
+    for number in range(len(lots[0].layers)):
+        of_layer = [
+            LayerPast(
+                lot.queries,
+                *lot.layers[number],
+                beside,
+                [None if part is None else part[number] for part in rows],
+            )
+            for lot, (beside, rows) in zip(lots, laid, strict=True)
+        ]
+        past.layers.append(_NotedLayer(of_layer))
+    return past, lots[0].mask.new_zeros(1, 1, 1, 1, dtype=lots[0].layers[0][0].dtype)
 
-    Args:
-        layers: the texts' keys and values.
-        segments: of the pass.
-        rows: of each of the pass's prompts [P, layers, 2, groups, size]; empty for none.
-        mask: [B, T] bool, where a kept token is.
-    """
-    dtype = layers[0][0].dtype
-    beside, laid = [], []
-    for segment in segments:
-        own = [rows[prompt] for prompt in segment.prompts]
+
+def _laid(lot: Lot) -> tuple[list[Beside], list[list[LayerStates] | None]]:
+    """What each segment of a lot attends to, and its prompts' rows, layer by layer."""
+    dtype, mask = lot.layers[0][0].dtype, lot.mask
+    beside: list[Beside] = []
+    laid: list[list[LayerStates] | None] = []
+    for segment in lot.segments:
+        own = [lot.rows[prompt] for prompt in segment.prompts]
         counts = [len(part) for part in own]
         most = max(counts)
         real = torch.arange(most) < torch.tensor(counts)[:, None]
@@ -133,25 +165,17 @@ def noted_past(
             )
         )
         laid.append(_by_layer(own) if most else None)
-    past = DynamicCache()
-    for number, (keys, values) in enumerate(layers):
-        of_layer = [None if part is None else part[number] for part in laid]
-        past.layers.append(_NotedLayer(LayerPast(keys, values, beside, of_layer)))
-    return past, mask.new_zeros(1, 1, 1, 1, dtype=dtype)
+    return beside, laid
 
 
-def copied_past(
-    layers: Sequence[LayerStates],
-    segments: Sequence[Segment],
-    rows: Sequence[Tensor],
-    mask: Tensor,
-) -> tuple[DynamicCache, Tensor]:
-    """What a pass goes on from, for any model, and the mask that goes with it: all prompts' rows
-    are copied behind every text. Takes what `noted_past` takes."""
-    counts = [len(own) for own in rows]
-    count, last = len(mask), segments[-1].tokens.stop
+def copied_past(lot: Lot) -> tuple[DynamicCache, Tensor]:
+    """What a pass over one lot goes on from, for any model, and the mask that goes with it: all
+    prompts' rows are copied behind every text."""
+    layers, mask = lot.layers, lot.mask
+    counts = [len(own) for own in lot.rows]
+    count, last = len(mask), lot.queries
     among = torch.zeros(last, sum(counts) + last, dtype=torch.bool, device=mask.device)
-    for segment in segments:
+    for segment in lot.segments:
         for place, prompt in enumerate(segment.prompts):
             first = segment.start + place * segment.queries
             own = slice(first, first + segment.queries)
@@ -160,11 +184,11 @@ def copied_past(
             among[own, sum(counts) + own.start : sum(counts) + own.stop] = segment.visible
     kept = [
         segment.sees(mask)[:, None].expand(-1, len(segment.prompts) * segment.queries, -1)
-        for segment in segments
+        for segment in lot.segments
     ]
     visible = torch.cat([torch.cat(kept, dim=1), among.expand(count, -1, -1)], dim=-1)
     if any(counts):
-        together = torch.cat([own for own in rows if len(own)]).permute(1, 2, 3, 0, 4)
+        together = torch.cat([own for own in lot.rows if len(own)]).permute(1, 2, 3, 0, 4)
         layers = [
             (
                 torch.cat([keys, own[0].expand(count, -1, -1, -1)], dim=2),

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from autoprompt.search_spaces import plan_from_dict
+from autoprompt.search_spaces import AnyPlan, plan_from_dict
 from autoprompt.search_spaces.errors import ModelError
 from autoprompt.workers.answers import answers_of
 from autoprompt.workers.device_errors import raise_if_device_broken
@@ -28,6 +28,9 @@ class Worker(Protocol):
 
     def advance(self) -> Step:
         """Go on until at least one trial reaches a rung or fails."""
+
+    def add(self, trials: Sequence[dict[str, Any]]) -> None:
+        """Take on these trials beside those under way."""
 
     def drop(self, numbers: Sequence[int]) -> None:
         """Carry out these trials no further."""
@@ -48,20 +51,30 @@ class PlanWorker:
         self.begin(())
 
     def begin(self, trials: Sequence[dict[str, Any]]) -> None:
-        self._plans = {trial["number"]: plan_from_dict(trial["plan"]) for trial in trials}
-        self._packs: Packs | None = None
+        job = self._job
+        self._plans: dict[int, AnyPlan] = {}
+        #: Those that have not been begun.
+        self._waiting: dict[int, AnyPlan] = {}
+        self._packs = Packs(self._bench.seat, job.fractions, job.patience)
         #: Since its last report, by a trial's number: its part of this worker's time.
-        self._seconds = dict.fromkeys(self._plans, 0.0)
-        self._steps_done = dict.fromkeys(self._plans, 0)
+        self._seconds: dict[int, float] = {}
+        self._steps_done: dict[int, int] = {}
+        self.add(trials)
+
+    def add(self, trials: Sequence[dict[str, Any]]) -> None:
+        plans = {trial["number"]: plan_from_dict(trial["plan"]) for trial in trials}
+        self._plans |= plans
+        self._waiting |= plans
+        self._seconds |= dict.fromkeys(plans, 0.0)
+        self._steps_done |= dict.fromkeys(plans, 0)
 
     def drop(self, numbers: Sequence[int]) -> None:
-        if self._packs is not None:
-            self._packs.drop(numbers)
+        self._packs.drop(numbers)
 
     def advance(self) -> Step:
         before = self._bench.work()
         started = time.perf_counter()
-        running = list(self._plans) if self._packs is None else self._packs.numbers
+        running = [*self._packs.numbers, *self._waiting]
         outcomes = self._go_on()
         share = (time.perf_counter() - started) / max(len(running), 1)
         for number in running:
@@ -75,14 +88,13 @@ class PlanWorker:
         )
 
     def _go_on(self) -> list[Told]:
-        if self._packs is None:
-            try:
-                self._bench.open()
-            except Exception as error:
-                raise_if_device_broken(error)
-                return [Told(number, error) for number in self._plans]
-            job = self._job
-            self._packs = Packs(self._plans, self._bench.seat, job.fractions, job.patience)
+        waiting, self._waiting = self._waiting, {}
+        try:
+            self._bench.open()
+        except Exception as error:
+            raise_if_device_broken(error)
+            return [Told(number, error) for number in waiting]
+        self._packs.add(waiting)
         return self._packs.advance()
 
     def _report(self, entry: Told) -> Report | Failure:

@@ -6,6 +6,7 @@ run the whole input every time. Both ways give the same numbers: see `families`.
 
 import functools
 from collections.abc import Callable, Iterator, Sequence, Set
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -29,9 +30,20 @@ _TOKENS_PER_BATCH = 2048
 #: A cached token's part in the cost of a pass: it is fetched, not computed.
 _READ = 4
 
-#: Query tokens of the prompts packed into one pass. Every one of them is compared with every
-#: other before the mask hides it, which costs more than it saves beyond this.
+#: Query tokens behind each text, of the prompts packed into one pass.
 _TOKENS_PER_PACK = 128
+
+#: Query tokens of one training pass, of all prompts and texts in it: beyond, a processor gains no
+#: speed, and what is kept for the gradients takes memory.
+_TOKENS_PER_STEP = 512
+_TOKENS_PER_STEP_ON_GPU = 1 << 14
+
+
+class Asked(NamedTuple):
+    """N prompts, each of which is asked of all of B texts."""
+
+    prompts: Sequence[Laid]
+    texts: Sequence[TokenIds]
 
 
 class Scorer:
@@ -57,8 +69,11 @@ class Scorer:
         self.truncated = 0
         self.family = FAMILIES[model.family](model, task, self.cache)
         self._budget = TokenBudget(_TOKENS_PER_BATCH)
-        #: A training batch is one pass until memory says otherwise.
+        #: A training batch is one pass until memory says otherwise, and shares it with others up to
+        #: a bound.
         self.training_budget = TokenBudget(1 << 30)
+        on_gpu = model.device.type == "cuda"
+        self.step_budget = TokenBudget(_TOKENS_PER_STEP_ON_GPU if on_gpu else _TOKENS_PER_STEP)
         self._longest_prompt = longest_prompt
         self._longest_text = longest_text(model.context_length, task, longest_prompt)
 
@@ -85,6 +100,13 @@ class Scorer:
         if usable and family.trusts_cache(texts):
             self.cache.prefill(family.keys([lay(torch.empty(1, 0), usable[0])], texts))
 
+    def logits_of(self, asked: Sequence[Asked]) -> list[Tensor]:
+        """`label_logits` of each: in one pass, where all of them may go over cached texts."""
+        family = self.family
+        if len(asked) > 1 and all(family.reuses(*one) for one in asked):
+            return family.cached([(one.prompts, family.fill(*one)) for one in asked])
+        return [self.label_logits(*one) for one in asked]
+
     def label_logits(
         self, prompts: Sequence[Laid], texts: Sequence[TokenIds], *, once: bool = False
     ) -> Tensor:
@@ -102,7 +124,7 @@ class Scorer:
         if family.reuses(prompts, texts):
             if once:
                 return family.at_once(prompts, texts)
-            return family.cached(prompts, family.fill(prompts, texts))
+            return family.cached([(prompts, family.fill(prompts, texts))])[0]
         rows = []
         for prompt in prompts:
             shared = family.behind_front(prompt, texts)

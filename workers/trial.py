@@ -56,9 +56,7 @@ class TrialRunner(tune.Trainable):
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         trials = new_config["trials"]
-        self._plans: dict[int, AnyPlan] = {
-            trial["number"]: plan_from_dict(trial["plan"]) for trial in trials
-        }
+        self._plans = _plans(trials)
         self._worker.begin(trials)
         return True
 
@@ -68,6 +66,11 @@ class TrialRunner(tune.Trainable):
         which = " and ".join(f"trial {number}, {plan.kind}" for number, plan in self._plans.items())
         name = f"{self._search}: {which}"
         return name if self._at_work else f"{name}, and those after it"
+
+    def add(self, trials: Sequence[dict[str, Any]]) -> None:
+        """Carry out these trials, too."""
+        self._plans |= _plans(trials)
+        self._worker.add(trials)
 
     def drop(self, numbers: Sequence[int]) -> None:
         """Carry out these trials no further."""
@@ -98,6 +101,10 @@ class TrialRunner(tune.Trainable):
 
     def load_checkpoint(self, checkpoint: Any) -> None:
         """Nothing, as nothing was saved."""
+
+
+def _plans(trials: Sequence[dict[str, Any]]) -> dict[int, AnyPlan]:
+    return {trial["number"]: plan_from_dict(trial["plan"]) for trial in trials}
 
 
 def _use_assigned_threads() -> None:

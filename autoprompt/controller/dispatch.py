@@ -6,7 +6,7 @@ An executor says what happened; all that follows from it is decided here, the sa
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from autoprompt.controller.stopping_rule import StoppingRule
 from autoprompt.search_spaces.errors import AutopromptError
@@ -20,7 +20,7 @@ class Task:
     Attributes:
         trials: those that have not ended, each with its `number`, its `plan`, and what the source
             of plans and the ledger have to say to each other.
-        deaths: how many workers have died of it.
+        deaths: how many workers have died of it since one of its trials last ended.
         under_way: a worker has begun it, and not died since.
     """
 
@@ -33,11 +33,23 @@ class Task:
         return [trial["number"] for trial in self.trials]
 
 
+class Change(NamedTuple):
+    """What a worker is to do otherwise from now on.
+
+    Attributes:
+        over: the numbers of trials that go no further.
+        begun: those that it takes on in their place.
+    """
+
+    over: list[int]
+    begun: list[dict[str, Any]]
+
+
 class PlanSource(Protocol):
     """Where plans come from; it may learn from what becomes of them."""
 
-    def draw(self) -> list[dict[str, Any]]:
-        """The trials of the next task; empty where there are no more."""
+    def draw(self, count: int) -> list[dict[str, Any]]:
+        """So many trials; fewer where there are no more."""
 
     def reported(self, report: Report) -> None:
         """A trial reached a rung, and may have ended there."""
@@ -63,7 +75,8 @@ class Ledger(Protocol):
 class Watcher(Protocol):
     """Who else wants to know of a run, and decides nothing."""
 
-    def task_began(self, task: Task) -> None: ...
+    def began(self, trial: dict[str, Any]) -> None:
+        """A worker was handed a trial for the first time."""
 
     def looked(self, last: bool = False) -> None:
         """Called now and then while the run goes on, and for the last time at its end."""
@@ -74,11 +87,11 @@ class Dispatch:
 
     Args:
         count: how many trials the source has.
-        together: how many a task holds.
+        together: how many a task holds; what ends in it is replaced as long as others go on.
 
     Attributes:
         error: why nothing more is written; the run ends with it.
-        tasks: how many tasks there are.
+        tasks: how many tasks there are at most.
     """
 
     def __init__(
@@ -94,26 +107,35 @@ class Dispatch:
         self._source = source
         self._rule = rule
         self._ledger = ledger
+        self._together = together
+        #: The numbers of trials that a worker was handed.
+        self._handed: set[int] = set()
         self.watchers = tuple(watchers)
         self.tasks = math.ceil(count / together)
         self.error: AutopromptError | None = None
 
     def next(self) -> Task | None:
         """The next task; None where there is none."""
-        trials = self._source.draw()
+        trials = self._source.draw(self._together)
         return Task(trials) if trials else None
 
     def began(self, task: Task) -> None:
         """A worker was handed the task, for the first time or again."""
         task.under_way = True
         for trial in task.trials:
-            self._rule.enter(trial["number"], trial["plan"]["kind"])
-            self._write(self._ledger.began, trial)
-        for watcher in self.watchers:
-            watcher.task_began(task)
+            self._began(trial)
 
-    def reported(self, task: Task, step: Step) -> list[int]:
-        """A worker reported; the numbers of the trials that go no further."""
+    def _began(self, trial: dict[str, Any]) -> None:
+        number = trial["number"]
+        self._rule.enter(number, trial["plan"]["kind"])
+        self._write(self._ledger.began, trial)
+        if number not in self._handed:
+            self._handed.add(number)
+            for watcher in self.watchers:
+                watcher.began(trial)
+
+    def reported(self, task: Task, step: Step) -> Change:
+        """A worker reported."""
         over = []
         for report in step.reports:
             number = report.number
@@ -131,7 +153,13 @@ class Dispatch:
             self._source.reported(report)
             self._write(self._ledger.reported, report, step)
         task.trials = [trial for trial in task.trials if trial["number"] not in over]
-        return over
+        begun = self._source.draw(self._together - len(task.trials)) if task.trials else []
+        for trial in begun:
+            self._began(trial)
+        task.trials += begun
+        if over:
+            task.deaths = 0
+        return Change(over, begun)
 
     def died(self, task: Task, cause: str, *, again: bool) -> None:
         """A worker died.

@@ -62,5 +62,7 @@ def _carry_out(task: Task, worker: Worker, dispatch: Dispatch, interruption: Int
     while task.trials and not interruption.requested:
         with interruption.computing():
             step = worker.advance()
-        worker.drop(dispatch.reported(task, step))
+        change = dispatch.reported(task, step)
+        worker.drop(change.over)
+        worker.add(change.begun)
         dispatch.look()

@@ -28,7 +28,7 @@ class OptunaSearcher(PlanSource):
 
     Args:
         budget: how many trials to ask for; without one, as many as anybody wants.
-        together: how many a draw has, to be carried out side by side on one worker.
+        together: so many trials in a row read the train texts in the same order.
         first: parameters to try before any others, whole or in part, each within the space.
         past: the trials of a search that is resumed. The study is rebuilt from those that ended;
             the others are asked for again first, under their numbers and with their parameters.
@@ -69,9 +69,9 @@ class OptunaSearcher(PlanSource):
             else:
                 self._study.enqueue_trial(trial.params if trial else params.get(number, {}))
 
-    def draw(self) -> list[dict[str, Any]]:
+    def draw(self, count: int) -> list[dict[str, Any]]:
         """The next plans, each with what it was drawn from."""
-        count = int(min(self._together, self._left))
+        count = int(min(count, self._left))
         self._left -= count
         return [self._draw() for _ in range(count)]
 

@@ -31,6 +31,11 @@ def actor_of(trial: Trial) -> Any | None:
     return trial.temporary_state.ray_actor
 
 
+def forgive(trial: Trial) -> None:
+    """Count its workers' deaths from 0 again."""
+    trial.run_metadata.num_failures = 0
+
+
 def forget(trial: Trial, needs: Any) -> None:
     """Let go of what Tune keeps of an ended trial, and writes down in its scratch folder.
 

@@ -71,15 +71,16 @@ def _reseeded(plan: dict[str, Any], repeat: int) -> dict[str, Any]:
 
 
 class _Listed(PlanSource):
-    """Hands out repeats one by one, under their numbers in the list. Nothing is learnt of them."""
+    """Hands out repeats under their numbers in the list. Nothing is learnt of them."""
 
     def __init__(self, repeats: Mapping[int, Repeat]) -> None:
         self._waiting = [
             {"number": number, "plan": repeat.plan} for number, repeat in repeats.items()
         ]
 
-    def draw(self) -> list[dict[str, Any]]:
-        return [self._waiting.pop(0)] if self._waiting else []
+    def draw(self, count: int) -> list[dict[str, Any]]:
+        drawn, self._waiting = self._waiting[:count], self._waiting[count:]
+        return drawn
 
     def reported(self, report: Report) -> None: ...
 

@@ -9,7 +9,7 @@ from ray.tune.search import Searcher
 
 from autoprompt.controller.callbacks.watchdog import Watchdog
 from autoprompt.controller.dispatch import Dispatch, Task
-from autoprompt.controller.ray_internals import actor_of, cause_of_death, forget
+from autoprompt.controller.ray_internals import actor_of, cause_of_death, forget, forgive
 
 if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController
@@ -49,8 +49,8 @@ class TuneSearcher(Searcher):
 
 
 class TuneScheduler(FIFOScheduler):
-    """Hands the dispatch every step of a worker; what ended leaves the trial's config, so that a
-    worker that dies begins only the others again."""
+    """Hands the dispatch every step of a worker; the trial's config holds what is under way, so
+    that after a worker's death that begins again, and nothing else."""
 
     def __init__(self, dispatch: Dispatch, searcher: TuneSearcher) -> None:
         super().__init__()
@@ -65,15 +65,19 @@ class TuneScheduler(FIFOScheduler):
         self, tune_controller: "TuneController", trial: Trial, result: dict[str, Any]
     ) -> str:
         task, step = self._tasks[trial.trial_id], result["step"]
-        over = self._dispatch.reported(task, step)
+        change = self._dispatch.reported(task, step)
         step.reports.clear()  # stored: Tune keeps the last result of every trial
         # In place: Tune holds the same list in several places, for as long as the run goes on.
         trial.config["trials"][:] = task.trials
         if not task.trials:
             return str(TrialScheduler.STOP)
-        if over:
-            # Before the worker's next step: Ray carries out an actor's calls in their order.
-            actor_of(trial).drop.remote(over)  # type: ignore[union-attr]
+        actor: Any = actor_of(trial)
+        # Before the worker's next step: Ray carries out an actor's calls in their order.
+        if change.over:
+            forgive(trial)
+            actor.drop.remote(change.over)
+        if change.begun:
+            actor.add.remote(change.begun)
         return str(TrialScheduler.CONTINUE)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from autoprompt.controller.asha_scheduler import AshaByKind
-from autoprompt.controller.dispatch import Dispatch, Ledger, PlanSource, Task
+from autoprompt.controller.dispatch import Change, Dispatch, Ledger, PlanSource, Task, Watcher
 from autoprompt.controller.stopping_rule import Ladder
 from autoprompt.search_spaces.errors import DatabaseLostError
 from autoprompt.workers.report import Failure, Report, Step
@@ -13,18 +13,18 @@ from tests.reports import failure, report
 
 
 class Source(PlanSource):
-    """Has two tasks, of three trials and of one."""
+    """Has so many trials, of which the third is a hard one."""
 
-    def __init__(self) -> None:
-        kinds = iter([["soft", "soft", "hard"], ["soft"]])
-        self._tasks = [
-            [{"number": number + first, "plan": {"kind": kind}} for number, kind in enumerate(task)]
-            for first, task in zip((0, 3), kinds, strict=True)
+    def __init__(self, count: int) -> None:
+        self._trials = [
+            {"number": number, "plan": {"kind": "hard" if number == 2 else "soft"}}
+            for number in range(count)
         ]
         self.heard: list[tuple[int, str]] = []
 
-    def draw(self) -> list[dict[str, Any]]:
-        return self._tasks.pop(0) if self._tasks else []
+    def draw(self, count: int) -> list[dict[str, Any]]:
+        drawn, self._trials = self._trials[:count], self._trials[count:]
+        return drawn
 
     def reported(self, report: Report) -> None:
         state = "complete" if report.ended else "pruned" if report.stopped else "running"
@@ -59,13 +59,28 @@ class Lines(Ledger):
         self._write(f"{number} again: {why}")
 
 
+class Met(Watcher):
+    """The numbers of the trials it was told of."""
+
+    def __init__(self) -> None:
+        self.numbers: list[int] = []
+
+    def began(self, trial: dict[str, Any]) -> None:
+        self.numbers.append(trial["number"])
+
+    def looked(self, last: bool = False) -> None: ...
+
+
 class Desk:
     """A dispatch, its parts, and its first task, which a worker has begun."""
 
-    def __init__(self, rungs: int = 3) -> None:
-        self.source, self.ledger = Source(), Lines()
+    def __init__(self, rungs: int = 3, count: int = 3) -> None:
+        self.source, self.ledger = Source(count), Lines()
         rule = AshaByKind(Ladder(("soft", "hard"), rungs, 2))
-        self.dispatch = Dispatch(self.source, rule, self.ledger, count=4, together=3)
+        self.watcher = Met()
+        self.dispatch = Dispatch(
+            self.source, rule, self.ledger, count=count, together=3, watchers=[self.watcher]
+        )
         self.task = self.next()
 
     def next(self) -> Task:
@@ -76,6 +91,10 @@ class Desk:
         return task
 
     def reports(self, *reports: Report | Failure) -> list[int]:
+        """The trials that go no further."""
+        return self.changed(*reports).over
+
+    def changed(self, *reports: Report | Failure) -> Change:
         return self.dispatch.reported(self.task, Step(list(reports), "here:1"))
 
 
@@ -90,9 +109,39 @@ def test_each_trial_of_a_task_is_judged_by_itself() -> None:
     assert desk.task.trials == []
     states = [(0, "running"), (1, "pruned"), (2, "running"), (2, "failed"), (0, "complete")]
     assert desk.source.heard == states
-    assert desk.dispatch.tasks == 2
-    assert desk.next().numbers == [3]
     assert desk.dispatch.next() is None
+
+
+def test_what_ends_is_replaced_while_others_go_on() -> None:
+    desk = Desk(count=6)
+    assert desk.dispatch.tasks == 2
+    change = desk.changed(report(0, 1, 0.8), report(1, 1, 0.6), report(2, 1, 0.1))
+    assert change.over == [1]
+    assert [trial["number"] for trial in change.begun] == [3]
+    assert desk.task.numbers == [0, 2, 3]
+    assert desk.ledger.lines == ["0 rung 1", "1 rung 1", "2 rung 1", "3 began"]
+    change = desk.changed(failure(0), failure(2), report(3, 1, 0.7))
+    # The last of its kind: what is left is another task's.
+    assert change == ([0, 2], [{"number": 4, "plan": {"kind": "soft"}}, desk.task.trials[-1]])
+    assert desk.changed(*map(failure, (3, 4, 5))) == ([3, 4, 5], [])
+    assert desk.dispatch.next() is None
+    assert desk.watcher.numbers == list(range(6))
+
+
+def test_a_task_that_ended_whole_is_followed_by_another() -> None:
+    desk = Desk(count=4)
+    assert desk.changed(*map(failure, range(3))) == ([0, 1, 2], [])
+    assert desk.next().numbers == [3]
+
+
+def test_deaths_are_counted_since_a_trial_last_ended() -> None:
+    desk = Desk(count=4)
+    desk.dispatch.died(desk.task, "killed", again=True)
+    desk.dispatch.began(desk.task)
+    desk.reports(failure(1))
+    desk.dispatch.died(desk.task, "killed", again=False)
+    assert desk.ledger.lines[-1] == "3 failed: its worker died: killed"
+    assert desk.watcher.numbers == [0, 1, 2, 3], "once each"
 
 
 def test_what_ended_by_itself_is_not_stopped() -> None:

@@ -115,7 +115,7 @@ def test_the_same_seed_starts_the_same_way(desk: Desk) -> None:
         lent = desk.lent(HALVES[1], warm_start="auto")
         assert lent.warm_start is not None
         searcher = OptunaSearcher(lent.config.space, 3, first=lent.warm_start["params"])
-        return [searcher.draw()[0]["plan"] for _ in range(6)]
+        return [searcher.draw(1)[0]["plan"] for _ in range(6)]
 
     found = plans()
     assert found == plans()

@@ -41,7 +41,11 @@ class Scripted(Worker):
     """Each trial reports two rungs; trial 1 fails at its second. The job counts for nothing."""
 
     def begin(self, trials: Sequence[dict[str, Any]]) -> None:
-        self._rungs = {trial["number"]: 0 for trial in trials}
+        self._rungs: dict[int, int] = {}
+        self.add(trials)
+
+    def add(self, trials: Sequence[dict[str, Any]]) -> None:
+        self._rungs |= {trial["number"]: 0 for trial in trials}
 
     def advance(self) -> Step:
         reports: list[Any] = []
@@ -65,14 +69,14 @@ class ScriptedRunner(TrialRunner):
 
 
 class Numbered(PlanSource):
-    """So many trials, two at a time."""
+    """So many trials."""
 
     def __init__(self, count: int) -> None:
         self._numbers = list(range(count))
         self.heard: list[tuple[int, str]] = []
 
-    def draw(self) -> list[dict[str, Any]]:
-        drawn, self._numbers = self._numbers[:2], self._numbers[2:]
+    def draw(self, count: int) -> list[dict[str, Any]]:
+        drawn, self._numbers = self._numbers[:count], self._numbers[count:]
         soft = {"kind": "soft", "length": 1, "learning_rate": 0.1, "steps": 2}
         plan = soft | {"init": "random", "batch_size": 4, "seed": 0, "position": "suffix"}
         return [

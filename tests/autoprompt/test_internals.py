@@ -12,7 +12,7 @@ import pytest
 import ray
 from ray.dashboard.modules.dashboard_sdk import SubmissionClient
 from ray.job_submission import JobSubmissionClient
-from ray.tune import PlacementGroupFactory
+from ray.tune import PlacementGroupFactory, TuneError
 from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE
 from ray.tune.experiment import Trial
 
@@ -52,6 +52,15 @@ def test_a_trial_has_an_actor_and_a_cause() -> None:
     assert ray_internals.actor_of(trial) is None
     assert hasattr(Trial, "pickled_error_file"), f"what a worker raised is elsewhere: {RAY}"
     assert ray_internals.cause_of_death(trial) == ""
+
+
+def test_a_trials_failures_are_counted_and_forgiven() -> None:
+    trial = stub(0)
+    trial.max_failures = 0
+    trial.handle_error(TuneError("its worker died"))
+    assert not trial.should_recover()
+    ray_internals.forgive(trial)
+    assert trial.should_recover(), f"failures are counted elsewhere: {RAY}"
 
 
 def test_little_is_kept_of_a_trial_that_is_over() -> None:

@@ -19,7 +19,7 @@ def searcher(space: Space) -> OptunaSearcher:
 
 def drawn(searcher: OptunaSearcher) -> dict[str, Any]:
     """The next trial, where a draw has one."""
-    [trial] = searcher.draw()
+    [trial] = searcher.draw(1)
     return trial
 
 
@@ -42,7 +42,7 @@ def test_a_draw_carries_all_that_rebuilds_it(searcher: OptunaSearcher) -> None:
 
 def test_each_trial_is_told_as_what_it_was(searcher: OptunaSearcher) -> None:
     for _ in range(4):
-        searcher.draw()
+        searcher.draw(1)
     searcher.reported(report(0, 1, 0.6))
     searcher.reported(report(0, 2, 0.9))
     searcher.reported(report(0, 3, 0.8, "complete"))
@@ -64,10 +64,10 @@ def test_each_trial_is_told_as_what_it_was(searcher: OptunaSearcher) -> None:
 
 def test_trials_that_share_a_worker_are_drawn_together(space: Space) -> None:
     searcher = OptunaSearcher(space, seed=5, budget=5, together=3)
-    first, second = searcher.draw(), searcher.draw()
+    first, second = searcher.draw(3), searcher.draw(3)
     assert [trial["number"] for trial in first] == [0, 1, 2]
     assert [trial["number"] for trial in second] == [3, 4]
-    assert searcher.draw() == []
+    assert searcher.draw(3) == []
     orders = [trial["plan"]["data_seed"] for trial in (*first, *second)]
     assert len(set(orders[:3])) == len(set(orders[3:])) == 1
     assert len(set(orders)) == 2

@@ -29,7 +29,7 @@ def told(space: Space, tmp_path: Path) -> tuple[optuna.Study, SearchResult]:
     scores = {0: [0.6, 0.5, 0.7], 1: [0.4, 0.3], 2: [0.9], 3: [0.2, 0.8, 0.6], 4: [0.5]}
     ends = {0: "complete", 1: "pruned", 2: "failed", 3: "complete"}
     for number, found in scores.items():
-        [plan] = searcher.draw()
+        [plan] = searcher.draw(1)
         store.start_trial(
             search.id,
             number,
@@ -87,7 +87,7 @@ def test_scores_of_other_texts_are_not_taken_for_the_best_so_far(
     prompt = {"digest": "d", "text": "t", "content": b"p", "log_probs": b"l"}
     ends = {0: [(0.9, 4), (0.8, 8), (0.7, None), (0.6, None)], 1: [(0.7, 4), (0.65, 8)]}
     for number, scores in ends.items():
-        [drawn] = searcher.draw()
+        [drawn] = searcher.draw(1)
         named = {name: json.loads(each) for name, each in drawn["distributions"].items()}
         kind = drawn["plan"]["kind"]
         plan = {"kind": kind, "plan": drawn["plan"], "params": drawn["params"]}

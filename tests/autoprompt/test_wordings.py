@@ -66,7 +66,7 @@ class Fixed(PlanSource):
             for number, plan in enumerate(PLANS)
         ]
 
-    def draw(self) -> list[dict[str, Any]]:
+    def draw(self, count: int) -> list[dict[str, Any]]:
         drawn, self._trials = self._trials, []
         return drawn
 

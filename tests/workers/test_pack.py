@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from autoprompt.search_spaces import AnyPlan, MixedPlan
+from autoprompt.workers.batches import TokenBudget
 from autoprompt.workers.device_errors import DeviceBrokenError
-from autoprompt.workers.prompt import Laid, Prompt
+from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.tuners import Examples, Pack, Progress, Told, TrialDivergedError, pack, tune
-from autoprompt.workers.tuners.training import Graded
+from autoprompt.workers.tuners.training import Batch, Graded
 from tests.workers import test_tuners
 from tests.workers.test_tuners import RUNGS
 
@@ -46,9 +47,9 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     counts: list[int] = []
     grade = pack.grade
 
-    def counted(prompts: Sequence[Any], *arguments: Any) -> list[Graded]:
-        counts.append(len(prompts))
-        return grade(prompts, *arguments)
+    def counted(batches: Sequence[Batch], scorer: Scorer) -> list[Graded]:
+        counts.append(sum(len(batch.prompts) for batch in batches))
+        return grade(batches, scorer)
 
     monkeypatch.setattr(pack, "grade", counted)
     return counts
@@ -90,18 +91,43 @@ def test_prompts_trained_together_are_those_trained_alone(
                 )
 
 
-def test_one_pass_a_step_trains_all_that_read_the_same_texts(
+def test_one_pass_a_step_trains_all_that_go_over_cached_texts(
     tiny_scorer: Scorer, examples: Examples, passes: list[int]
 ) -> None:
-    carried_out(Pack({0: SOFT, 1: LONG, 2: MIXED}, tiny_scorer, examples, RUNGS))
-    assert passes == [3] * 12
+    few = LONG.model_copy(update={"batch_size": 3})
+    plans = {0: SOFT, 1: LONG, 2: MIXED, 3: OTHER_ORDER, 4: few}
+    carried_out(Pack(plans, tiny_scorer, examples, RUNGS))
+    assert passes == [5] * 12
 
 
 def test_what_cannot_share_a_pass_has_its_own(
     tiny_scorer: Scorer, examples: Examples, passes: list[int]
 ) -> None:
-    carried_out(Pack({0: SOFT, 1: PREFIX, 2: LONG, 3: OTHER_ORDER}, tiny_scorer, examples, RUNGS))
-    assert sorted(passes) == [1] * 24 + [2] * 12
+    carried_out(Pack({0: SOFT, 1: PREFIX, 2: LONG}, tiny_scorer, examples, RUNGS))
+    assert sorted(passes) == [1] * 12 + [2] * 12
+
+
+def test_a_step_of_many_tokens_is_made_in_several_passes(
+    tiny_scorer: Scorer, examples: Examples, passes: list[int]
+) -> None:
+    tiny_scorer.step_budget = TokenBudget(2 * 16 * (4 + 1))
+    carried_out(Pack(dict.fromkeys(range(5), SOFT), tiny_scorer, examples, RUNGS))
+    assert passes == [2, 2, 1] * 12
+
+
+def test_one_that_is_added_later_comes_out_as_by_itself(
+    tiny_scorer: Scorer, examples: Examples, passes: list[int]
+) -> None:
+    together = Pack({0: SOFT}, tiny_scorer, examples, RUNGS)
+    assert [told.number for told in together.advance()] == [0]
+    together.add({1: OTHER_ORDER, 2: HARD})
+    found = carried_out(together)
+    for number, plan in ((1, OTHER_ORDER), (2, HARD)):
+        *_, alone = tune(plan, tiny_scorer, examples, RUNGS)
+        last = reports(found[number])[-1]
+        assert (last.step, last.ended) == (alone.step, True)
+        torch.testing.assert_close(last.log_probs, alone.log_probs, atol=1e-4, rtol=1e-4)
+    assert max(passes) == 3
 
 
 def test_one_whose_numbers_are_none_spoils_no_other(
@@ -175,25 +201,27 @@ def test_vectors_are_named_where_they_are_the_best_so_far(
     assert [each.prompt.text for each in others] == ["[4 virtual tokens]"] * 2
 
 
-def test_a_pass_too_large_for_memory_is_made_one_by_one(
+def test_a_pass_too_large_for_memory_is_halved(
     tiny_scorer: Scorer, examples: Examples, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     grade = pack.grade
 
-    def short_of_memory(prompts: Sequence[Laid], *arguments: Any) -> list[Graded]:
-        if sum(laid.tokens for laid in prompts) > 5:
+    def short_of_memory(batches: Sequence[Batch], scorer: Scorer) -> list[Graded]:
+        if sum(laid.tokens for batch in batches for laid in batch.prompts) > 5:
             raise torch.OutOfMemoryError("a single text is too large")
-        return grade(prompts, *arguments)
+        return grade(batches, scorer)
 
     monkeypatch.setattr(pack, "grade", short_of_memory)
+    before = tiny_scorer.step_budget.tokens
     together = carried_out(Pack({0: SOFT, 1: LONG, 2: SHORT}, tiny_scorer, examples, RUNGS))
+    assert tiny_scorer.step_budget.tokens < before
     [told] = together[1]
     assert isinstance(told.outcome, torch.OutOfMemoryError)
     assert reports(together[0])[-1].ended
     assert reports(together[2])[-1].ended
 
 
-@pytest.mark.parametrize("stage", ["packs", "label_logits", "log_probs"])
+@pytest.mark.parametrize("stage", ["family.reuses", "label_logits", "logits_of", "log_probs"])
 def test_a_broken_device_is_no_plans_failure(
     stage: str, tiny_scorer: Scorer, examples: Examples, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,11 +230,14 @@ def test_a_broken_device_is_no_plans_failure(
     def broken(*arguments: Any, **options: Any) -> None:
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
-    monkeypatch.setattr(tiny_scorer, stage, broken)
-    together = Pack({0: SOFT, 1: LONG}, tiny_scorer, examples, RUNGS)
+    *parts, name = stage.split(".")
+    monkeypatch.setattr(tiny_scorer.family if parts else tiny_scorer, name, broken)
+    # Of two, a pass has several batches; of one, it has one.
+    plans = {0: SOFT} if stage == "label_logits" else {0: SOFT, 1: OTHER_ORDER}
+    together = Pack(plans, tiny_scorer, examples, RUNGS)
     with pytest.raises(DeviceBrokenError, match="illegal memory access"):
         together.advance()
-    assert together.numbers == [0, 1], "both are under way"
+    assert together.numbers == list(plans), "all are under way"
 
 
 def test_what_fails_before_a_pass_is_told_of_all(
@@ -215,7 +246,7 @@ def test_what_fails_before_a_pass_is_told_of_all(
     def fail(*arguments: Any) -> None:
         raise RuntimeError("no text can be read")
 
-    monkeypatch.setattr(tiny_scorer, "packs", fail)
+    monkeypatch.setattr(tiny_scorer.family, "reuses", fail)
     together = carried_out(Pack({0: SOFT, 1: PREFIX}, tiny_scorer, examples, RUNGS))
     for number in (0, 1):
         [told] = together[number]

@@ -11,6 +11,7 @@ the template, `[text][rows][tail] -> label word`.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -20,11 +21,28 @@ from transformers import DynamicCache
 from autoprompt.search_spaces.errors import BadInputError, ModelError
 from autoprompt.search_spaces.schema import Position
 from autoprompt.workers.families.family import Family, real
-from autoprompt.workers.packing import side_by_side
-from autoprompt.workers.past import additive, copied_past, noted_past, shared_past
+from autoprompt.workers.packing import Blocks, side_by_side
+from autoprompt.workers.past import Lot, additive, copied_past, noted_past, shared_past
 from autoprompt.workers.prompt import Laid
 from autoprompt.workers.text_cache import CachedTexts
 from autoprompt.workers.text_states import KeysAndValues, Passage, TokenIds, padded
+
+
+@dataclass(frozen=True)
+class _Lot:
+    """Prompts behind B cached texts, as the model is given them.
+
+    Attributes:
+        blocks: the prompts side by side.
+        embeds: [B, Q, H].
+        positions: [B, Q].
+        past: what they go on from.
+    """
+
+    blocks: Blocks
+    embeds: Tensor
+    positions: Tensor
+    past: Lot
 
 
 class CausalFamily(Family):
@@ -65,8 +83,34 @@ class CausalFamily(Family):
             )
         return [Passage((*text, *tail), len(tail)) for text in texts]
 
-    def cached(self, prompts: Sequence[Laid], texts: CachedTexts) -> Tensor:
-        """[N, B, L]: all prompts in one pass behind the cached texts."""
+    def cached(self, asked: Sequence[tuple[Sequence[Laid], CachedTexts]]) -> list[Tensor]:
+        """[N, B, L] of each: all prompts in one pass behind the cached texts, where the model's
+        attention merges what is kept apart; else a pass for each."""
+        lots = [self._lot(*one) for one in asked]
+        if not self.model.merges_attention:
+            return [self._read(lot, self._copied(lot)) for lot in lots]
+        past, mask = noted_past([lot.past for lot in lots])
+        keep: list[Tensor] = []
+        first = 0
+        for lot in lots:
+            count, queries = lot.positions.shape
+            starts = first + queries * torch.arange(count, device=self.model.device)
+            keep.append((starts[:, None] + lot.blocks.keep).flatten())
+            first += count * queries
+        logits = self.ask(
+            torch.cat(keep),
+            inputs_embeds=torch.cat([lot.embeds.flatten(0, 1) for lot in lots])[None],
+            attention_mask=mask,
+            position_ids=torch.cat([lot.positions.flatten() for lot in lots])[None],
+            past_key_values=past,
+        )
+        parts = logits[0].split([len(part) for part in keep])
+        return [
+            self._read(lot, part.unflatten(0, (len(lot.positions), -1)))
+            for lot, part in zip(lots, parts, strict=True)
+        ]
+
+    def _lot(self, prompts: Sequence[Laid], texts: CachedTexts) -> "_Lot":
         passages = texts.passages
         blocks = side_by_side(prompts, self.task, self.model, tail=passages[0].tail)
         embeds = blocks.embeds.expand(len(passages), -1, -1)
@@ -76,25 +120,32 @@ class CausalFamily(Family):
             embeds = torch.where(places[:, None], last[:, None], embeds)
         # Positions are counted from where the text ended.
         behind = texts.lengths[:, None] - self.states.zero(passages)
-        lay_out = noted_past if self.model.merges_attention else copied_past
-        rows = [prompt.rows for prompt in prompts]
-        past, mask = lay_out(texts.states, blocks.segments, rows, texts.mask)
-        logits = self.ask(
-            blocks.keep,
-            inputs_embeds=embeds,
+        past = Lot(texts.states, blocks.segments, [prompt.rows for prompt in prompts], texts.mask)
+        return _Lot(blocks, embeds, behind + blocks.offset, past)
+
+    def _copied(self, lot: "_Lot") -> Tensor:
+        """[B, K, kept tokens], in a pass of one row a text."""
+        past, mask = copied_past(lot.past)
+        return self.ask(
+            lot.blocks.keep,
+            inputs_embeds=lot.embeds,
             attention_mask=mask,
-            position_ids=behind + blocks.offset,
+            position_ids=lot.positions,
             past_key_values=past,
         )
-        scores = self.readout(logits.unflatten(1, (len(prompts), -1)))
-        return scores[:, blocks.order].transpose(0, 1)
+
+    def _read(self, lot: "_Lot", logits: Tensor) -> Tensor:
+        """[N, B, L] of the logits [B, K, kept tokens]."""
+        count = len(lot.blocks.order)
+        scores = self.readout(logits.unflatten(1, (count, -1)))
+        return scores[:, lot.blocks.order].transpose(0, 1)
 
     def at_once(self, prompts: Sequence[Laid], texts: Sequence[TokenIds]) -> Tensor:
         """[N, B, L]: the texts read anew, and all prompts in one pass behind them."""
         passages = self.keys(prompts, texts)
         mask = padded([passage.ids for passage in passages], self.model.device)[1]
         layers = self.states.layers(passages)
-        return self.cached(prompts, CachedTexts(layers, mask, passages))
+        return self.cached([(prompts, CachedTexts(layers, mask, passages))])[0]
 
     def behind_front(self, prompt: Laid, texts: Sequence[TokenIds]) -> Tensor | None:
         """[B, L]: texts behind a front that is not being trained, whose own keys and values are

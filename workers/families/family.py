@@ -60,9 +60,9 @@ class Family(ABC):
         """[B, L], as `plain`, in the way that other ways are held against before they are used."""
         return self.plain(prompt, texts)
 
-    def cached(self, prompts: Sequence[Laid], texts: CachedTexts) -> Tensor:
-        """[N, B, L]: prompts at reusable positions, over texts from the cache as `fill` gives them
-        for these prompts."""
+    def cached(self, asked: Sequence[tuple[Sequence[Laid], CachedTexts]]) -> list[Tensor]:
+        """[N, B, L] of each: prompts at reusable positions, over texts from the cache as `fill`
+        gives them for these prompts; in one pass, where the family can."""
         raise NotImplementedError
 
     def at_once(self, prompts: Sequence[Laid], texts: Sequence[TokenIds]) -> Tensor:
@@ -144,7 +144,7 @@ class Family(ABC):
             for less in (0, 1)
         )
         try:
-            cached = self.cached(probe, self.fill(probe, texts))
+            [cached] = self.cached([(probe, self.fill(probe, texts))])
         except (RuntimeError, TypeError, ValueError, AttributeError, IndexError) as error:
             if is_out_of_memory(error) or is_device_broken(error):
                 raise

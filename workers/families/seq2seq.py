@@ -45,10 +45,13 @@ class Seq2SeqFamily(Family):
         behind = (*self.question.tail_ids, *self.question.end_ids)
         return [Passage((*text, *behind), len(behind)) for text in texts]
 
-    def cached(self, prompts: Sequence[Laid], texts: CachedTexts) -> Tensor:
-        """[N, B, L]: the decoder over the encoder's kept outputs, prompt by prompt, because its
-        positions may be relative and cannot be laid side by side."""
-        return torch.stack([self._decode(prompt, texts.states, texts.mask) for prompt in prompts])
+    def cached(self, asked: Sequence[tuple[Sequence[Laid], CachedTexts]]) -> list[Tensor]:
+        """[N, B, L] of each: the decoder over the encoder's kept outputs, prompt by prompt, because
+        its positions may be relative and cannot be laid side by side."""
+        return [
+            torch.stack([self._decode(prompt, texts.states, texts.mask) for prompt in prompts])
+            for prompts, texts in asked
+        ]
 
     def at_once(self, prompts: Sequence[Laid], texts: Sequence[TokenIds]) -> Tensor:
         """[N, B, L]: the encoder runs once for all prompts, and nothing is kept."""

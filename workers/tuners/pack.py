@@ -1,12 +1,13 @@
 """Several plans in step with one another on one worker, their prompts trained in one pass.
 
 A tuner asks for a prompt's loss on a batch, and goes on once the gradients are there. Prompts that
-ask for the same batch, and may go over reused texts, are answered together: they stand side by side
-behind each text, each seeing the text and itself only, so that one pass and one backward pass serve
-all of them. Others are answered one by one, which gives the same numbers. Prompts that are at a
-rung at the same time are judged together in the same way.
+may go over reused texts are answered together, whatever batches they ask for: each sees its own
+texts and itself only, so that one pass and one backward pass serve all of them. Others are answered
+one by one, which gives the same numbers. Prompts that are at a rung at the same time are judged
+together in the same way.
 """
 
+import itertools
 import logging
 import math
 from collections import defaultdict
@@ -15,14 +16,19 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from autoprompt.search_spaces import AnyPlan
-from autoprompt.workers.device_errors import is_device_broken, raise_if_device_broken
+from autoprompt.workers.device_errors import (
+    is_device_broken,
+    is_out_of_memory,
+    raise_if_device_broken,
+)
 from autoprompt.workers.prompt import named
 from autoprompt.workers.scoring import Scorer
+from autoprompt.workers.text_states import TokenIds
 from autoprompt.workers.tuners.examples import Examples
 from autoprompt.workers.tuners.judging import judged, judged_by_fewer, judged_by_more
 from autoprompt.workers.tuners.kinds import TUNERS
 from autoprompt.workers.tuners.progress import AtRung, Backward, Progress, Tuner
-from autoprompt.workers.tuners.training import Graded, grade, passed_on
+from autoprompt.workers.tuners.training import Batch, Graded, grade, passed_on
 
 log = logging.getLogger(__name__)
 
@@ -78,11 +84,16 @@ class Pack:
     ) -> None:
         self._scorer = scorer
         self._examples = examples
+        self._fractions = fractions
         self._patience = patience
-        self._members = {
-            number: _Member(plan, TUNERS[plan.kind](plan, scorer, examples, fractions))
-            for number, plan in plans.items()
-        }
+        self._members: dict[int, _Member] = {}
+        self.add(plans)
+
+    def add(self, plans: Mapping[int, AnyPlan]) -> None:
+        """Carry out these plans, too: from their beginning, beside what is under way."""
+        for number, plan in plans.items():
+            tuner = TUNERS[plan.kind](plan, self._scorer, self._examples, self._fractions)
+            self._members[number] = _Member(plan, tuner)
 
     @property
     def numbers(self) -> list[int]:
@@ -110,11 +121,12 @@ class Pack:
                 outcomes += self._go_on(number)
         while self._members and not outcomes and not self._at_rung():
             try:
-                passes = list(self._passes())
+                shared, costs, apart = self._passes()
             except Exception as error:
                 return outcomes + [self._failed(number, error) for number in self.numbers]
-            for numbers in passes:
-                outcomes += self._step(numbers)
+            outcomes += self._step_together(shared, costs)
+            for number in apart:
+                outcomes += self._step([number])
         return outcomes + self._judge()
 
     def _at_rung(self) -> dict[int, AtRung]:
@@ -131,39 +143,67 @@ class Pack:
             if isinstance(member.request, Backward)
         }
 
-    def _passes(self) -> Iterator[list[int]]:
-        """The numbers of plans whose steps share a pass."""
-        asked = self._asked()
-        same: dict[tuple[int, ...], list[int]] = {}
-        for number, wanted in asked.items():
-            same.setdefault(tuple(wanted.batch), []).append(number)
-        for batch, numbers in same.items():
-            texts = [self._examples.train[index] for index in batch]
-            for together, _ in self._scorer.packs([asked[n].laid for n in numbers], texts):
-                yield [numbers[place] for place in together]
+    def _passes(self) -> tuple[list[int], list[int], list[int]]:
+        """The numbers of plans whose steps may share passes, how many query tokens each has in one,
+        and those that step by themselves."""
+        shared, costs, apart = [], [], []
+        for number, wanted in self._asked().items():
+            texts = self._texts(wanted.batch)
+            if self._scorer.family.reuses([wanted.laid], texts):
+                shared.append(number)
+                costs.append(self._scorer.family.queries(wanted.laid, texts) * len(texts))
+            else:
+                apart.append(number)
+        return shared, costs, apart
 
-    def _step(self, numbers: Sequence[int]) -> Iterator[Told]:
+    def _step_together(self, numbers: Sequence[int], costs: Sequence[int]) -> list[Told]:
+        """A step of these plans, in as few passes as memory and the processor make worth while."""
+
+        def step(places: Sequence[int]) -> list[Told]:
+            return self._step([numbers[place] for place in places])
+
+        passes = self._scorer.step_budget.run(costs, costs, step)
+        return [told for _, outcomes in passes for told in outcomes]
+
+    def _texts(self, batch: Sequence[int]) -> list[TokenIds]:
+        return [self._examples.train[index] for index in batch]
+
+    def _step(self, numbers: Sequence[int]) -> list[Told]:
+        """A step of these plans in one pass, or one by one.
+
+        Raises:
+            RuntimeError: memory does not hold the pass of several; none of them has stepped.
+        """
         asked = self._asked()
-        laid = [asked[number].laid for number in numbers]
-        batch = asked[numbers[0]].batch
-        texts = [self._examples.train[index] for index in batch]
+        same: dict[tuple[int, ...], list[int]] = defaultdict(list)
+        for number in numbers:
+            same[tuple(asked[number].batch)].append(number)
+        batches = [
+            Batch(
+                [asked[number].laid for number in own],
+                self._texts(batch),
+                self._examples.train_labels[list(batch)],
+            )
+            for batch, own in same.items()
+        ]
         try:
-            graded = grade(laid, self._scorer, texts, self._examples.train_labels[batch])
+            graded = grade(batches, self._scorer)
             failed = None if all(map(_is_finite, graded)) else "a loss that is no number"
         except Exception as error:
             if len(numbers) == 1 or is_device_broken(error):
-                yield self._failed(numbers[0], error)
-                return
+                return [self._failed(numbers[0], error)]
+            if is_out_of_memory(error):
+                raise
             failed = str(error)
         if failed and len(numbers) > 1:
-            # What is no number hides behind no mask, and memory may do for one by itself.
+            # What is no number hides behind no mask.
             log.warning("one by one, as a pass for %d prompts ended in: %s", len(numbers), failed)
-            for number in numbers:
-                yield from self._step([number])
-            return
-        for number, prompt, grades in zip(numbers, laid, graded, strict=True):
+            return [told for number in numbers for told in self._step([number])]
+        outcomes: list[Told] = []
+        for number, grades in zip(itertools.chain(*same.values()), graded, strict=True):
             self._members[number].graded = grades
-            yield from self._go_on(number, passed_on(prompt, grades))
+            outcomes += self._go_on(number, passed_on(asked[number].laid, grades))
+        return outcomes
 
     def _go_on(self, number: int, loss: float | None = None) -> Iterator[Told]:
         """A plan's own part, up to what it asks for next: an optimizer's step, or swaps."""

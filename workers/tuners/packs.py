@@ -21,38 +21,40 @@ class Packs:
 
     def __init__(
         self,
-        plans: Mapping[int, AnyPlan],
         seat: Callable[[AnyPlan], tuple[Scorer, Examples]],
         fractions: Sequence[float],
         patience: int | None = None,
     ) -> None:
+        self._seat = seat
+        self._rungs = (fractions, patience)
         #: Those whose wording does not suit the model or the data, until they are reported.
         self._failed: list[Told] = []
-        groups: dict[Scorer, tuple[Examples, dict[int, AnyPlan]]] = {}
+        self._packs: dict[Scorer, Pack] = {}
+
+    def add(self, plans: Mapping[int, AnyPlan]) -> None:
+        """Carry out these plans, too."""
         for number, plan in plans.items():
             try:
-                scorer, examples = seat(plan)
+                scorer, examples = self._seat(plan)
             except Exception as error:
                 raise_if_device_broken(error)
                 self._failed.append(Told(number, error))
                 continue
-            groups.setdefault(scorer, (examples, {}))[1][number] = plan
-        self._packs = [
-            Pack(own, scorer, examples, fractions, patience)
-            for scorer, (examples, own) in groups.items()
-        ]
+            if scorer not in self._packs:
+                self._packs[scorer] = Pack({}, scorer, examples, *self._rungs)
+            self._packs[scorer].add({number: plan})
 
     @property
     def numbers(self) -> list[int]:
         """The plans that have more to do, or to report."""
-        under_way = [number for pack in self._packs for number in pack.numbers]
+        under_way = [number for pack in self._packs.values() for number in pack.numbers]
         return [*(failure.number for failure in self._failed), *under_way]
 
     def drop(self, numbers: Iterable[int]) -> None:
         """Carry out these plans no further."""
         dropped = set(numbers)
         self._failed = [failure for failure in self._failed if failure.number not in dropped]
-        for pack in self._packs:
+        for pack in self._packs.values():
             pack.drop(dropped)
 
     def advance(self) -> list[Told]:
@@ -62,6 +64,6 @@ class Packs:
             DeviceBrokenError: none of them can go on in this process.
         """
         outcomes, self._failed = self._failed, []
-        for pack in self._packs:
+        for pack in self._packs.values():
             outcomes += pack.advance()
         return outcomes

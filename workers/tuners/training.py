@@ -8,7 +8,7 @@ from torch import Tensor
 
 from autoprompt.search_spaces import TrainedPlan
 from autoprompt.workers.prompt import Laid
-from autoprompt.workers.scoring import Scorer
+from autoprompt.workers.scoring import Asked, Scorer
 from autoprompt.workers.text_states import TokenIds
 from autoprompt.workers.tuners.optimizers import build_optimizer
 
@@ -56,35 +56,60 @@ class Graded(NamedTuple):
         return float(torch.stack(parts).norm()) if parts else 0.0
 
 
-def grade(
-    prompts: Sequence[Laid], scorer: Scorer, texts: Sequence[TokenIds], labels: Tensor
-) -> list[Graded]:
-    """The loss of N prompts on a batch, and its gradients, which stay here until `passed_on`.
+class Batch(NamedTuple):
+    """N prompts that are trained on the same B texts, whose answers are `labels` [B]."""
 
-    One pass, or several whose gradients add up where memory does not hold the whole batch.
+    prompts: Sequence[Laid]
+    texts: Sequence[TokenIds]
+    labels: Tensor
 
-    Args:
-        labels: [B].
+
+def grade(batches: Sequence[Batch], scorer: Scorer) -> list[Graded]:
+    """The loss of every prompt on its batch, batch by batch, and its gradients, which stay here
+    until `passed_on`.
+
+    One pass for all of them; a single batch is taken in several, whose gradients add up, where
+    memory does not hold the whole of it.
     """
-    labels = labels.to(scorer.model.device)
-    cut = [
-        Laid(*(part.detach().requires_grad_(part.requires_grad) for part in laid))
-        for laid in prompts
+    cut = [batch._replace(prompts=list(map(_cut, batch.prompts))) for batch in batches]
+    if len(cut) == 1:
+        losses = _in_parts(cut[0], scorer)
+    else:
+        logits = scorer.logits_of([Asked(batch.prompts, batch.texts) for batch in cut])
+        found = [_losses(own, batch, scorer) for own, batch in zip(logits, cut, strict=True)]
+        losses = torch.cat([own.mean(1) for own in found])
+        losses.sum().backward()
+    prompts = [laid for batch in cut for laid in batch.prompts]
+    return [
+        Graded(loss, tuple(part.grad for part in laid))
+        for loss, laid in zip(losses.tolist(), prompts, strict=True)
     ]
 
+
+def _cut(laid: Laid) -> Laid:
+    """The same numbers, from which no gradient goes on to where they come from."""
+    return Laid(*(part.detach().requires_grad_(part.requires_grad) for part in laid))
+
+
+def _losses(logits: Tensor, batch: Batch, scorer: Scorer) -> Tensor:
+    """[N, B]."""
+    return scorer.task.readout.losses(logits, batch.labels.to(logits.device))
+
+
+def _in_parts(batch: Batch, scorer: Scorer) -> Tensor:
+    """[N], the losses on one batch, whose gradients are there then."""
+
     def part(indices: list[int]) -> Tensor:
-        logits = scorer.label_logits(cut, [texts[index] for index in indices])
-        losses = scorer.task.readout.losses(logits, labels[indices]).sum(1) / len(texts)
+        texts = [batch.texts[index] for index in indices]
+        logits = scorer.label_logits(batch.prompts, texts)
+        own = batch._replace(labels=batch.labels[indices])
+        losses = _losses(logits, own, scorer).sum(1) / len(batch.texts)
         losses.sum().backward()
         return losses.detach()
 
-    lengths = [len(text) for text in texts]
+    lengths = [len(text) for text in batch.texts]
     parts = [loss for _, loss in scorer.training_budget.run(lengths, lengths, part)]
-    losses = torch.stack(parts).sum(0).tolist()
-    return [
-        Graded(loss, tuple(part.grad for part in laid))
-        for loss, laid in zip(losses, cut, strict=True)
-    ]
+    return torch.stack(parts).sum(0)
 
 
 def passed_on(laid: Laid, graded: Graded) -> float:

@@ -6,10 +6,11 @@ Ray puts `ray_` before each name, and `_total` after a counter's. The workers' o
 
 import time
 from contextlib import suppress
+from typing import Any
 
 from ray.util.metrics import Gauge, Histogram
 
-from autoprompt.controller.dispatch import Task, Watcher
+from autoprompt.controller.dispatch import Watcher
 from autoprompt.search_spaces.errors import DatabaseLostError
 from autoprompt.store import SearchRecord, Store
 
@@ -40,10 +41,8 @@ class SearchMetrics(Watcher):
         self._budget = budget
         self._next = 0.0
 
-    def task_began(self, task: Task) -> None:
-        if task.deaths == 0:  # a worker that died is replaced without a new draw
-            for trial in task.trials:
-                QUEUE_WAIT.observe(max(0.0, time.time() - trial["drawn_at"]), self._tags)
+    def began(self, trial: dict[str, Any]) -> None:
+        QUEUE_WAIT.observe(max(0.0, time.time() - trial["drawn_at"]), self._tags)
 
     def looked(self, last: bool = False) -> None:
         now = time.monotonic()
