@@ -42,8 +42,9 @@ class SearchSpec(Document):
     #: another in the process that searches, without Ray.
     workers: Annotated[int, Field(ge=0)] | Literal["auto"] = 1
     #: Trials that each of them carries out side by side: one pass over the texts trains all of
-    #: their prompts.
-    trials_per_worker: int = Field(default=1, ge=1)
+    #: their prompts. auto measures how many the hardware uses well before the search begins, and
+    #: fixes that.
+    trials_per_worker: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
     seed: int = Field(default=0, ge=0, lt=2**32)
     #: How often a trial reports and may be stopped: at its end, at 1/reduction_factor of its
     #: budget, at 1/reduction_factor^2, ... (ASHA). 1 lets every trial run to its end.
@@ -72,6 +73,12 @@ class SearchSpec(Document):
     cache_gib_on_disk: float = Field(default=16.0, ge=0)
     #: Address of a running Ray cluster; without one, Ray is started here for the search.
     ray_address: str | None = None
+
+    @property
+    def together(self) -> int:
+        """Trials that a worker carries out side by side, once that is fixed."""
+        assert self.trials_per_worker != "auto"
+        return self.trials_per_worker
 
     @property
     def fractions(self) -> tuple[float, ...]:
@@ -277,6 +284,10 @@ class SearchConfig(Document):
     def with_dtype(self, dtype: str) -> "SearchConfig":
         """The same search with its model held in this dtype."""
         return self._replace(model=self.model.model_copy(update={"dtype": dtype}))
+
+    def with_population(self, size: int) -> "SearchConfig":
+        """The same search with so many trials side by side on each worker."""
+        return self._replace(search=self.search.model_copy(update={"trials_per_worker": size}))
 
     def with_ensemble(self, ensemble: EnsembleSpec) -> "SearchConfig":
         """The same search with other rules of voting."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from autoprompt.controller.dispatch import Dispatch, Task
 from autoprompt.controller.executor import Executor
+from autoprompt.workers.population import Population
 from autoprompt.workers.report import Report, Step
 from autoprompt.workers.rows import Text
 from autoprompt.workers.vote import Floats
@@ -103,6 +104,11 @@ class VirtualCluster(Executor):
                 idle += 1
         outcome.makespan = max(now, free_at)
         return True
+
+    def measured_population(
+        self, job: Any, plans: Sequence[dict[str, Any]], most: int
+    ) -> Population:
+        raise NotImplementedError("curves are of single trials")
 
     def score_texts(self, job: Any, prompts: Sequence[bytes], texts: Sequence[Text]) -> Floats:
         raise NotImplementedError("curves know no texts")

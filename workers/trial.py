@@ -17,6 +17,7 @@ from autoprompt.search_spaces import AnyPlan, plan_from_dict
 from autoprompt.workers import score_texts
 from autoprompt.workers.job import Job
 from autoprompt.workers.plan_worker import PlanWorker, Worker
+from autoprompt.workers.population import Population, measured_population
 from autoprompt.workers.report import Report
 from autoprompt.workers.rows import Text
 
@@ -117,3 +118,9 @@ def score_texts_task(job: Job, prompts: Sequence[bytes], texts: Sequence[Text]) 
     """A Ray task: `score_texts`, as a safetensors document of `log_probs`, [N, B, L]."""
     _use_assigned_threads()
     return bytes(save({"log_probs": score_texts.score_texts(job, prompts, texts)}))
+
+
+def measured_population_task(job: Job, plans: Sequence[dict[str, Any]], most: int) -> Population:
+    """A Ray task: `measured_population`."""
+    _use_assigned_threads()
+    return measured_population(job, plans, most)

@@ -2,10 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 from autoprompt.controller.dispatch import Dispatch, Watcher
 from autoprompt.store import SearchRecord, Store
 from autoprompt.workers.job import Job
+from autoprompt.workers.population import Population
 from autoprompt.workers.rows import Text
 from autoprompt.workers.vote import Floats
 
@@ -36,6 +38,17 @@ class Executor(ABC):
 
         Raises:
             AutopromptError: what kept the dispatch from writing down what happened.
+        """
+
+    @abstractmethod
+    def measured_population(
+        self, job: Job, plans: Sequence[dict[str, Any]], most: int
+    ) -> Population:
+        """How many trials a worker has use for, measured on one of them.
+
+        Args:
+            plans: one of each kind in the space.
+            most: look no further.
         """
 
     @abstractmethod

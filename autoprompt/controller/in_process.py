@@ -2,6 +2,7 @@
 first try. Ray is never started, and nothing stands between a trial and its traceback."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 
@@ -11,6 +12,7 @@ from autoprompt.controller.interruption import Interruption
 from autoprompt.progress import SearchProgress
 from autoprompt.workers.job import Job
 from autoprompt.workers.plan_worker import PlanWorker, Worker
+from autoprompt.workers.population import Population, measured_population
 from autoprompt.workers.rows import Text
 from autoprompt.workers.score_texts import score_texts
 from autoprompt.workers.torch_threads import torch_threads
@@ -50,6 +52,12 @@ class InProcessExecutor(Executor):
                     raise
         dispatch.look(last=True)
         return not interruption.requested
+
+    def measured_population(
+        self, job: Job, plans: Sequence[dict[str, Any]], most: int
+    ) -> Population:
+        with torch_threads(self._threads):
+            return measured_population(job, plans, most)
 
     def score_texts(self, job: Job, prompts: Sequence[bytes], texts: Sequence[Text]) -> Floats:
         with torch_threads(self._threads):

@@ -4,10 +4,12 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import ray
 from ray import tune
+from ray.exceptions import RayTaskError
 from ray.tune import (
     CheckpointConfig,
     FailureConfig,
@@ -31,8 +33,9 @@ from autoprompt.progress import SearchProgress
 from autoprompt.quiet import quiet
 from autoprompt.store import SearchRecord, Store
 from autoprompt.workers.job import Job
+from autoprompt.workers.population import Population
 from autoprompt.workers.rows import Text
-from autoprompt.workers.trial import TrialRunner, score_texts_task
+from autoprompt.workers.trial import TrialRunner, measured_population_task, score_texts_task
 from autoprompt.workers.vote import Floats
 
 
@@ -107,6 +110,16 @@ class RayExecutor(Executor):
         if dispatch.error is not None:
             raise dispatch.error from None
         return not interruption.requested
+
+    def measured_population(
+        self, job: Job, plans: Sequence[dict[str, Any]], most: int
+    ) -> Population:
+        remote = ray.remote(**self._cluster.options)(measured_population_task)
+        try:
+            found: Population = ray.get(remote.remote(job, list(plans), most))
+        except RayTaskError as error:
+            raise error.cause from None
+        return found
 
     def score_texts(self, job: Job, prompts: Sequence[bytes], texts: Sequence[Text]) -> Floats:
         """The texts are shared out among as many workers as trials had."""

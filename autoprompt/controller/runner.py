@@ -14,6 +14,7 @@ from autoprompt.controller.finalize import choose_for_now, conclude
 from autoprompt.controller.interruption import interruptible
 from autoprompt.controller.lease import claimed, refuse_if_alive
 from autoprompt.controller.optuna_searcher import OptunaSearcher
+from autoprompt.controller.pinned_population import with_pinned_population
 from autoprompt.controller.resume import Past, settle
 from autoprompt.controller.stopping_rules import rule_over
 from autoprompt.preparation.pinned_dtype import with_dtype_before, with_pinned_dtype
@@ -44,6 +45,7 @@ def run_search(
         config = prepared.config
         executor = stack.enter_context(executor_for(config.search, config.title, progress))
         prepared = with_pinned_dtype(prepared, executor.gpus, progress)
+        prepared = with_pinned_population(prepared, executor, progress)
         search = create_search(prepared, store)
         stack.enter_context(claimed(store, search))
         return _carry_on(prepared, store, search, executor, progress, callbacks)
@@ -214,13 +216,13 @@ def trial_dispatch(
             config.space,
             spec.seed,
             budget=left,
-            together=spec.trials_per_worker,
+            together=spec.together,
             first=search.warm_start["params"] if search.warm_start else (),
             past=past.trials,
         ),
         rule.replay(past.ended, past.log_probs),
         ledger,
         count=left,
-        together=spec.trials_per_worker,
+        together=spec.together,
         watchers=watchers,
     )

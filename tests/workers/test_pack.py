@@ -13,7 +13,8 @@ from autoprompt.workers.device_errors import DeviceBrokenError
 from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.tuners import Examples, Pack, Progress, Told, TrialDivergedError, pack, tune
-from autoprompt.workers.tuners.training import Batch, Graded
+from autoprompt.workers.tuners.progress import Backward
+from autoprompt.workers.tuners.training import Graded
 from tests.workers import test_tuners
 from tests.workers.test_tuners import RUNGS
 
@@ -47,9 +48,9 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     counts: list[int] = []
     grade = pack.grade
 
-    def counted(batches: Sequence[Batch], scorer: Scorer) -> list[Graded]:
-        counts.append(sum(len(batch.prompts) for batch in batches))
-        return grade(batches, scorer)
+    def counted(asked: Sequence[Backward], *others: Any) -> list[Graded]:
+        counts.append(len(asked))
+        return grade(asked, *others)
 
     monkeypatch.setattr(pack, "grade", counted)
     return counts
@@ -206,10 +207,10 @@ def test_a_pass_too_large_for_memory_is_halved(
 ) -> None:
     grade = pack.grade
 
-    def short_of_memory(batches: Sequence[Batch], scorer: Scorer) -> list[Graded]:
-        if sum(laid.tokens for batch in batches for laid in batch.prompts) > 5:
+    def short_of_memory(asked: Sequence[Backward], *others: Any) -> list[Graded]:
+        if sum(laid.tokens for laid, _ in asked) > 5:
             raise torch.OutOfMemoryError("a single text is too large")
-        return grade(batches, scorer)
+        return grade(asked, *others)
 
     monkeypatch.setattr(pack, "grade", short_of_memory)
     before = tiny_scorer.step_budget.tokens

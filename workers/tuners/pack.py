@@ -7,7 +7,6 @@ one by one, which gives the same numbers. Prompts that are at a rung at the same
 together in the same way.
 """
 
-import itertools
 import logging
 import math
 from collections import defaultdict
@@ -23,12 +22,11 @@ from autoprompt.workers.device_errors import (
 )
 from autoprompt.workers.prompt import named
 from autoprompt.workers.scoring import Scorer
-from autoprompt.workers.text_states import TokenIds
 from autoprompt.workers.tuners.examples import Examples
 from autoprompt.workers.tuners.judging import judged, judged_by_fewer, judged_by_more
 from autoprompt.workers.tuners.kinds import TUNERS
 from autoprompt.workers.tuners.progress import AtRung, Backward, Progress, Tuner
-from autoprompt.workers.tuners.training import Batch, Graded, grade, passed_on
+from autoprompt.workers.tuners.training import Graded, costs_of, grade, passed_on
 
 log = logging.getLogger(__name__)
 
@@ -147,13 +145,14 @@ class Pack:
         """The numbers of plans whose steps may share passes, how many query tokens each has in one,
         and those that step by themselves."""
         shared, costs, apart = [], [], []
-        for number, wanted in self._asked().items():
-            texts = self._texts(wanted.batch)
-            if self._scorer.family.reuses([wanted.laid], texts):
-                shared.append(number)
-                costs.append(self._scorer.family.queries(wanted.laid, texts) * len(texts))
-            else:
+        asked = self._asked()
+        found = costs_of(list(asked.values()), self._scorer, self._examples)
+        for number, cost in zip(asked, found, strict=True):
+            if cost is None:
                 apart.append(number)
+            else:
+                shared.append(number)
+                costs.append(cost)
         return shared, costs, apart
 
     def _step_together(self, numbers: Sequence[int], costs: Sequence[int]) -> list[Told]:
@@ -165,9 +164,6 @@ class Pack:
         passes = self._scorer.step_budget.run(costs, costs, step)
         return [told for _, outcomes in passes for told in outcomes]
 
-    def _texts(self, batch: Sequence[int]) -> list[TokenIds]:
-        return [self._examples.train[index] for index in batch]
-
     def _step(self, numbers: Sequence[int]) -> list[Told]:
         """A step of these plans in one pass, or one by one.
 
@@ -175,19 +171,8 @@ class Pack:
             RuntimeError: memory does not hold the pass of several; none of them has stepped.
         """
         asked = self._asked()
-        same: dict[tuple[int, ...], list[int]] = defaultdict(list)
-        for number in numbers:
-            same[tuple(asked[number].batch)].append(number)
-        batches = [
-            Batch(
-                [asked[number].laid for number in own],
-                self._texts(batch),
-                self._examples.train_labels[list(batch)],
-            )
-            for batch, own in same.items()
-        ]
         try:
-            graded = grade(batches, self._scorer)
+            graded = grade([asked[number] for number in numbers], self._scorer, self._examples)
             failed = None if all(map(_is_finite, graded)) else "a loss that is no number"
         except Exception as error:
             if len(numbers) == 1 or is_device_broken(error):
@@ -200,7 +185,7 @@ class Pack:
             log.warning("one by one, as a pass for %d prompts ended in: %s", len(numbers), failed)
             return [told for number in numbers for told in self._step([number])]
         outcomes: list[Told] = []
-        for number, grades in zip(itertools.chain(*same.values()), graded, strict=True):
+        for number, grades in zip(numbers, graded, strict=True):
             self._members[number].graded = grades
             outcomes += self._go_on(number, passed_on(asked[number].laid, grades))
         return outcomes

@@ -1,6 +1,8 @@
 """Numbers being trained beside a frozen model: one step after another, in float32."""
 
+from collections import defaultdict
 from collections.abc import Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import torch
@@ -10,7 +12,9 @@ from autoprompt.search_spaces import TrainedPlan
 from autoprompt.workers.prompt import Laid
 from autoprompt.workers.scoring import Asked, Scorer
 from autoprompt.workers.text_states import TokenIds
+from autoprompt.workers.tuners.examples import Examples
 from autoprompt.workers.tuners.optimizers import build_optimizer
+from autoprompt.workers.tuners.progress import Backward
 
 
 class Training:
@@ -56,33 +60,53 @@ class Graded(NamedTuple):
         return float(torch.stack(parts).norm()) if parts else 0.0
 
 
-class Batch(NamedTuple):
+class _Batch(NamedTuple):
     """N prompts that are trained on the same B texts, whose answers are `labels` [B]."""
 
-    prompts: Sequence[Laid]
-    texts: Sequence[TokenIds]
+    prompts: list[Laid]
+    texts: list[TokenIds]
     labels: Tensor
 
 
-def grade(batches: Sequence[Batch], scorer: Scorer) -> list[Graded]:
-    """The loss of every prompt on its batch, batch by batch, and its gradients, which stay here
-    until `passed_on`.
+def costs_of(asked: Sequence[Backward], scorer: Scorer, examples: Examples) -> list[int | None]:
+    """The query tokens of each step in a pass that it shares with others; None where it cannot."""
+    costs: list[int | None] = []
+    for laid, batch in asked:
+        texts = [examples.train[index] for index in batch]
+        shares = scorer.family.reuses([laid], texts)
+        costs.append(scorer.family.queries(laid, texts) * len(texts) if shares else None)
+    return costs
 
-    One pass for all of them; a single batch is taken in several, whose gradients add up, where
-    memory does not hold the whole of it.
+
+def grade(asked: Sequence[Backward], scorer: Scorer, examples: Examples) -> list[Graded]:
+    """The loss of each of N prompts on its batch, and its gradients, which stay here until
+    `passed_on`.
+
+    One pass for all of them; where all ask for the same batch, and memory does not hold the whole
+    of it, several whose gradients add up.
     """
-    cut = [batch._replace(prompts=list(map(_cut, batch.prompts))) for batch in batches]
-    if len(cut) == 1:
-        losses = _in_parts(cut[0], scorer)
+    cut = [_cut(laid) for laid, _ in asked]
+    same: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for place, (_, batch) in enumerate(asked):
+        same[tuple(batch)].append(place)
+    batches = [
+        _Batch(
+            [cut[place] for place in places],
+            [examples.train[index] for index in batch],
+            examples.train_labels[list(batch)],
+        )
+        for batch, places in same.items()
+    ]
+    if len(batches) == 1:
+        losses = _in_parts(batches[0], scorer)
     else:
-        logits = scorer.logits_of([Asked(batch.prompts, batch.texts) for batch in cut])
-        found = [_losses(own, batch, scorer) for own, batch in zip(logits, cut, strict=True)]
+        logits = scorer.logits_of([Asked(batch.prompts, batch.texts) for batch in batches])
+        found = [_losses(own, batch, scorer) for own, batch in zip(logits, batches, strict=True)]
         losses = torch.cat([own.mean(1) for own in found])
         losses.sum().backward()
-    prompts = [laid for batch in cut for laid in batch.prompts]
+    by_place = dict(zip(chain(*same.values()), losses.tolist(), strict=True))
     return [
-        Graded(loss, tuple(part.grad for part in laid))
-        for loss, laid in zip(losses.tolist(), prompts, strict=True)
+        Graded(by_place[place], tuple(part.grad for part in laid)) for place, laid in enumerate(cut)
     ]
 
 
@@ -91,12 +115,12 @@ def _cut(laid: Laid) -> Laid:
     return Laid(*(part.detach().requires_grad_(part.requires_grad) for part in laid))
 
 
-def _losses(logits: Tensor, batch: Batch, scorer: Scorer) -> Tensor:
+def _losses(logits: Tensor, batch: _Batch, scorer: Scorer) -> Tensor:
     """[N, B]."""
     return scorer.task.readout.losses(logits, batch.labels.to(logits.device))
 
 
-def _in_parts(batch: Batch, scorer: Scorer) -> Tensor:
+def _in_parts(batch: _Batch, scorer: Scorer) -> Tensor:
     """[N], the losses on one batch, whose gradients are there then."""
 
     def part(indices: list[int]) -> Tensor:

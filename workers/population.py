@@ -1,0 +1,121 @@
+"""How many trials one worker carries out side by side: as many as its hardware uses well.
+
+A prompt's few query tokens leave a processor waiting for its memory, and a GPU for anything to do.
+What a prompt's part of a training step takes falls with every one beside it, until passes are full.
+"""
+
+import itertools
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from autoprompt.search_spaces import plan_from_dict
+from autoprompt.workers.job import Job
+from autoprompt.workers.prompt import Prompt
+from autoprompt.workers.scoring import Scorer, load_scorer
+from autoprompt.workers.tuners import Examples
+from autoprompt.workers.tuners.kinds import TUNERS
+from autoprompt.workers.tuners.progress import Backward
+from autoprompt.workers.tuners.training import costs_of, grade
+
+#: Twice as many have to make a prompt's part of a step so much shorter.
+_GAIN = 0.9
+
+#: A step is timed so often, and the shortest counts.
+_REPEATS = 2
+
+#: Train texts that are read for it, where no batch is larger.
+_TEXTS = 64
+
+
+@dataclass(frozen=True)
+class Population:
+    """What was measured.
+
+    Attributes:
+        seconds: of a prompt's part of a training step, by how many stand side by side, rising.
+        most: how many a search of its size has use for.
+    """
+
+    seconds: Mapping[int, float]
+    most: int
+
+    @property
+    def size(self) -> int:
+        """The largest number that was still worth its doubling, and no more than have a use."""
+        sizes = list(self.seconds)
+        worth = 1
+        for fewer, more in itertools.pairwise(sizes):
+            if self.seconds[more] > _GAIN * self.seconds[fewer]:
+                break
+            worth = more
+        return min(worth, self.most)
+
+    def __str__(self) -> str:
+        """The choice, and why."""
+        found = ", ".join(f"{took:.3g} s of {size}" for size, took in self.seconds.items())
+        if not found:
+            return f"{self.size} (a search of this size has no use for more)"
+        return f"{self.size} (a prompt's part of a training step: {found})"
+
+
+def measured_population(job: Job, plans: Sequence[dict[str, Any]], most: int) -> Population:
+    """Steps of 1, 2, 4, ... times the prompts of these plans, until more gain nothing.
+
+    Args:
+        plans: one of each kind in the space.
+        most: look no further.
+
+    Raises:
+        ModelError, BadInputError: the model or a plan cannot be had.
+    """
+    scorer = load_scorer(job.model, job.task, job.longest_prompt, job.cache)
+    drawn = [plan_from_dict(plan) for plan in plans]
+    few = max([_TEXTS, *(plan.batch_size for plan in drawn)])
+    examples = Examples(
+        scorer.tokenize(job.train.texts[:few]),
+        torch.tensor(job.train.labels[:few]),
+        [],
+        torch.tensor([]),
+        {name: Prompt.from_bytes(content) for name, content in job.earlier.items()},
+        job.task.metric,
+    )
+    asked = []
+    for plan in drawn:
+        request = next(TUNERS[plan.kind](plan, scorer, examples, (1.0,)))
+        assert isinstance(request, Backward)
+        asked.append(request)
+    alone = sum(_seconds([request], scorer, examples) for request in asked) / len(asked)
+    seconds = {1: alone}
+    for doublings in itertools.count(0 if len(asked) > 1 else 1):
+        size = len(asked) << doublings
+        together = list(itertools.islice(itertools.cycle(asked), size))
+        seconds[size] = _seconds(together, scorer, examples) / size
+        *_, before, now = seconds.values()
+        if now > _GAIN * before or size >= most:
+            break
+    return Population(seconds, most)
+
+
+def _seconds(asked: Sequence[Backward], scorer: Scorer, examples: Examples) -> float:
+    """Of a step of these prompts, in as few passes as a pack makes of them."""
+
+    def step(places: Sequence[int]) -> None:
+        grade([asked[place] for place in places], scorer, examples)
+
+    def once() -> float:
+        started = time.perf_counter()
+        costs = costs_of(asked, scorer, examples)
+        shared = [place for place, cost in enumerate(costs) if cost is not None]
+        for place in set(range(len(asked))).difference(shared):
+            step([place])
+        own = [cost for cost in costs if cost is not None]
+        for _ in scorer.step_budget.run(own, own, lambda at: step([shared[n] for n in at])):
+            pass
+        return time.perf_counter() - started
+
+    once()  # texts are encoded, and memory is taken
+    return min(once() for _ in range(_REPEATS))
