@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoprompt.ensemble.ensemble import Ensemble
-from autoprompt.search_spaces.errors import SearchUnfinishedError
+from autoprompt.search_spaces.errors import BadInputError, SearchUnfinishedError
 from autoprompt.store import State
 from autoprompt.stored_search import StoredSearch
 
@@ -104,6 +104,24 @@ class SearchResult(StoredSearch):
         )
         self.__dict__.pop("evaluations", None)
         return evaluated
+
+    def explain(self, trial: int | None = None, *, quiet: bool = False) -> dict[str, Any]:
+        """The best prompt, or this trial's, without each of its positions in turn; see
+        `autoprompt.evaluation.left_out`.
+
+        Raises:
+            SearchUnfinishedError: no trial has a score yet.
+            BadInputError: this one has none.
+            DataError, ModelError: the texts or the model are gone, or not what they were.
+        """
+        from autoprompt.evaluation.left_out import left_out
+        from autoprompt.progress import SearchProgress
+
+        number = self.best.number if trial is None else trial
+        found = self.prompts([number])
+        if not found:
+            raise BadInputError(f"search {self.name!r} has no prompt of a trial {number}")
+        return left_out(self.record, found[0], SearchProgress(quiet=quiet))
 
     def export(
         self,

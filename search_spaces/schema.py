@@ -34,8 +34,9 @@ Layout = Literal[
     "{hard}{soft}{text}",
     "{soft}{hard}{text}",
 ]
-#: Where a KV prompt may stand: at the end it is before the template's last token.
-KVPosition = Literal["end", "suffix", "prefix"]
+#: Where a KV prompt may stand: at the end it is before the template's last token; in a model with a
+#: decoder of its own, before the decoder's start.
+KVPosition = Literal["end", "suffix", "prefix", "decoder"]
 KINDS = ("soft", "hard", "mixed", "kv")
 V = TypeVar("V")
 N = TypeVar("N", int, float)

@@ -7,7 +7,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    DynamicCache,
+    EncoderDecoderCache,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.modeling_outputs import BaseModelOutput
 
 from autoprompt.workers.attention import merges
@@ -17,6 +22,7 @@ from autoprompt.workers.model_config import (
     keeps_whole_text,
     rotation_depends_on_length,
 )
+from autoprompt.workers.past import shared_past
 
 
 class _Readout(nn.Module):
@@ -202,16 +208,25 @@ class FrozenModel:
         output: Tensor = encoded.last_hidden_state
         return output
 
-    def decoder_logits(self, output: Tensor, mask: Tensor, embeds: Tensor, keep: Tensor) -> Tensor:
+    def decoder_logits(
+        self, output: Tensor, mask: Tensor, embeds: Tensor, keep: Tensor, rows: Tensor
+    ) -> Tensor:
         """Like `logits`, of a seq2seq model over its encoder's output.
 
         Args:
             output: [B, T, H], from `encoder_output`.
             mask: [B, T] of 0/1.
             embeds: [B, Q, H], the decoder's input.
+            rows: [P, layers, 2, groups, size], the keys and values that the decoder sees before its
+                input; empty for none.
         """
+        more: dict[str, Any] = {}
+        if len(rows):
+            past = shared_past(rows.permute(1, 2, 3, 0, 4), len(output))
+            more["past_key_values"] = EncoderDecoderCache(past, DynamicCache())
         return self.logits(
             keep,
+            **more,
             encoder_outputs=BaseModelOutput(last_hidden_state=output),
             attention_mask=mask,
             decoder_inputs_embeds=embeds,

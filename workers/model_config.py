@@ -104,3 +104,9 @@ def not_a_model(spec: ModelSpec, error: Exception) -> ModelError:
     """What is said of a model that transformers cannot load."""
     reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
     return ModelError(f"model {spec.path}: cannot be loaded: {reason}")
+
+
+def decoder_start(config: Any) -> int:
+    """The token that a seq2seq model's decoder reads first."""
+    start = getattr(config, "decoder_start_token_id", None)
+    return int(config.pad_token_id if start is None else start)

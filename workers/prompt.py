@@ -36,6 +36,7 @@ class Laid(NamedTuple):
         front_rows: before everything.
         back_rows: right after the text.
         end_rows: before the last token of the template, which sees them and is asked.
+        decoder_rows: before the decoder's start.
     """
 
     front: Tensor = _NONE
@@ -45,6 +46,7 @@ class Laid(NamedTuple):
     front_rows: Tensor = _NONE
     back_rows: Tensor = _NONE
     end_rows: Tensor = _NONE
+    decoder_rows: Tensor = _NONE
 
     @property
     def tokens(self) -> int:
@@ -72,7 +74,7 @@ class Prompt:
         vectors: [virtual tokens, H] float32 on the CPU; None for a hard prompt.
         position: suffix (after the text), prefix (before everything), both, end (behind the
             template), or decoder (behind the decoder's start). Keys and values at the end stand
-            before the template's last token.
+            before the template's last token, and in a decoder before its start.
         front: of a prompt at both, how many of its tokens stand before everything.
         prior: [L] log-probabilities that scoring takes off (calibration); empty for none.
         rows: [P, layers, 2, groups, size] float32 on the CPU, the keys and values of a KV prompt,
@@ -145,6 +147,21 @@ class Prompt:
             slots = model.embed(ids.clamp(min=0))
             slots = slots.index_put((ids == VIRTUAL,), vectors.to(slots))
         return lay(slots, self.position, self.front)
+
+    def without(self, place: int) -> "Prompt":
+        """The same prompt with one position left out, counted from 0; those behind it move up."""
+        ids, kept = self.token_ids, [n for n in range(len(self)) if n != place]
+        virtual = [n for n, token in enumerate(ids) if token == VIRTUAL]
+        vectors = self.vectors
+        if vectors is not None:
+            vectors = vectors[[row for row, n in enumerate(virtual) if n != place]]
+        return replace(
+            self,
+            token_ids=tuple(ids[n] for n in kept) if self.rows is None else ids,
+            vectors=vectors,
+            rows=None if self.rows is None else self.rows[kept],
+            front=self.front - (place < self.front),
+        )
 
     def to_bytes(self) -> bytes:
         """The prompt as one safetensors document: vectors as a tensor, the rest as metadata.
@@ -232,7 +249,12 @@ def lay_rows(rows: Tensor, position: Position) -> Laid:
     Raises:
         KeyError: it cannot stand there.
     """
-    places = {"prefix": "front_rows", "suffix": "back_rows", "end": "end_rows"}
+    places = {
+        "prefix": "front_rows",
+        "suffix": "back_rows",
+        "end": "end_rows",
+        "decoder": "decoder_rows",
+    }
     return Laid(**{places[position]: rows})
 
 

@@ -15,10 +15,12 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from transformers import DynamicCache
+from transformers import DynamicCache, EncoderDecoderCache
+from transformers.modeling_outputs import BaseModelOutput
 
 from autoprompt.search_spaces.errors import ModelError
 from autoprompt.workers.frozen_model import FrozenModel
+from autoprompt.workers.model_config import decoder_start
 from autoprompt.workers.past import LayerStates
 
 TokenIds = tuple[int, ...]
@@ -137,13 +139,9 @@ class KeysAndValues:
         lengths = torch.tensor([len(row) for row in rows], device=block.device)[:, None]
         places = torch.arange(block.shape[1], device=block.device)
         cache = self._read(block, (places < lengths).long(), places - self.zero(passages))
-        states = torch.stack(
-            [torch.stack([layer.keys, layer.values]).to(block.device) for layer in cache.layers]
-        )
-        # [layers, 2, B, groups, T, size] to [B, T, layers, 2, groups, size]
-        turned = states.permute(2, 4, 0, 1, 3, 5).float()
+        states = _rows_of(cache, block.device)
         return torch.stack(
-            [own[len(row) - len(embeds) : len(row)] for own, row in zip(turned, rows, strict=True)]
+            [own[len(row) - len(embeds) : len(row)] for own, row in zip(states, rows, strict=True)]
         )
 
     def zero(self, passages: Sequence[Passage]) -> Tensor:
@@ -201,3 +199,32 @@ class EncoderOutputs:
     def batch(self, rows: Sequence[Tensor]) -> Tensor:
         """[B, T, H]."""
         return pad_sequence(list(rows), batch_first=True)
+
+    @torch.no_grad()
+    def behind(self, passages: Sequence[Passage], embeds: Tensor) -> Tensor:
+        """The keys and values that P input embeddings [P, H] leave in the decoder behind its start,
+        over the encoder's outputs for B texts: [B, P, layers, 2, groups, size] float32."""
+        model = self._model
+        ids, real = padded([passage.ids for passage in passages], model.device)
+        start = model.embed([decoder_start(model.model.config)])
+        inputs = torch.cat([start, embeds]).expand(len(passages), -1, -1)
+        cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
+        model.logits(
+            torch.tensor([len(embeds)], device=model.device),
+            encoder_outputs=BaseModelOutput(
+                last_hidden_state=model.encoder_output(model.embed(ids), real.long())
+            ),
+            attention_mask=real.long(),
+            decoder_inputs_embeds=inputs,
+            past_key_values=cache,
+        )
+        return _rows_of(cache.self_attention_cache, model.device)[:, 1:]
+
+
+def _rows_of(cache: DynamicCache, device: torch.device) -> Tensor:
+    """A cache of B inputs as [B, T, layers, 2, groups, size] float32."""
+    states = torch.stack(
+        [torch.stack([layer.keys, layer.values]).to(device) for layer in cache.layers]
+    )
+    # from [layers, 2, B, groups, T, size]
+    return states.permute(2, 4, 0, 1, 3, 5).float()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     "form",
     type=click.Choice(["peft", "json"]),
     required=True,
-    help="peft: an adapter that PEFT loads, for one soft prompt before the text. json: any prompt.",
+    help="peft: an adapter that PEFT loads, for one soft or KV prompt before the text. json: any.",
 )
 @click.option("--out", required=True, metavar="DIR", type=click.Path(), help="A new folder.")
 @click.option("--trial", type=int, metavar="N", help="This trial's prompt, not the best one's.")

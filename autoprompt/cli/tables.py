@@ -202,6 +202,31 @@ def print_evaluation(result: SearchResult, scored: dict[str, Any]) -> None:
         out.print(Text(f"{scored['seen']} of these texts are the search's own, and it saw them."))
 
 
+def print_left_out(explained: dict[str, Any]) -> None:
+    """All that `autoprompt explain` tells a person."""
+    metric = explained["metric"]
+    title = (
+        f"Trial {explained['trial']}, {explained['kind']} at {explained['position']}: {metric} "
+        f"{number(explained['score'])}, loss {number(explained['loss'])} on "
+        f"{explained['texts']} validation texts"
+    )
+    columns = [
+        ("without", "right"), ("token", "left"), ("more loss", "right"), ("95%", "right"),
+        (metric, "right"),
+    ]  # fmt: skip
+    rows = [
+        (
+            row["position"],
+            repr(row["token"]) if row["token"] else "-",
+            f"{row['more_loss']:+.4f}",
+            "{:+.4f} to {:+.4f}".format(*row["interval"]),
+            number(row["score"]),
+        )
+        for row in explained["positions"]
+    ]
+    console().print(table(title, columns, rows))
+
+
 def print_ensemble(ensemble: Ensemble) -> None:
     """All that `autoprompt ensemble` tells a person."""
     out = console()

@@ -23,7 +23,7 @@ from autoprompt.search_spaces.errors import BadInputError
 from autoprompt.shown_paths import shown_path
 from autoprompt.store import PromptRecord
 from autoprompt.stored_search import StoredSearch
-from autoprompt.workers.model_config import Family, context_length, family_of
+from autoprompt.workers.model_config import Family, context_length, decoder_start, family_of
 from autoprompt.workers.model_loading import read_tokenizer
 from autoprompt.workers.prompt import Prompt, by_wording
 from autoprompt.workers.scoring import longest_text
@@ -41,6 +41,9 @@ _ROW_PLACES = {
     "suffix": "between text and template",
     "end": "before the template's last token",
 }
+
+#: Kinds of prompts and their positions that an adapter of PEFT's can say.
+_PEFT_HOLDS = {("soft", "prefix"), ("kv", "prefix"), ("kv", "decoder")}
 
 #: Rises when a reader has to change. 2: the model by its name, not its path; columns of a row; a
 #: task of a prompt's own. 3: words that are judged as a tree.
@@ -154,21 +157,19 @@ def _check_peft(
             "or --trial N for a member"
         )
     [record], [prompt] = records, prompts
-    if prompt.kind == "kv" and prompt.position != "prefix":
+    if (prompt.kind, prompt.position) in _PEFT_HOLDS:
+        return
+    if prompt.kind == "kv":
         place = _ROW_PLACES[prompt.position]
         problem = f"trial {record.number} is laid {place}, PEFT's prefix tuning lays it before"
     elif prompt.kind == "hard":
         problem = f"trial {record.number} is a hard prompt, words that need no adapter"
     elif prompt.kind == "mixed":
         problem = f"trial {record.number} holds words among its vectors, PEFT holds vectors alone"
-    elif prompt.position != "prefix":
-        problem = f"trial {record.number} is laid {_PLACES[prompt.position]}, PEFT lays it before"
     else:
-        return
+        problem = f"trial {record.number} is laid {_PLACES[prompt.position]}, PEFT lays it before"
     fits = (
-        trial
-        for trial in result.leaderboard
-        if trial.kind in ("soft", "kv") and trial.plan["position"] == "prefix"
+        trial for trial in result.leaderboard if (trial.kind, trial.plan["position"]) in _PEFT_HOLDS
     )
     best, other = next(fits, None), ""
     if best is not None:
@@ -203,7 +204,7 @@ def _as_dict(task: Task, family: Family, model_config: Any, longest_prompt: int)
     """A task as plain values: all that a reader needs who does not know how a tokenizer joins
     words. `longest_text` is in tokens, those of the template included."""
     question = task.question
-    start = getattr(model_config, "decoder_start_token_id", None)
+    start = decoder_start(model_config) if family == "seq2seq" else None
     return {
         "head": question.template.head,
         "columns": [
@@ -214,9 +215,7 @@ def _as_dict(task: Task, family: Family, model_config: Any, longest_prompt: int)
         "tail_ids": question.tail_ids,
         "end_ids": question.end_ids,
         "mask": question.mask,
-        "decoder_ids": (model_config.pad_token_id if start is None else start, *question.answer_ids)
-        if family == "seq2seq"
-        else (),
+        "decoder_ids": () if start is None else (start, *question.answer_ids),
         **task.readout.as_dict(),
         "longest_text": longest_text(context_length(model_config), task, longest_prompt),
     }
@@ -273,7 +272,8 @@ def _save_adapter(folder: Path, config: SearchConfig, family: Family, trained: T
         "revision": config.model.revision,
         "inference_mode": True,
         "num_virtual_tokens": trained.shape[0],
-        "num_transformer_submodules": 1,
+        # Rows stand before the decoder; PEFT counts it as a second module, and cuts them so.
+        "num_transformer_submodules": 2 if family == "seq2seq" and trained.ndim > 2 else 1,
     }
     _write(folder / "adapter_config.json", json.dumps(adapter, indent=2))
     tensors = {"prompt_embeddings": trained.flatten(1).contiguous()}

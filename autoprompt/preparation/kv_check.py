@@ -26,9 +26,14 @@ def with_possible_kv(
     if kv is None:
         return config
     model = config.model.path
+    elsewhere = set(values_of(kv.position)) - {"decoder"}
     problem = None
-    if family != "causal":
-        problem = f"is a {family} model, and KV prompts are for causal ones"
+    if family == "masked":
+        problem = "is a masked model, and KV prompts are for causal and seq2seq ones"
+    elif family == "seq2seq" and elsewhere:
+        problem = "is a seq2seq model, which takes KV prompts at position decoder only"
+    elif family == "seq2seq":
+        return config
     elif not keeps_whole_text(model_config):
         problem = "has layers that keep no plain keys and values of a whole text"
     elif rotation_depends_on_length(model_config):
@@ -36,8 +41,8 @@ def with_possible_kv(
     if problem:
         others = config.space.without("kv")
         if others is None:
-            problem = f"{config.source}: kv: {model} {problem}; leave kv out of the space"
-            raise BadInputError(problem)
+            out = "say so" if family == "seq2seq" else "leave kv out of the space"
+            raise BadInputError(f"{config.source}: kv: {model} {problem}; {out}")
         progress.say(f"KV prompts are left out: {model} {problem}")
         return config.with_space(others)
     if "suffix" in values_of(kv.position) and not task.question.tail_ids:
@@ -51,11 +56,16 @@ def with_possible_kv(
 def row_shape(model_config: Any) -> tuple[int, ...] | None:
     """[layers, 2, groups, size] of the keys and values that a model's config promises; None where
     it does not say."""
-    text_config = model_config.get_text_config(decoder=True)
-    layers = getattr(text_config, "num_hidden_layers", None)
-    heads = getattr(text_config, "num_attention_heads", None)
+    decoder = model_config.get_text_config(decoder=True)
+    layers = _said(decoder, "num_decoder_layers", "decoder_layers", "num_hidden_layers")
+    heads = _said(decoder, "decoder_attention_heads", "num_attention_heads")
     if not layers or not heads:
         return None
-    groups = getattr(text_config, "num_key_value_heads", None) or heads
-    size = getattr(text_config, "head_dim", None) or text_config.hidden_size // heads
+    groups = _said(decoder, "num_key_value_heads") or heads
+    size = _said(decoder, "d_kv", "head_dim") or decoder.hidden_size // heads
     return layers, 2, groups, size
+
+
+def _said(config: Any, *names: str) -> int | None:
+    """What a config says under the first of these names that it knows."""
+    return next((value for name in names if (value := getattr(config, name, None))), None)

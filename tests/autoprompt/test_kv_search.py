@@ -6,17 +6,19 @@ from typing import Any
 
 import pytest
 import torch
+from click.testing import CliRunner
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
 import autoprompt
 from autoprompt.api import load
+from autoprompt.cli import main
 from autoprompt.results import SearchResult
 from autoprompt.search_spaces.errors import AutopromptError, BadInputError, ConfigError
 from autoprompt.workers.prompt import Prompt
 from tests.autoprompt.test_export import ASKED, TOLERANCE, run_here, scorer_of, trial_of
 from tests.conftest import DEMO_TASK, write_texts, write_yaml
-from tests.tiny import save_tiny_bert, save_tiny_model
+from tests.tiny import save_tiny_bert, save_tiny_model, save_tiny_t5
 
 KV = {
     "length": [2, 4],
@@ -104,12 +106,67 @@ def test_peft_takes_one_before_the_text_as_prefix_tuning(
             torch.testing.assert_close(expected, wanted, atol=1e-4, rtol=0)
 
 
+def test_one_before_a_decoder_leaves_the_house_in_either_form(tmp_path: Path) -> None:
+    model_folder = save_tiny_t5(tmp_path / "t5")
+    space = {"kv": KV | {"position": "decoder", "calibration": "none"}}
+    config = config_of(tmp_path, model_folder, space=space)
+    config["search"]["trials"] = 2
+    result = autoprompt.search(write_yaml(tmp_path / "t5.yaml", config), quiet=True)
+    scorer, number = scorer_of(result), result.best.number
+    [record] = result.prompts([number])
+    prompt = Prompt.from_bytes(record.content)
+    expected = scorer.score_texts([prompt], ASKED)[0]
+    folder = result.export(tmp_path / "json", trial=number)
+    lines = run_here(folder / "predict.py", "--model", str(model_folder), *ASKED).splitlines()
+    for line, own in zip(lines, expected, strict=True):
+        assert json.loads(line)["probability"] == pytest.approx(
+            float(own.max().exp()), abs=TOLERANCE
+        )
+    adapter = result.export(tmp_path / "peft", "peft", trial=number)
+    base = AutoModelForSeq2SeqLM.from_pretrained(model_folder, dtype=torch.float32)
+    model: Any = PeftModel.from_pretrained(base, str(adapter)).eval()
+    task = json.loads((adapter / "prompt.json").read_text(encoding="utf-8"))["task"]
+    ours = scorer.label_logits([prompt.embedded(scorer.model)], scorer.tokenize(ASKED))[0]
+    for ids, own in zip(scorer.tokenize(ASKED), ours, strict=True):
+        asked = torch.tensor([[*ids, *task["tail_ids"], *task["end_ids"]]])
+        start = torch.tensor([task["decoder_ids"]])
+        logits = model(
+            input_ids=asked, attention_mask=torch.ones_like(asked), decoder_input_ids=start
+        ).logits[0, -1]
+        wanted = logits[list(scorer.task.readout.starts)]
+        torch.testing.assert_close(own, wanted, atol=1e-4, rtol=0)
+
+
 def test_peft_refuses_the_others_and_offers_the_best_it_can_hold(
     searched: SearchResult, tmp_path: Path
 ) -> None:
     other = trial_of(searched, "kv", "prefix")
     with pytest.raises(BadInputError, match=f"prefix tuning lays it before.*--trial {other}, the"):
         searched.export(tmp_path / "out", "peft", trial=trial_of(searched, "kv", "end"))
+
+
+def test_it_is_explained_by_leaving_out_each_position(url: str, searched: SearchResult) -> None:
+    number = trial_of(searched, "kv", "end")
+    [trial] = [trial for trial in searched.trials if trial.number == number]
+    command = ["explain", "latest", "--trial", str(number), "--db", url]
+    ran = CliRunner().invoke(main, [*command, "--json"])
+    explained = json.loads(ran.stdout)
+    assert explained["score"] == pytest.approx(trial.score)
+    assert [row["position"] for row in explained["positions"]] == list(
+        range(1, trial.plan["length"] + 1)
+    )
+    [record] = searched.prompts([number])
+    prompt, split = Prompt.from_bytes(record.content), searched.config.splits(0).validation
+    scorer, labels = scorer_of(searched), torch.tensor(split.labels)
+    log_probs = scorer.score_texts([prompt, prompt.without(1)], split.texts)
+    whole, less = scorer.task.readout.surprise(log_probs, labels).mean(1).tolist()
+    second = explained["positions"][1]
+    assert second["more_loss"] == pytest.approx(less - whole, abs=1e-5)
+    assert second["interval"][0] < second["more_loss"] < second["interval"][1]
+    table = CliRunner().invoke(main, command).stdout
+    assert f"Trial {number}, kv at end: accuracy {trial.score:.4f}" in table
+    with pytest.raises(BadInputError, match="no prompt of a trial 99"):
+        searched.explain(99)
 
 
 def test_a_kv_prompt_may_start_others_of_its_kind_alone(
@@ -131,11 +188,11 @@ def test_a_kv_prompt_may_start_others_of_its_kind_alone(
     ("kv", "task", "words"),
     [
         (
-            {"position": "decoder"},
+            {"position": "both"},
             {},
-            "kv.position: input should be 'end', 'suffix' or 'prefix', not 'decoder'",
+            "kv.position: input should be 'end', 'suffix', 'prefix' or 'decoder', not 'both'",
         ),
-        ({"position": "both"}, {}, "kv.position"),
+        ({"position": "decoder"}, {}, "position decoder: .* is a causal model"),
         ({"position": "suffix"}, {"template": "{text}"}, "nothing stands behind the text"),
         ({"init": "uniform"}, {}, "init 'random'"),
     ],
@@ -152,7 +209,10 @@ def test_models_that_cannot_take_one_are_refused_by_name(tmp_path: Path) -> None
     bert = save_tiny_bert(tmp_path / "bert")
     config = config_of(tmp_path, bert, space={"kv": KV | {"position": "end"}})
     config["task"]["template"] = "{text} It was {mask}."
-    refused(config, tmp_path, "bert is a masked model, and KV prompts are for causal ones")
+    refused(config, tmp_path, "bert is a masked model, and KV prompts are for causal and")
+    t5 = save_tiny_t5(tmp_path / "t5")
+    config = config_of(tmp_path, t5, space={"kv": KV})
+    refused(config, tmp_path, "t5 is a seq2seq model, which takes KV prompts at position decoder")
     rope = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0}
     dynamic = save_tiny_model(tmp_path / "dynamic", rope_parameters=rope)
     config = config_of(tmp_path, dynamic)

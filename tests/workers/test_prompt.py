@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from autoprompt.search_spaces.errors import AutopromptError
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.nearest_tokens import nearest_tokens
-from autoprompt.workers.prompt import Prompt, by_wording, hard_prompt, soft_prompt
+from autoprompt.workers.prompt import VIRTUAL, Prompt, by_wording, hard_prompt, soft_prompt
 from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.task import build_task
 from autoprompt.workers.wording import Wording
@@ -121,3 +121,28 @@ def test_nearest_tokens_never_hold_the_table_in_float32() -> None:
     with Largest() as largest:
         nearest_tokens(torch.randn(3, 32), table, numbers=640)
     assert 0 < largest.size <= 640
+
+
+def test_a_position_may_be_left_out_of_any_kind() -> None:
+    vectors, rows = torch.arange(6.0).view(2, 3), torch.arange(3.0).view(3, 1, 1, 1, 1)
+    hard = Prompt("a b c", (1, 2, 3), position="both", front=2)
+    assert [(hard.without(n).token_ids, hard.without(n).front) for n in range(3)] == [
+        ((2, 3), 1),
+        ((1, 3), 1),
+        ((1, 2), 2),
+    ]
+    mixed = Prompt("", (VIRTUAL, 7, VIRTUAL), vectors)
+    ids = [(VIRTUAL, 7, VIRTUAL), (7, VIRTUAL), (VIRTUAL, VIRTUAL), (VIRTUAL, 7)]
+    own = [vectors, vectors[1:], vectors, vectors[:1]]
+    for each, wanted, left in zip(
+        (mixed, *(mixed.without(n) for n in range(3))), ids, own, strict=True
+    ):
+        assert each.token_ids == wanted
+        assert each.vectors is not None
+        assert torch.equal(each.vectors, left)
+    kv = Prompt("", rows=rows, position="end", prior=(-0.5, -0.9)).without(1)
+    assert kv.rows is not None
+    assert torch.equal(kv.rows, rows[[0, 2]])
+    assert (kv.kind, kv.position, kv.prior, len(kv)) == ("kv", "end", (-0.5, -0.9), 2)
+    alone = Prompt("", vectors=vectors[:1]).without(0)
+    assert (alone.kind, len(alone)) == ("soft", 0)

@@ -4,6 +4,7 @@ answers behind its start token.
 A soft prompt may stand on the encoder's side, as in Lester et al. 2021, where it changes the
 encoder's output for the text. Or it stands behind the decoder's start: then the encoder's output
 for the template with its text is computed once, and a step pays for the decoder's few tokens only.
+A KV prompt stands before the decoder's start, as in PEFT's prefix tuning, and costs no tokens.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from autoprompt.search_spaces.schema import Position
 from autoprompt.workers.families.family import Family
+from autoprompt.workers.model_config import decoder_start
 from autoprompt.workers.prompt import Laid
 from autoprompt.workers.text_cache import CachedTexts
 from autoprompt.workers.text_states import EncoderOutputs, Passage, TokenIds, padded
@@ -27,10 +29,7 @@ class Seq2SeqFamily(Family):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        config = self.model.model.config
-        start = getattr(config, "decoder_start_token_id", None)
-        if start is None:
-            start = config.pad_token_id
+        start = decoder_start(self.model.model.config)
         #: What the decoder reads before it answers.
         self._start: TokenIds = (start, *self.question.answer_ids)
         self._states = EncoderOutputs(self.model)
@@ -81,12 +80,13 @@ class Seq2SeqFamily(Family):
         model = self.model
         model.keep_logits_of(self.readout.kept)
         start = model.embed(self._start)
+        rows = prompt.decoder_rows.to(start)
         parts = []
         for number, (path, new) in enumerate(self.readout.branches.paths()):
             embeds = torch.cat([start, prompt.decoder.to(start), model.embed(path)])
             asked = torch.arange(len(embeds) - 1 - len(path), len(embeds), device=model.device)
             read = model.decoder_logits(
-                output, mask.long(), embeds.expand(len(output), -1, -1), asked
+                output, mask.long(), embeds.expand(len(output), -1, -1), asked, rows
             )
             # What passes before it have read is wanted once.
             parts.append(read if number == 0 else read[:, -new:])

@@ -32,10 +32,9 @@ def initial_rows(
     """
     model, length = scorer.model, plan.length
     states = scorer.cache.states
-    if not isinstance(states, KeysAndValues):
-        raise ModelError(
-            "this model cannot take a KV prompt: it keeps no keys and values of a text"
-        )
+    if isinstance(states, KeysAndValues) == (plan.position == "decoder"):
+        place = "elsewhere than at decoder" if plan.position != "decoder" else "at decoder"
+        raise ModelError(f"this model cannot take a KV prompt {place}")
     if plan.init == "prompt":
         earlier = examples.earlier[str(plan.init_prompt)]
         if earlier.rows is not None:
@@ -50,7 +49,9 @@ def initial_rows(
     drawn = torch.randperm(len(examples.train), generator=generator)[:_TEXTS].tolist()
     texts = [examples.train[index] for index in drawn]
     tail = scorer.task.question.tail_ids
-    if plan.position == "prefix":
+    if plan.position == "decoder":
+        passages = scorer.family.keys([], texts)
+    elif plan.position == "prefix":
         passages = [Passage(())]
     elif plan.position == "end":
         passages = [Passage((*text, *tail)[:-1], len(tail) - 1) for text in texts]

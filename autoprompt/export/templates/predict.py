@@ -60,12 +60,12 @@ def prompt_vectors(prompt):
     return slots
 
 
-def read_rows(prompt, ids, tail_ids, word_ids):
+def read_rows(prompt, task, ids, word_ids):
     """Like `read`, of a KV prompt: its keys and values stand in the model's cache."""
     stored = prompt["rows"]
     rows = load_file(folder / stored["file"])[stored["tensor"]]
-    whole, place = [*ids, *tail_ids], prompt["position"]
-    cut = {"prefix": 0, "suffix": len(ids), "end": len(whole) - 1}[place]
+    whole, place = [*ids, *task["tail_ids"]], prompt["position"]
+    cut = {"prefix": 0, "suffix": len(ids), "end": len(whole) - 1, "decoder": 0}[place]
     # Rotated keys know their place: behind a text, which ends right before 0, or before it.
     rotary = any("rotary" in name for name, _ in model.named_modules())
     zero = len(ids) if rotary and place != "prefix" else 0
@@ -75,10 +75,16 @@ def read_rows(prompt, ids, tail_ids, word_ids):
         model(input_ids=before, position_ids=places, past_key_values=cache)
     for layer, (keys, values) in enumerate(rows.permute(1, 2, 3, 0, 4)):
         cache.update(keys[None], values[None], layer)
-    asked = torch.tensor([[*whole[cut:], *word_ids]])
-    places = torch.arange(asked.shape[1])[None] + cut + len(rows) - zero
-    logits = model(input_ids=asked, position_ids=places, past_key_values=cache).logits
-    return logits[0, -1 - len(word_ids) :]
+    if place == "decoder":
+        answer = torch.tensor([[*task["decoder_ids"], *word_ids]])
+        asked = torch.tensor([[*whole, *task["end_ids"]]])
+        both = transformers.EncoderDecoderCache(cache, transformers.DynamicCache())
+        found = model(input_ids=asked, decoder_input_ids=answer, past_key_values=both)
+    else:
+        asked = torch.tensor([[*whole[cut:], *word_ids]])
+        places = torch.arange(asked.shape[1])[None] + cut + len(rows) - zero
+        found = model(input_ids=asked, position_ids=places, past_key_values=cache)
+    return found.logits[0, -1 - len(word_ids) :]
 
 
 def task_of(prompt):
@@ -102,7 +108,7 @@ def read(prompt, text, word_ids):
     ids = tokenizer(filled(task, text), add_special_tokens=False).input_ids
     ids = [*task["begin_ids"], *ids][: task["longest_text"]]
     if "rows" in prompt:
-        return read_rows(prompt, ids, task["tail_ids"], word_ids)
+        return read_rows(prompt, task, ids, word_ids)
     slots, place = prompt_vectors(prompt), prompt["position"]
     cut = {"prefix": len(slots), "both": prompt["front"]}.get(place, 0)
     front, rest, none = slots[:cut], slots[cut:], slots[:0]
