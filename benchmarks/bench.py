@@ -25,6 +25,7 @@ from benchmarks.engine_rows import (
     prefix,
     search,
     soft_trial,
+    steps,
 )
 from benchmarks.row import Row
 from benchmarks.service_rows import killed, leaderboard, nothing, simulated, virtual, warm
@@ -79,6 +80,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "answers": answers,
     "peft": peft,
     "soft_trial": soft_trial,
+    "steps": steps,
     "kv_trial": kv_trial,
     "ensemble": ensemble,
     "prediction": prediction,

@@ -1,9 +1,18 @@
 """The engine's lines: what a trial and a prediction cost, beside PEFT and plain loops."""
 
+import io
+import shutil
+import subprocess
+import tarfile
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from benchmarks.row import Row, at_most, measure
+from benchmarks.row import ROOT, Row, at_most, measure, measure_script
+
+#: The commit before KV prompts and merged attention.
+BEFORE = "3af9cad8e5be5704215e990fc44cc4d490ad7189"
 
 
 def soft_trial() -> list[Row]:
@@ -71,6 +80,44 @@ def kv_trial() -> list[Row]:
             )
         )
     return rows
+
+
+def steps() -> list[Row]:
+    """A training step beside the one of the commit before KV prompts, in one run: before, now,
+    before, now."""
+    with tempfile.TemporaryDirectory() as folder:
+        _check_out(BEFORE, Path(folder))
+        found: dict[str, list[dict[str, float]]] = {"before": [], "now": []}
+        for _ in range(2):
+            found["before"].append(measure_script("steps", Path(folder)))
+            found["now"].append(measure_script("steps", ROOT))
+    rows = []
+    for key in found["now"][0]:
+        before, now = (min(one[key] for one in found[side]) for side in ("before", "now"))
+        position, count = key.split(", ")
+        which = "" if count == "1" else f", one of {count} side by side"
+        rows.append(
+            Row(
+                f"a training step of a soft prompt at `{position}`{which}",
+                f"{now:.2f} s",
+                f"{before:.2f} s, before",
+                before / now,
+                ">= 1.4x",
+                before / now >= 1.4,
+            )
+        )
+    return rows
+
+
+def _check_out(commit: str, folder: Path) -> None:
+    """The files of a commit, and the demo's model and texts of this checkout."""
+    archive = subprocess.run(
+        [shutil.which("git") or "git", "archive", commit], cwd=ROOT, check=True, capture_output=True
+    )
+    with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
+        files.extractall(folder, filter="data")
+    for name in ("model", "data"):
+        folder.joinpath("examples", "demo", name).symlink_to(ROOT / "examples" / "demo" / name)
 
 
 def search() -> list[Row]:

@@ -5,10 +5,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 CORES = 2
+ROOT = Path(__file__).parent.parent
 
 
 @dataclass(frozen=True)
@@ -27,13 +30,24 @@ class Row:
 @functools.cache
 def measure(module: str, *arguments: str, threads: int = CORES) -> Any:
     """The JSON that a benchmark prints last; the same command is run once."""
-    print(f"running benchmarks.{module} {' '.join(arguments)} ...", file=sys.stderr, flush=True)
+    return _measured(["-m", f"benchmarks.{module}", *arguments], threads, ROOT)
+
+
+def measure_script(name: str, checkout: Path) -> Any:
+    """The JSON that a benchmark of this checkout prints last, run on the code of another."""
+    return _measured([str(ROOT / "benchmarks" / f"{name}.py")], CORES, checkout)
+
+
+def _measured(arguments: Sequence[str], threads: int, checkout: Path) -> Any:
+    print(f"running {' '.join(arguments)} ...", file=sys.stderr, flush=True)
+    settings = {"OMP_NUM_THREADS": str(threads), "RAY_AUTH_MODE": "disabled"}
     found = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", f"benchmarks.{module}", *arguments],
+        [sys.executable, "-W", "ignore", *arguments],
         capture_output=True,
         text=True,
         check=False,
-        env=os.environ | {"OMP_NUM_THREADS": str(threads), "RAY_AUTH_MODE": "disabled"},
+        cwd=checkout,
+        env=os.environ | settings | {"PYTHONPATH": str(checkout)},
     )
     if found.returncode != 0:
         sys.exit(found.stderr)
