@@ -40,10 +40,11 @@ _PLACES = {
 _ROW_PLACES = {
     "suffix": "between text and template",
     "end": "before the template's last token",
+    "decoder": "before the decoder's start",
 }
 
 #: Kinds of prompts and their positions that an adapter of PEFT's can say.
-_PEFT_HOLDS = {("soft", "prefix"), ("kv", "prefix"), ("kv", "decoder")}
+_PEFT_HOLDS = {("soft", "prefix"), ("kv", "prefix")}
 
 #: Rises when a reader has to change. 2: the model by its name, not its path; columns of a row; a
 #: task of a prompt's own. 3: words that are judged as a tree.
@@ -162,6 +163,8 @@ def _check_peft(
     if prompt.kind == "kv":
         place = _ROW_PLACES[prompt.position]
         problem = f"trial {record.number} is laid {place}, PEFT's prefix tuning lays it before"
+        if prompt.position == "decoder":
+            problem = f"trial {record.number} is a decoder's, whose layers PEFT gives rows in pairs"
     elif prompt.kind == "hard":
         problem = f"trial {record.number} is a hard prompt, words that need no adapter"
     elif prompt.kind == "mixed":
@@ -272,8 +275,7 @@ def _save_adapter(folder: Path, config: SearchConfig, family: Family, trained: T
         "revision": config.model.revision,
         "inference_mode": True,
         "num_virtual_tokens": trained.shape[0],
-        # Rows stand before the decoder; PEFT counts it as a second module, and cuts them so.
-        "num_transformer_submodules": 2 if family == "seq2seq" and trained.ndim > 2 else 1,
+        "num_transformer_submodules": 1,
     }
     _write(folder / "adapter_config.json", json.dumps(adapter, indent=2))
     tensors = {"prompt_embeddings": trained.flatten(1).contiguous()}

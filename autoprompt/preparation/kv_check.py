@@ -57,15 +57,12 @@ def row_shape(model_config: Any) -> tuple[int, ...] | None:
     """[layers, 2, groups, size] of the keys and values that a model's config promises; None where
     it does not say."""
     decoder = model_config.get_text_config(decoder=True)
-    layers = _said(decoder, "num_decoder_layers", "decoder_layers", "num_hidden_layers")
-    heads = _said(decoder, "decoder_attention_heads", "num_attention_heads")
+    layers = getattr(decoder, "num_decoder_layers", None) or getattr(
+        decoder, "num_hidden_layers", None
+    )
+    heads = getattr(decoder, "num_attention_heads", None)
     if not layers or not heads:
         return None
-    groups = _said(decoder, "num_key_value_heads") or heads
-    size = _said(decoder, "d_kv", "head_dim") or decoder.hidden_size // heads
+    groups = getattr(decoder, "num_key_value_heads", None) or heads
+    size = getattr(decoder, "head_dim", None) or decoder.hidden_size // heads
     return layers, 2, groups, size
-
-
-def _said(config: Any, *names: str) -> int | None:
-    """What a config says under the first of these names that it knows."""
-    return next((value for name in names if (value := getattr(config, name, None))), None)

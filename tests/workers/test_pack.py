@@ -95,6 +95,7 @@ def test_prompts_trained_together_are_those_trained_alone(
 def test_one_pass_a_step_trains_all_that_go_over_cached_texts(
     tiny_scorer: Scorer, examples: Examples, passes: list[int]
 ) -> None:
+    tiny_scorer.step_budget = TokenBudget(1 << 20)
     few = LONG.model_copy(update={"batch_size": 3})
     plans = {0: SOFT, 1: LONG, 2: MIXED, 3: OTHER_ORDER, 4: few}
     carried_out(Pack(plans, tiny_scorer, examples, RUNGS))
@@ -111,7 +112,8 @@ def test_what_cannot_share_a_pass_has_its_own(
 def test_a_step_of_many_tokens_is_made_in_several_passes(
     tiny_scorer: Scorer, examples: Examples, passes: list[int]
 ) -> None:
-    tiny_scorer.step_budget = TokenBudget(2 * 16 * (4 + 1))
+    tail = len(tiny_scorer.task.question.tail_ids)
+    tiny_scorer.step_budget = TokenBudget(2 * 16 * (SOFT.length + tail))
     carried_out(Pack(dict.fromkeys(range(5), SOFT), tiny_scorer, examples, RUNGS))
     assert passes == [2, 2, 1] * 12
 

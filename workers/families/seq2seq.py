@@ -4,7 +4,7 @@ answers behind its start token.
 A soft prompt may stand on the encoder's side, as in Lester et al. 2021, where it changes the
 encoder's output for the text. Or it stands behind the decoder's start: then the encoder's output
 for the template with its text is computed once, and a step pays for the decoder's few tokens only.
-A KV prompt stands before the decoder's start, as in PEFT's prefix tuning, and costs no tokens.
+A KV prompt stands before the decoder's start (Li and Liang 2021), and costs no tokens.
 """
 
 from collections.abc import Sequence
