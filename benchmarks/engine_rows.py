@@ -89,8 +89,8 @@ def steps() -> list[Row]:
         _check_out(BEFORE, Path(folder))
         found: dict[str, list[dict[str, float]]] = {"before": [], "now": []}
         for _ in range(2):
-            found["before"].append(measure_script("steps", Path(folder)))
-            found["now"].append(measure_script("steps", ROOT))
+            found["before"].append(measure_script("step_seconds", Path(folder)))
+            found["now"].append(measure_script("step_seconds", ROOT))
     rows = []
     for key in found["now"][0]:
         before, now = (min(one[key] for one in found[side]) for side in ("before", "now"))

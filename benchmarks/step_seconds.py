@@ -1,7 +1,7 @@
 """Seconds of a training step, in whichever checkout this is run.
 
-python -m benchmarks.steps
-PYTHONPATH=CHECKOUT python benchmarks/steps.py     of another version
+python -m benchmarks.step_seconds
+PYTHONPATH=CHECKOUT python benchmarks/step_seconds.py     of another version
 
 Soft prompts of 8 tokens behind the text and behind the whole template, on batches of 16 cached
 texts: one by itself, and one's part of four side by side.
