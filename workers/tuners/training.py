@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from autoprompt.search_spaces import TrainedPlan
+from autoprompt.workers.device_copies import on_device
 from autoprompt.workers.prompt import Laid
 from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.text_states import TokenIds
@@ -66,7 +67,7 @@ def grade(
     Args:
         labels: [B].
     """
-    labels = labels.to(scorer.model.device)
+    labels = on_device(labels, scorer.model.device)
     cut = [
         Laid(*(part.detach().requires_grad_(part.requires_grad) for part in laid))
         for laid in prompts
