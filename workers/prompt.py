@@ -15,8 +15,8 @@ from torch import Tensor
 from autoprompt.search_spaces.errors import AutopromptError
 from autoprompt.search_spaces.schema import Position
 from autoprompt.workers.device_copies import on_device
+from autoprompt.workers.embedding_table import nearest_tokens
 from autoprompt.workers.frozen_model import FrozenModel
-from autoprompt.workers.nearest_tokens import nearest_tokens
 from autoprompt.workers.wording import Wording
 
 #: Stands in `Prompt.token_ids` where a vector takes the place of a token.
