@@ -1,5 +1,6 @@
 """Numbers being trained beside a frozen model: one step after another, in float32."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -12,6 +13,13 @@ from autoprompt.workers.prompt import Laid
 from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.text_states import TokenIds
 from autoprompt.workers.tuners.optimizers import build_optimizer
+
+#: What losses are multiplied by before gradients are taken, in a dtype whose smallest number is not
+#: far below them: float16 ends at 6e-8. Taken off again in float32; a power of 2 costs no digit.
+_LOSS_SCALE = {torch.float16: 2.0**12}
+
+#: By so much the scale is lowered where a gradient became too large for the dtype.
+_BACK_OFF = 2.0**4
 
 
 class Training:
@@ -62,11 +70,49 @@ def grade(
 ) -> list[Graded]:
     """The loss of N prompts on a batch, and its gradients, which stay here until `passed_on`.
 
-    One pass, or several whose gradients add up where memory does not hold the whole batch.
+    One pass, or several whose gradients add up where memory does not hold the whole batch. In
+    float16 losses are scaled, as `torch.amp.GradScaler` does. Where that is too much the pass is
+    made again for those prompts, at once and with less: a step left out, or a scale remembered,
+    would make a trial's numbers depend on the trials before and beside it.
 
     Args:
         labels: [B].
     """
+    scale = _LOSS_SCALE.get(scorer.model.dtype, 1.0)
+    graded = _graded(prompts, scorer, texts, labels, scale)
+    while scale > 1:
+        fits = finite(graded)
+        again = [n for n, each in enumerate(graded) if math.isfinite(each.loss) and not fits[n]]
+        if not again:
+            break
+        scale /= _BACK_OFF
+        repeated = _graded([prompts[n] for n in again], scorer, texts, labels, scale)
+        for n, each in zip(again, repeated, strict=True):
+            graded[n] = each
+    return graded
+
+
+def finite(graded: Sequence[Graded]) -> list[bool]:
+    """Which of N prompts have gradients that are numbers; the device is waited for once."""
+    places, found = [], []
+    for place, each in enumerate(graded):
+        for part in each.gradient:
+            if part is not None:
+                places.append(place)
+                found.append(part.isfinite().all())
+    fits = torch.stack(found).tolist() if found else []
+    spoiled = {place for place, fit in zip(places, fits, strict=True) if not fit}
+    return [place not in spoiled for place in range(len(graded))]
+
+
+def _graded(
+    prompts: Sequence[Laid],
+    scorer: Scorer,
+    texts: Sequence[TokenIds],
+    labels: Tensor,
+    scale: float,
+) -> list[Graded]:
+    """As `grade`, with losses multiplied by `scale` where gradients are taken."""
     labels = on_device(labels, scorer.model.device)
     cut = [
         Laid(*(part.detach().requires_grad_(part.requires_grad) for part in laid))
@@ -74,18 +120,26 @@ def grade(
     ]
 
     def part(indices: list[int]) -> Tensor:
-        logits = scorer.label_logits(cut, [texts[index] for index in indices])
+        # Rows in the model's dtype; their gradients add up in the master copy's.
+        held = [
+            Laid(*laid[:4], *(rows.to(scorer.model.dtype) for rows in laid[4:])) for laid in cut
+        ]
+        logits = scorer.label_logits(held, [texts[index] for index in indices])
         losses = scorer.task.readout.losses(logits, labels[indices]).sum(1) / len(texts)
-        losses.sum().backward()
+        (losses.sum() * scale).backward()
         return losses.detach()
 
     lengths = [len(text) for text in texts]
     parts = [loss for _, loss in scorer.training_budget.run(lengths, lengths, part)]
     losses = torch.stack(parts).sum(0).tolist()
     return [
-        Graded(loss, tuple(part.grad for part in laid))
+        Graded(loss, tuple(_divided(part.grad, scale) for part in laid))
         for loss, laid in zip(losses, cut, strict=True)
     ]
+
+
+def _divided(gradient: Tensor | None, scale: float) -> Tensor | None:
+    return None if gradient is None else gradient.float() / scale
 
 
 def passed_on(laid: Laid, graded: Graded) -> float:
