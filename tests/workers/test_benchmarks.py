@@ -1,5 +1,8 @@
 """What the benchmarks count and time, on the tiny model."""
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -9,6 +12,7 @@ from autoprompt.workers.prompt import Laid
 from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.tuners import Examples
 from autoprompt.workers.tuners.training import grade
+from benchmarks import gpu
 from benchmarks.limit import Measured, blank, judge, random_prompts, train
 from benchmarks.operations import Operations
 
@@ -61,3 +65,26 @@ def test_steps_and_judging_are_timed(
     assert min(alone["seconds"], together["seconds"]) > 0
     judged = judge(plan, 2, tiny_scorer, examples)
     assert judged["rate"] == pytest.approx(judged["operations"] / judged["seconds"])
+
+
+def test_a_gpus_rows_run_small_on_a_cpu(
+    tiny_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gpu.main(["--device", "cpu", "--small", "--model", str(tiny_folder)])
+    printed = capsys.readouterr()
+    found = json.loads(printed.out)
+    assert set(found["rates"]) == {"float32", "bfloat16", "float16"}
+    assert found["left out"] == []
+    for name in gpu.KINDS:
+        for row in (f"training step, 4 {name}", f"judging, 4 {name}"):
+            assert found["rows"][row]["share"] > 0
+            assert row in printed.err
+        assert found["rows"][f"new texts, 5 {name} voting"]["texts"] == gpu.SMALL.validation
+
+
+def test_rows_that_time_does_not_suffice_for_are_named(
+    tiny_scorer: Scorer,
+) -> None:
+    found = gpu.measure(tiny_scorer, gpu.SMALL, seconds=0)
+    assert found["rows"] == {}
+    assert found["left out"] == list(gpu.rows(tiny_scorer, gpu.SMALL))
