@@ -217,6 +217,31 @@ def labels() -> list[Row]:
     return [replace(row, note=note)]
 
 
+def limit() -> list[Row]:
+    """What training and judging reach of the machine's own rate of matrix products."""
+    found = measure("limit")
+    dtype = max(found["rates"], key=found["rates"].get)
+    best = found["rates"][dtype]
+    rows = []
+    for kind in ("training", "judging"):
+        for name, timed in found[kind].items():
+            share = timed["rate"] / best
+            aimed = (kind, name) == ("training", "16 KV prompts")
+            unit = "a step" if kind == "training" else "400 texts"
+            rows.append(
+                Row(
+                    f"share of the matrix-product rate, {kind} {name}",
+                    f"{timed['rate'] / 1e9:.0f} GFLOP/s, {found['dtype']}",
+                    f"{best / 1e9:.0f} GFLOP/s, {dtype}",
+                    share,
+                    ">= 60%" if aimed else "-",
+                    not aimed or share >= 0.6,
+                    f"{timed['operations'] / 1e9:.3g} GFLOP {unit}, {timed['seconds']:.3f} s",
+                )
+            )
+    return rows
+
+
 def prediction() -> list[Row]:
     """From strings to labels: one prompt, five members, three tasks."""
     loop = measure("prediction", "throughput")

@@ -16,6 +16,7 @@ from transformers import (
 from transformers.modeling_outputs import BaseModelOutput
 
 from autoprompt.workers.attention import merges
+from autoprompt.workers.device_copies import on_device
 from autoprompt.workers.model_config import (
     context_length,
     family_of,
@@ -145,7 +146,10 @@ class FrozenModel:
 
     def keep_logits_of(self, token_ids: Sequence[int] | None) -> None:
         """From now on `logits` answers for these tokens only, in this order; None for all."""
-        self._kept = None if token_ids is None else list(token_ids)
+        kept = None if token_ids is None else list(token_ids)
+        if kept == self._kept:
+            return
+        self._kept = kept
         self._readout.keep(self._kept if self._cuts else None)
 
     @torch.no_grad()
@@ -170,7 +174,7 @@ class FrozenModel:
 
     def embed(self, token_ids: Tensor | Sequence[int]) -> Tensor:
         """Token ids [...] to input embeddings [..., H]."""
-        ids = torch.as_tensor(token_ids, dtype=torch.long, device=self.device)
+        ids = on_device(token_ids, self.device, torch.long)
         embedded: Tensor = self.model.get_input_embeddings()(ids)
         return embedded
 

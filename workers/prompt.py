@@ -14,8 +14,9 @@ from torch import Tensor
 
 from autoprompt.search_spaces.errors import AutopromptError
 from autoprompt.search_spaces.schema import Position
+from autoprompt.workers.device_copies import on_device
+from autoprompt.workers.embedding_table import nearest_tokens
 from autoprompt.workers.frozen_model import FrozenModel
-from autoprompt.workers.nearest_tokens import nearest_tokens
 from autoprompt.workers.wording import Wording
 
 #: Stands in `Prompt.token_ids` where a vector takes the place of a token.
@@ -143,9 +144,11 @@ class Prompt:
         elif self.kind == "soft":
             slots = vectors.to(model.device, model.dtype)
         else:
-            ids = torch.tensor(self.token_ids, device=model.device)
-            slots = model.embed(ids.clamp(min=0))
-            slots = slots.index_put((ids == VIRTUAL,), vectors.to(slots))
+            slots = model.embed([max(token, 0) for token in self.token_ids])
+            places = [place for place, token in enumerate(self.token_ids) if token == VIRTUAL]
+            slots = slots.index_put(
+                (on_device(places, slots.device, torch.long),), vectors.to(slots)
+            )
         return lay(slots, self.position, self.front)
 
     def without(self, place: int) -> "Prompt":

@@ -19,6 +19,7 @@ from transformers import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
 from autoprompt.search_spaces.errors import ModelError
+from autoprompt.workers.device_copies import on_device
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.model_config import decoder_start
 from autoprompt.workers.past import LayerStates
@@ -64,8 +65,9 @@ def states_of(model: FrozenModel) -> "KeysAndValues | EncoderOutputs":
 
 def padded(texts: Sequence[TokenIds], device: torch.device) -> tuple[Tensor, Tensor]:
     """Token ids [B, T], padded on the right, and which of them are real, [B, T] bool."""
-    ids = pad_sequence([torch.tensor(text) for text in texts], batch_first=True).to(device)
-    lengths = torch.tensor([len(text) for text in texts], device=device)
+    ids = pad_sequence([torch.tensor(text) for text in texts], batch_first=True)
+    lengths = on_device([len(text) for text in texts], device)
+    ids = on_device(ids, device)
     return ids, torch.arange(ids.shape[1], device=device) < lengths[:, None]
 
 
@@ -104,7 +106,7 @@ class KeysAndValues:
     def _read(self, embeds: Tensor, mask: Tensor, positions: Tensor) -> DynamicCache:
         cache = DynamicCache()
         self._model.logits(
-            torch.tensor([embeds.shape[1] - 1], device=self._model.device),
+            on_device([embeds.shape[1] - 1], self._model.device),
             inputs_embeds=embeds,
             attention_mask=mask,
             position_ids=positions,
@@ -136,7 +138,7 @@ class KeysAndValues:
             )
         rows = [torch.cat([self._model.embed(passage.ids), embeds]) for passage in passages]
         block = pad_sequence(rows, batch_first=True)
-        lengths = torch.tensor([len(row) for row in rows], device=block.device)[:, None]
+        lengths = on_device([len(row) for row in rows], block.device)[:, None]
         places = torch.arange(block.shape[1], device=block.device)
         cache = self._read(block, (places < lengths).long(), places - self.zero(passages))
         states = _rows_of(cache, block.device)
@@ -151,7 +153,7 @@ class KeysAndValues:
             len(passage.ids) - passage.tail if self._model.counts_distances else 0
             for passage in passages
         ]
-        return torch.tensor(before, device=self._model.device)[:, None]
+        return on_device(before, self._model.device)[:, None]
 
     def encode(self, passages: Sequence[Passage]) -> Tensor:
         """[B, T, F]."""

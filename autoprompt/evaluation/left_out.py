@@ -16,8 +16,8 @@ from autoprompt.search_model import model_of
 from autoprompt.search_spaces.errors import DataError
 from autoprompt.store import PromptRecord, SearchRecord
 from autoprompt.workers.data import Split
+from autoprompt.workers.embedding_table import nearest_tokens
 from autoprompt.workers.frozen_model import FrozenModel
-from autoprompt.workers.nearest_tokens import nearest_tokens
 from autoprompt.workers.prompt import VIRTUAL, Prompt
 from autoprompt.workers.scoring import load_scorer
 

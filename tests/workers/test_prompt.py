@@ -9,8 +9,8 @@ from torch.nn.functional import normalize
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from autoprompt.search_spaces.errors import AutopromptError
+from autoprompt.workers.embedding_table import nearest_tokens, spread
 from autoprompt.workers.frozen_model import FrozenModel
-from autoprompt.workers.nearest_tokens import nearest_tokens
 from autoprompt.workers.prompt import VIRTUAL, Prompt, by_wording, hard_prompt, soft_prompt
 from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.task import build_task
@@ -102,8 +102,15 @@ def test_nearest_tokens_are_those_of_the_whole_table_at_once(numbers: int) -> No
     assert nearest_tokens(vectors, table, numbers) == cosines.argmax(-1).tolist()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("numbers", [1, 7 * 32, 400 * 32])
+def test_spread_is_that_of_the_whole_table_at_once(numbers: int, dtype: torch.dtype) -> None:
+    table = (3 + 0.02 * torch.randn(400, 32, generator=torch.Generator().manual_seed(0))).to(dtype)
+    assert spread(table, numbers) == float(table.float().std())
+
+
 class Largest(TorchDispatchMode):
-    """The size of the largest float32 tensor that is made meanwhile."""
+    """The size of the largest tensor that is made meanwhile, of 32 bits a number or more."""
 
     size = 0
 
@@ -111,15 +118,16 @@ class Largest(TorchDispatchMode):
         self, operator: Any, types: Any, arguments: Any = (), options: Any = None
     ) -> Any:
         made = operator(*arguments, **(options or {}))
-        if isinstance(made, torch.Tensor) and made.dtype == torch.float32:
+        if isinstance(made, torch.Tensor) and made.dtype in (torch.float32, torch.float64):
             self.size = max(self.size, made.numel())
         return made
 
 
-def test_nearest_tokens_never_hold_the_table_in_float32() -> None:
+def test_the_table_is_never_held_in_float32() -> None:
     table = torch.randn(400, 32).to(torch.bfloat16)
     with Largest() as largest:
         nearest_tokens(torch.randn(3, 32), table, numbers=640)
+        spread(table, numbers=640)
     assert 0 < largest.size <= 640
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from autoprompt.search_spaces import TrainedPlan
 from autoprompt.search_spaces.errors import AutopromptError
 from autoprompt.search_spaces.schema import Position
+from autoprompt.workers.embedding_table import spread
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.prompt import Prompt, half
 from autoprompt.workers.scoring import Scorer
@@ -107,8 +108,9 @@ def initial_vectors(
     if plan.init in ("random", "uniform"):
         # Both are uniform: with the spread of the model's own embeddings, whatever their scale,
         # or over the interval of the paper.
-        spread = 3**0.5 * float(model.embeddings.float().std())
-        bound = spread if plan.init == "random" else _UNIFORM_BOUND
+        bound = _UNIFORM_BOUND
+        if plan.init == "random":
+            bound = 3**0.5 * spread(model.embeddings)
         drawn = torch.rand(plan.length, model.hidden_size, generator=generator)
         return ((2 * drawn - 1) * bound).to(model.device)
     return model.embed(initial_tokens(plan, model, task, generator)).float()

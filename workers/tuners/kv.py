@@ -28,8 +28,7 @@ def tune_kv(plan: KVPlan, scorer: Scorer, examples: Examples, fractions: Sequenc
     losses: list[float] = []
     for step in range(1, plan.steps + 1):
         training.begin()
-        rows = training.trained.to(scorer.model.dtype)
-        loss = yield Backward(lay_rows(rows, plan.position), next(batches))
+        loss = yield Backward(lay_rows(training.trained, plan.position), next(batches))
         losses.append(checked(loss, step, "try a lower learning_rate"))
         training.finish()
         if step in rungs:

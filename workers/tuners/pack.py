@@ -26,7 +26,7 @@ from autoprompt.workers.tuners.examples import Examples
 from autoprompt.workers.tuners.judging import judged, judged_by_fewer, judged_by_more
 from autoprompt.workers.tuners.kinds import TUNERS
 from autoprompt.workers.tuners.progress import AtRung, Backward, Progress, Tuner
-from autoprompt.workers.tuners.training import Graded, costs_of, grade, passed_on
+from autoprompt.workers.tuners.training import Graded, costs_of, finite, grade, passed_on
 
 log = logging.getLogger(__name__)
 
@@ -173,7 +173,8 @@ class Pack:
         asked = self._asked()
         try:
             graded = grade([asked[number] for number in numbers], self._scorer, self._examples)
-            failed = None if all(map(_is_finite, graded)) else "a loss that is no number"
+            sound = all(math.isfinite(each.loss) for each in graded) and all(finite(graded))
+            failed = None if sound else "a loss that is no number"
         except Exception as error:
             if len(numbers) == 1 or is_device_broken(error):
                 return [self._failed(numbers[0], error)]
@@ -286,8 +287,3 @@ class Pack:
         raise_if_device_broken(error)
         self.drop([number])
         return Told(number, error)
-
-
-def _is_finite(graded: Graded) -> bool:
-    parts = [part for part in graded.gradient if part is not None]
-    return math.isfinite(graded.loss) and all(bool(part.isfinite().all()) for part in parts)

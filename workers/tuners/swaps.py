@@ -31,8 +31,10 @@ def swapped(
     """
     model = scorer.model
     allowed = readable_tokens(model)
-    # How much each token at each position promises to lower the loss, to first order: [P, V].
-    gains = -(gradient.to(model.dtype) @ model.embeddings.T).float()
+    # How much each token at each position promises to lower the loss, to first order: [P, V]. Only
+    # a position's own order counts, so each is scaled, by a power of 2, to where float16 is exact.
+    size = torch.frexp(gradient.abs().amax(dim=1, keepdim=True)).exponent.clamp(-126, 126)
+    gains = -(torch.ldexp(gradient, -size).to(model.dtype) @ model.embeddings.T).float()
     gains = gains.masked_fill(~allowed.to(gains.device), -torch.inf)
     proposed = gains.topk(min(_PROPOSED, int(allowed.sum())), dim=-1).indices.cpu()
     # Twice as many as asked for: some will not survive being written as text and read again.

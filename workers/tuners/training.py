@@ -1,5 +1,6 @@
 """Numbers being trained beside a frozen model: one step after another, in float32."""
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import chain
@@ -9,12 +10,20 @@ import torch
 from torch import Tensor
 
 from autoprompt.search_spaces import TrainedPlan
+from autoprompt.workers.device_copies import on_device
 from autoprompt.workers.prompt import Laid
 from autoprompt.workers.scoring import Asked, Scorer
 from autoprompt.workers.text_states import TokenIds
 from autoprompt.workers.tuners.examples import Examples
 from autoprompt.workers.tuners.optimizers import build_optimizer
 from autoprompt.workers.tuners.progress import Backward
+
+#: What losses are multiplied by before gradients are taken, in a dtype whose smallest number is not
+#: far below them: float16 ends at 6e-8. Taken off again in float32; a power of 2 costs no digit.
+_LOSS_SCALE = {torch.float16: 2.0**12}
+
+#: By so much the scale is lowered where a gradient became too large for the dtype.
+_BACK_OFF = 2.0**4
 
 
 class Training:
@@ -83,8 +92,42 @@ def grade(asked: Sequence[Backward], scorer: Scorer, examples: Examples) -> list
     `passed_on`.
 
     One pass for all of them; where all ask for the same batch, and memory does not hold the whole
-    of it, several whose gradients add up.
+    of it, several whose gradients add up. In float16 losses are scaled, as `torch.amp.GradScaler`
+    does. Where that is too much the pass is made again for those prompts, at once and with less: a
+    step left out, or a scale remembered, would make a trial's numbers depend on the trials before
+    and beside it.
     """
+    scale = _LOSS_SCALE.get(scorer.model.dtype, 1.0)
+    graded = _graded(asked, scorer, examples, scale)
+    while scale > 1:
+        fits = finite(graded)
+        again = [n for n, each in enumerate(graded) if math.isfinite(each.loss) and not fits[n]]
+        if not again:
+            break
+        scale /= _BACK_OFF
+        repeated = _graded([asked[n] for n in again], scorer, examples, scale)
+        for n, each in zip(again, repeated, strict=True):
+            graded[n] = each
+    return graded
+
+
+def finite(graded: Sequence[Graded]) -> list[bool]:
+    """Which of N prompts have gradients that are numbers; the device is waited for once."""
+    places, found = [], []
+    for place, each in enumerate(graded):
+        for part in each.gradient:
+            if part is not None:
+                places.append(place)
+                found.append(part.isfinite().all())
+    fits = torch.stack(found).tolist() if found else []
+    spoiled = {place for place, fit in zip(places, fits, strict=True) if not fit}
+    return [place not in spoiled for place in range(len(graded))]
+
+
+def _graded(
+    asked: Sequence[Backward], scorer: Scorer, examples: Examples, scale: float
+) -> list[Graded]:
+    """As `grade`, with losses multiplied by `scale` where gradients are taken."""
     cut = [_cut(laid) for laid, _ in asked]
     same: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for place, (_, batch) in enumerate(asked):
@@ -93,21 +136,41 @@ def grade(asked: Sequence[Backward], scorer: Scorer, examples: Examples) -> list
         _Batch(
             [cut[place] for place in places],
             [examples.train[index] for index in batch],
-            examples.train_labels[list(batch)],
+            on_device(examples.train_labels[list(batch)], scorer.model.device),
         )
         for batch, places in same.items()
     ]
     if len(batches) == 1:
-        losses = _in_parts(batches[0], scorer)
+        losses = _in_parts(batches[0], scorer, scale)
     else:
-        logits = scorer.logits_of([Asked(batch.prompts, batch.texts) for batch in batches])
-        found = [_losses(own, batch, scorer) for own, batch in zip(logits, batches, strict=True)]
-        losses = torch.cat([own.mean(1) for own in found])
-        losses.sum().backward()
+        held = [Asked(_held(batch.prompts, scorer), batch.texts) for batch in batches]
+        found = [
+            scorer.task.readout.losses(logits, batch.labels).mean(1)
+            for logits, batch in zip(scorer.logits_of(held), batches, strict=True)
+        ]
+        losses = torch.cat(found)
+        (losses.sum() * scale).backward()
     by_place = dict(zip(chain(*same.values()), losses.tolist(), strict=True))
     return [
-        Graded(by_place[place], tuple(part.grad for part in laid)) for place, laid in enumerate(cut)
+        Graded(by_place[place], tuple(_divided(part.grad, scale) for part in laid))
+        for place, laid in enumerate(cut)
     ]
+
+
+def _in_parts(batch: _Batch, scorer: Scorer, scale: float) -> Tensor:
+    """[N], the losses on one batch, whose gradients are there then."""
+
+    def part(indices: list[int]) -> Tensor:
+        texts = [batch.texts[index] for index in indices]
+        logits = scorer.label_logits(_held(batch.prompts, scorer), texts)
+        losses = scorer.task.readout.losses(logits, batch.labels[indices]).sum(1)
+        losses = losses / len(batch.texts)
+        (losses.sum() * scale).backward()
+        return losses.detach()
+
+    lengths = [len(text) for text in batch.texts]
+    parts = [loss for _, loss in scorer.training_budget.run(lengths, lengths, part)]
+    return torch.stack(parts).sum(0)
 
 
 def _cut(laid: Laid) -> Laid:
@@ -115,25 +178,14 @@ def _cut(laid: Laid) -> Laid:
     return Laid(*(part.detach().requires_grad_(part.requires_grad) for part in laid))
 
 
-def _losses(logits: Tensor, batch: _Batch, scorer: Scorer) -> Tensor:
-    """[N, B]."""
-    return scorer.task.readout.losses(logits, batch.labels.to(logits.device))
+def _held(prompts: Sequence[Laid], scorer: Scorer) -> list[Laid]:
+    """Prompts with their rows in the model's dtype; gradients add up in the master copy's."""
+    dtype = scorer.model.dtype
+    return [Laid(*laid[:4], *(rows.to(dtype) for rows in laid[4:])) for laid in prompts]
 
 
-def _in_parts(batch: _Batch, scorer: Scorer) -> Tensor:
-    """[N], the losses on one batch, whose gradients are there then."""
-
-    def part(indices: list[int]) -> Tensor:
-        texts = [batch.texts[index] for index in indices]
-        logits = scorer.label_logits(batch.prompts, texts)
-        own = batch._replace(labels=batch.labels[indices])
-        losses = _losses(logits, own, scorer).sum(1) / len(batch.texts)
-        losses.sum().backward()
-        return losses.detach()
-
-    lengths = [len(text) for text in batch.texts]
-    parts = [loss for _, loss in scorer.training_budget.run(lengths, lengths, part)]
-    return torch.stack(parts).sum(0)
+def _divided(gradient: Tensor | None, scale: float) -> Tensor | None:
+    return None if gradient is None else gradient.float() / scale
 
 
 def passed_on(laid: Laid, graded: Graded) -> float:
