@@ -5,9 +5,11 @@ number, a truth value, a copy to the host) is an error, as is a tensor on anothe
 """
 
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.model_files import ModelSpec
@@ -75,9 +77,25 @@ def test_texts_are_read_and_laid_out_there(far: FrozenModel) -> None:
     assert {part.device for pair in batch for part in pair} == {META}
 
 
+class Indices(TorchDispatchMode):
+    """The dtypes of what numbers are put at."""
+
+    dtypes: ClassVar[list[torch.dtype]] = []
+
+    def __torch_dispatch__(
+        self, operator: Any, types: Any, arguments: Any = (), options: Any = None
+    ) -> Any:
+        if operator is torch.ops.aten.index_put.default:
+            self.dtypes += [index.dtype for index in arguments[1]]
+        return operator(*arguments, **(options or {}))
+
+
 def test_a_mixed_prompt_is_laid_out_there(far: FrozenModel) -> None:
     mixed = Prompt("", token_ids=(5, -1, -1, 7), vectors=torch.ones(2, 32))
-    assert mixed.embedded(far).back.device == META
+    with Indices() as indices:
+        assert mixed.embedded(far).back.device == META
+    # A mask would be counted first, and waited for.
+    assert indices.dtypes == [torch.long]
 
 
 def test_the_label_words_rows_are_cut_out_once(tiny_scorer: Scorer) -> None:
