@@ -132,7 +132,7 @@ class MortalWorker(PlanWorker):
 
     def advance(self) -> Step:
         broken = Path(self._job.search)
-        if self._packs is not None and not broken.exists():
+        if any(self._steps_done.values()) and not broken.exists():
             broken.touch()
             pack.grade = _break  # type: ignore[assignment]
         return super().advance()

@@ -11,6 +11,7 @@ from autoprompt.search_spaces import KVPlan, SoftPlan
 from autoprompt.workers.prompt import Laid
 from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.tuners import Examples
+from autoprompt.workers.tuners.progress import Backward
 from autoprompt.workers.tuners.training import grade
 from benchmarks import gpu
 from benchmarks.limit import Measured, blank, judge, random_prompts, train
@@ -47,7 +48,8 @@ def test_operations_are_those_that_torch_counts(
     trained = [Laid(*(part.clone().requires_grad_() for part in shape)) for _ in range(count)]
     tiny_scorer.label_logits([shape], texts)
     with FlopCounterMode(display=False) as seen:
-        grade(trained, tiny_scorer, texts, labels)
+        steps = [Backward(laid, list(range(len(texts)))) for laid in trained]
+        grade(steps, tiny_scorer, Examples(texts, labels, [], labels[:0]))
     assert_counted(count * operations.training(shape, texts), seen)
 
     prompts = random_prompts(plan, count, tiny_scorer)

@@ -14,7 +14,8 @@ from autoprompt.workers.prompt import Laid, lay, lay_rows
 from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.task import build_task
 from autoprompt.workers.text_states import KeysAndValues, TokenIds
-from autoprompt.workers.tuners import training
+from autoprompt.workers.tuners import Examples, training
+from autoprompt.workers.tuners.progress import Backward
 from autoprompt.workers.tuners.training import Graded, finite, grade
 from tests.conftest import DEMO_TASK
 from tests.tiny import TEXTS
@@ -54,6 +55,18 @@ def prompt(kind: str, scorer: Scorer, seed: int = 0) -> Laid:
     return lay(vectors.requires_grad_(), "suffix" if kind == "suffix" else "prefix")
 
 
+def graded_on(scorer: Scorer, prompts: Sequence[Laid]) -> list[Graded]:
+    return grade(steps_of(prompts), scorer, examples_of(scorer))
+
+
+def steps_of(prompts: Sequence[Laid]) -> list[Backward]:
+    return [Backward(laid, list(range(len(LABELS)))) for laid in prompts]
+
+
+def examples_of(scorer: Scorer) -> Examples:
+    return Examples(texts_of(scorer), LABELS, [], LABELS[:0])
+
+
 def gradient(graded: Graded) -> Tensor:
     return torch.cat([part.flatten() for part in graded.gradient if part is not None])
 
@@ -63,12 +76,12 @@ def test_small_gradients_arrive_in_float16(
     kind: str, faint: dict[str, Scorer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def off(scorer: Scorer) -> float:
-        found = gradient(grade([prompt(kind, scorer)], scorer, texts_of(scorer), LABELS)[0])
+        found = gradient(graded_on(scorer, [prompt(kind, scorer)])[0])
         assert found.dtype == torch.float32
         return float((found - exact).norm() / exact.norm())
 
     whole = faint["float32"]
-    exact = gradient(grade([prompt(kind, whole)], whole, texts_of(whole), LABELS)[0])
+    exact = gradient(graded_on(whole, [prompt(kind, whole)])[0])
     assert off(faint["float16"]) < 0.02
     monkeypatch.setattr(training, "_LOSS_SCALE", {})
     assert off(faint["float16"]) > 0.2
@@ -79,12 +92,12 @@ def test_a_scale_that_is_too_much_is_lowered_within_the_step(
 ) -> None:
     scorer = faint["float16"]
     prompts = [prompt("suffix", scorer, seed) for seed in range(2)]
-    expected = grade(prompts, scorer, texts_of(scorer), LABELS)
+    expected = graded_on(scorer, prompts)
     too_much = training._LOSS_SCALE[torch.float16] * training._BACK_OFF**8
     monkeypatch.setattr(training, "_LOSS_SCALE", {torch.float16: too_much})
-    first = training._graded(prompts, scorer, texts_of(scorer), LABELS, too_much)
+    first = training._graded(steps_of(prompts), scorer, examples_of(scorer), too_much)
     assert finite(first) == [False, False]
-    graded = grade(prompts, scorer, texts_of(scorer), LABELS)
+    graded = graded_on(scorer, prompts)
     assert finite(graded) == [True, True]
     for lowered, usual in zip(graded, expected, strict=True):
         assert lowered.loss == usual.loss
@@ -98,16 +111,16 @@ def test_who_fits_is_not_asked_again(
     prompts = [prompt("suffix", scorer, seed) for seed in range(3)]
     graded, asked = training._graded, []
 
-    def spoiled(laid: Sequence[Laid], *arguments: object) -> list[Graded]:
-        found = graded(laid, *arguments)  # type: ignore[arg-type]
-        asked.append((len(laid), arguments[-1]))
+    def spoiled(steps: Sequence[Backward], *arguments: object) -> list[Graded]:
+        found = graded(steps, *arguments)  # type: ignore[arg-type]
+        asked.append((len(steps), arguments[-1]))
         if len(asked) == 1:
             found[1] = Graded(found[1].loss, (torch.full((2, 32), torch.inf),))
         return found
 
-    expected = graded(prompts, scorer, texts_of(scorer), LABELS, 2.0**12)
+    expected = graded(steps_of(prompts), scorer, examples_of(scorer), 2.0**12)
     monkeypatch.setattr(training, "_graded", spoiled)
-    found = grade(prompts, scorer, texts_of(scorer), LABELS)
+    found = graded_on(scorer, prompts)
     assert asked == [(3, 2.0**12), (1, 2.0**8)]
     assert finite(found) == [True] * 3
     for place in (0, 2):
@@ -127,5 +140,5 @@ def test_a_loss_that_is_no_number_is_not_tried_again(
         return graded(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(training, "_graded", noted)
-    assert finite(grade([spoiled], scorer, texts_of(scorer), LABELS)) == [False]
+    assert finite(graded_on(scorer, [spoiled])) == [False]
     assert len(scales) == 1
