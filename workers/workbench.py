@@ -59,8 +59,9 @@ class Workbench:
             job.task.metric,
             job.blocks,
         )
-        scorer.prefill(examples.validation, job.positions)
-        scorer.prefill(examples.train, job.positions)
+        # Validation first, and of it the texts that judge every rung.
+        first = [examples.validation[place] for place in job.blocks.order] or examples.validation
+        scorer.prefill([*first, *examples.train], job.positions)
         return examples
 
     def work(self) -> Work:
