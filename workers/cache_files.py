@@ -132,15 +132,21 @@ class CacheFiles:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, SafetensorError) as error:
-            log.warning("text cache: %s is broken and will be made again: %s", path.name, error)
+            log.warning("text cache: %s is broken and was deleted: %s", path.name, error)
+            self._discard(path)
             return None
         if metadata.get("model") != self._model or metadata.get("checksum") != _checksum(states):
-            log.warning("text cache: %s is not what it was and will be made again", path.name)
+            log.warning("text cache: %s is not what it was and was deleted", path.name)
+            self._discard(path)
             return None
         # The time of last use, by which files are chosen to be deleted.
         with suppress(OSError):
             os.utime(path)
         return states
+
+    def _discard(self, path: Path) -> None:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
 
     def put(self, text: Sequence[int], states: Tensor) -> Tensor | None:
         """Store a text's states [T, F]; what comes back is the same, mapped, or None if it could

@@ -50,6 +50,7 @@ class PlanWorker:
     def begin(self, trials: Sequence[dict[str, Any]]) -> None:
         self._plans = {trial["number"]: plan_from_dict(trial["plan"]) for trial in trials}
         self._packs: Packs | None = None
+        self._bench.clear()
         #: Since its last report, by a trial's number: its part of this worker's time.
         self._seconds = dict.fromkeys(self._plans, 0.0)
         self._steps_done = dict.fromkeys(self._plans, 0)

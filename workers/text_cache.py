@@ -21,8 +21,8 @@ from autoprompt.workers.batches import TokenBudget, batches
 from autoprompt.workers.cache_files import OVERHEAD, CacheFiles
 from autoprompt.workers.cache_folder import cache_folder
 from autoprompt.workers.frozen_model import FrozenModel
-from autoprompt.workers.pinned_rows import PinnedRows
 from autoprompt.workers.reading_rate import files_are_faster
+from autoprompt.workers.rows_at_hand import RowsAtHand
 from autoprompt.workers.text_places import places
 from autoprompt.workers.text_states import Passage, states_of
 
@@ -31,9 +31,6 @@ _TOKENS_PER_BATCH = 2048
 
 #: Bytes that one process keeps at hand where nothing else is said.
 DEFAULT_LIMIT = 4 << 30
-
-#: The part of a GPU's free memory that texts may take; passes need the rest.
-_OF_FREE_MEMORY = 0.5
 
 _Place = Literal["hand", "disk", "nowhere"]
 
@@ -124,9 +121,7 @@ class TextCache:
         #: Bytes that no text has its place in.
         self._room = limit
         self._room_on_disk = files.limit if files is not None else 0
-        on_gpu = self._device.type == "cuda"
-        self._room_on_device = _free_memory(self._device) if on_gpu else limit
-        self._pinned = PinnedRows(pin=on_gpu)
+        self._at_hand = RowsAtHand(self._device)
         self.encoded = 0
         self.read = 0
         self.hits = 0
@@ -181,6 +176,12 @@ class TextCache:
         for batch in taken:
             with self._alone(batch, wait=True):
                 self._put_away(batch)
+
+    def forget(self) -> None:
+        """Let go of all texts that have no place at hand, so that what is computed beside what from
+        now on depends on nothing that came before."""
+        for text in list(self._passing):
+            self._let_go(text)
 
     def batch(self, texts: Sequence[Passage]) -> CachedTexts:
         """The B texts, padded to one another; those that are not at hand are read or computed."""
@@ -292,14 +293,7 @@ class TextCache:
         return found
 
     def _hold(self, text: Passage, row: Tensor) -> None:
-        if self._device.type == "cuda":
-            if row.nbytes <= self._room_on_device:
-                self._room_on_device -= row.nbytes
-                row = row.to(self._device)
-            else:
-                row = self._pinned.add(row)
-        else:
-            row = row.to(self._device)
+        row = self._at_hand.hold(row)
         self._rows[text] = row
         self._kept_bytes += row.nbytes
 
@@ -321,8 +315,3 @@ class TextCache:
 def _name(text: Passage) -> tuple[int, ...]:
     """What a text's file is known by: the same tokens stand elsewhere with a tail among them."""
     return (text.tail, *text.ids)
-
-
-def _free_memory(device: torch.device) -> int:
-    """Bytes of a GPU's memory that texts may take."""
-    return int(torch.cuda.mem_get_info(device)[0] * _OF_FREE_MEMORY)

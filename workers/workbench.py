@@ -32,6 +32,12 @@ class Workbench:
             self._loads += 1
         return self._scorer
 
+    def clear(self) -> None:
+        """Make ready for other trials, which come out the same whichever were carried out here
+        before: on a worker that has just started, too."""
+        if self._scorer is not None:
+            self._scorer.cache.forget()
+
     def seat(self, plan: AnyPlan) -> tuple[Scorer, Examples]:
         """The scorer and the tokenized examples in a plan's wording.
 

@@ -114,6 +114,8 @@ def prepare(config: SearchConfig, progress: SearchProgress) -> Prepared:
             f"some layers of {config.model.path} see: a batch with one of them computes its texts "
             "anew, as at position prefix"
         )
+        if beyond == sum(splits.sizes.values()):
+            reusable = frozenset()
     longest_prompt = config.space.longest_prompt()
     limit = longest_text(context_length(model_config), task, longest_prompt)
     if limit <= len(task.question.read([task.question.everywhere("")])[0]):

@@ -8,12 +8,18 @@ import torch
 
 from autoprompt.workers import text_cache
 from autoprompt.workers.cache_files import CacheFiles
+from autoprompt.workers.data import Split
 from autoprompt.workers.frozen_model import FrozenModel
-from autoprompt.workers.pinned_rows import PinnedRows
+from autoprompt.workers.job import Job
+from autoprompt.workers.model_files import ModelSpec
+from autoprompt.workers.plan_worker import PlanWorker
+from autoprompt.workers.report import Report
+from autoprompt.workers.rows_at_hand import PinnedRows
 from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.task import Task
 from autoprompt.workers.text_cache import CacheSpec, TextCache
 from autoprompt.workers.text_states import KeysAndValues, Passage
+from tests.conftest import DEMO_TASK
 from tests.tiny import TEXTS
 from tests.workers.test_scoring import FLOAT32_TOLERANCE, PROMPTS
 
@@ -167,6 +173,38 @@ def test_a_gpu_that_computes_faster_than_files_are_read_leaves_them_out(
     cache.keep(PASSAGES)
     assert cache._worth_reading() == []
     assert sum(place == "nowhere" for place in cache._places.values()) == 15
+
+
+def test_a_trial_comes_out_the_same_whatever_its_worker_did_before(
+    tiny_folder: Path, each: int
+) -> None:
+    """Where most texts are computed each time, beside others that may be at hand already."""
+    rows = [(row["text"], int(row["label"] == "positive")) for row in TEXTS]
+    texts, labels = zip(*rows, strict=True)
+    job = Job(
+        model=ModelSpec(path=str(tiny_folder), dtype="float32"),
+        task=DEMO_TASK,
+        train=Split(texts[:80], labels[:80]),
+        validation=Split(texts[80:], labels[80:]),
+        longest_prompt=4,
+        cache=CacheSpec(bytes_at_hand=16 * each),
+        positions=frozenset({"suffix"}),
+        fractions=(1.0,),
+    )
+    plan = {
+        "kind": "soft", "length": 2, "learning_rate": 0.05, "steps": 6, "batch_size": 7,
+        "init": "random", "position": "suffix",
+    }  # fmt: skip
+
+    def carried_out(*seeds: int) -> bytes:
+        worker = PlanWorker(job)
+        for seed in seeds:
+            worker.begin([{"number": seed, "plan": plan | {"seed": seed, "data_seed": seed}}])
+            [report] = worker.advance().reports
+            assert isinstance(report, Report)
+        return report.prompt
+
+    assert carried_out(1, 2, 3) == carried_out(3)
 
 
 class _LikeGpu:

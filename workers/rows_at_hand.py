@@ -1,4 +1,5 @@
-"""Rows in page-locked host memory, which a GPU fetches without the processor waiting for it."""
+"""Where rows at hand lie: on their device, and where a GPU's memory is needed for passes, in
+page-locked host memory, which a GPU fetches without the processor waiting for it."""
 
 import logging
 
@@ -12,6 +13,33 @@ _SLAB = 1 << 26
 
 #: Rows begin at multiples of so many bytes.
 _ALIGNED = 64
+
+#: The part of a GPU's free memory that rows may take.
+_OF_FREE_MEMORY = 0.5
+
+
+class RowsAtHand:
+    """Rows of a device, which stay; on a CPU, device and host are one."""
+
+    def __init__(self, device: torch.device) -> None:
+        """Nothing yet.
+
+        Args:
+            device: that passes are on, with the model in its memory already.
+        """
+        self._device = device
+        self._room = 0
+        self._pinned: PinnedRows | None = None
+        if device.type == "cuda":
+            self._room = int(torch.cuda.mem_get_info(device)[0] * _OF_FREE_MEMORY)
+            self._pinned = PinnedRows()
+
+    def hold(self, row: Tensor) -> Tensor:
+        """A row [T, F] where it will stay."""
+        if self._pinned is not None and row.nbytes > self._room:
+            return self._pinned.add(row)
+        self._room -= row.nbytes
+        return row.to(self._device)
 
 
 class PinnedRows:
