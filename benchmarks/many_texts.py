@@ -29,7 +29,7 @@ from autoprompt.workers.task import build_task
 from autoprompt.workers.text_cache import CacheSpec
 from autoprompt.workers.tuners import Examples, Pack, Progress
 from benchmarks.our_trial import KV_PLAN, PLAN
-from benchmarks.setting import DEMO, MODEL, SEED, TASK, VIRTUAL_TOKENS
+from benchmarks.setting import DEMO, MODEL, SEED, STEPS, TASK, VIRTUAL_TOKENS
 
 FILES = ("movies", "amazon", "tweets")
 KINDS: dict[str, SoftPlan | KVPlan] = {"soft": PLAN, "kv": KV_PLAN}
@@ -43,7 +43,7 @@ class Setting:
         validation: how many of the texts judge; the others are trained on.
         at_hand, on_disk: GiB.
         together: trials side by side.
-        steps: of each.
+        steps: of a soft trial; a KV trial has twice as many.
     """
 
     validation: int
@@ -83,7 +83,9 @@ def measured(scorer: Scorer, texts: list[tuple[str, int]], setting: Setting) -> 
         if files is not None:
             _put_out_of_memory(files.root)
         plans = {
-            seed: plan.model_copy(update={"seed": seed, "steps": setting.steps})
+            seed: plan.model_copy(
+                update={"seed": seed, "steps": plan.steps * setting.steps // STEPS}
+            )
             for seed in range(setting.together)
         }
         encoded, read = cache.encoded, cache.read
