@@ -40,9 +40,13 @@ class KeptTexts:
     token_bytes: int
 
     @property
-    def computed(self) -> int:
-        """Tokens of the train texts that are computed each time."""
-        return sum(self.tokens[index] for index in self.places.nowhere if self.from_train[index])
+    def anew(self) -> tuple[int, int]:
+        """Tokens that are computed each time, of train and of validation texts."""
+        train, validation = (
+            sum(self.tokens[i] for i in self.places.nowhere if self.from_train[i] == of_train)
+            for of_train in (True, False)
+        )
+        return train, validation
 
     def __str__(self) -> str:
         """Where they are, and how large."""
@@ -85,8 +89,8 @@ def with_kept_texts(prepared: Prepared, on_cpu: bool, progress: SearchProgress) 
         notes.append(f"{beyond:,} do not fit the model's window")
     where = str(kept) if kept is not None else "nothing is kept of them"
     told = "; ".join([f"{len(lengths):,} of {sum(lengths):,} tokens: {where}", *notes])
-    computed = kept.computed / len(texts.train) if kept is not None else 0.0
-    costs = trial_tokens(prepared.config.space, texts, computed)
+    anew = kept.anew if kept is not None else (0, 0)
+    costs = trial_tokens(prepared.config.space, texts, *anew)
     cost = "; ".join(
         f"{kind} {_span(own.step)} tokens a {'round' if kind == 'hard' else 'step'} and "
         f"{_span(own.judging)} a judging by all {len(texts.validation):,}"

@@ -88,24 +88,27 @@ class TrialTokens:
     judging: tuple[int, int]
 
 
-def trial_tokens(space: Space, texts: TextTokens, computed: float) -> dict[str, TrialTokens]:
+def trial_tokens(
+    space: Space, texts: TextTokens, anew_in_train: int = 0, anew_in_validation: int = 0
+) -> dict[str, TrialTokens]:
     """For each kind of a space.
 
     Args:
-        computed: tokens of an average train text that are computed each time it is used: 0 where
-            every text is kept.
+        anew_in_train, anew_in_validation: tokens of the texts that are computed each time.
     """
     mean = _mean(texts.train)
     found = {}
     for kind, part in zip(space.kinds, space.parts, strict=True):
         steps, judgings = [], []
         for position, length, batch, swaps in _shapes(part):
-            anew = computed if position in texts.reusable else 0.0
+            reuses = position in texts.reusable
+            anew = anew_in_train / len(texts.train) if reuses else 0.0
             beside = texts.beside(kind, position, length, mean)
             # For its gradient, and for each prompt that is tried on the same batch besides.
             steps.append(batch * (anew + beside * (1 + swaps)))
             judged = texts.beside(kind, position, length, _mean(texts.validation))
-            judgings.append(len(texts.validation) * judged)
+            anew_judged = anew_in_validation if reuses else 0
+            judgings.append(len(texts.validation) * judged + anew_judged)
         found[kind] = TrialTokens(_ends(steps), _ends(judgings))
     return found
 

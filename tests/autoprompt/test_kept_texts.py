@@ -157,7 +157,7 @@ def test_a_step_and_a_judging_push_as_many_tokens_through_the_model_as_was_said(
     write_texts(tmp_path / "texts.csv", rows)
     prepared = prepared_with(tiny_config, tmp_path, rungs=1)
     assert len(set(prepared.texts.train + prepared.texts.validation)) == 1
-    expected = trial_tokens(prepared.config.space, prepared.texts, 0.0)[kind]
+    expected = trial_tokens(prepared.config.space, prepared.texts)[kind]
 
     job = prepared.job
     plan = plan_from_dict({**part, "kind": kind, "seed": 0})
@@ -198,3 +198,20 @@ def test_a_step_and_a_judging_push_as_many_tokens_through_the_model_as_was_said(
     front = part["length"] if part.get("position") == "prefix" and kind == "soft" else 0
     # A finished prompt before the text is read once for all texts.
     assert judging == expected.judging[1] - front * (len(examples.validation) - 1)
+
+
+def test_texts_that_are_computed_each_time_are_in_what_a_trial_costs(
+    tiny_config: dict[str, Any], tmp_path: Path
+) -> None:
+    """Where nothing is kept, each text that is trained on or judges is computed once more."""
+    tiny_config["space"] = {"soft": SOFT | {"position": "suffix"}}
+    prepared = prepared_with(tiny_config, tmp_path)
+    texts = prepared.texts
+    kept = kept_texts.kept_texts(with_room(prepared, 0, 0, tmp_path))
+    assert kept is not None
+    assert kept.anew == (sum(texts.train), sum(texts.validation))
+    free = trial_tokens(prepared.config.space, texts)["soft"]
+    whole = trial_tokens(prepared.config.space, texts, *kept.anew)["soft"]
+    batch = SOFT["batch_size"]
+    assert whole.step[0] - free.step[0] == round(batch * sum(texts.train) / len(texts.train))
+    assert whole.judging[0] - free.judging[0] == sum(texts.validation)
