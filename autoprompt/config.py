@@ -67,9 +67,11 @@ class SearchSpec(Document):
     attempts: int = Field(default=3, ge=1)
     #: A trial that reports nothing for so long is taken for hung, and given up.
     hung_after_seconds: float = Field(default=3600.0, gt=0)
-    #: Memory for the KV cache of the texts; what does not fit is read or computed again.
+    #: Memory for the KV cache of the texts, on a GPU the device's and the host's together; what
+    #: does not fit is read or computed each time.
     cache_gib_per_worker: float = Field(default=4.0, gt=0)
-    #: Files for the same, shared by the workers of a machine and by later searches; 0 for none.
+    #: Files for the same, shared by the workers of a machine and by later searches; 0 for none. A
+    #: search on a CPU stores 0 where not all fit in memory and computing them is faster.
     cache_gib_on_disk: float = Field(default=16.0, ge=0)
     #: Address of a running Ray cluster; without one, Ray is started here for the search.
     ray_address: str | None = None
@@ -288,6 +290,10 @@ class SearchConfig(Document):
     def with_population(self, size: int) -> "SearchConfig":
         """The same search with so many trials side by side on each worker."""
         return self._replace(search=self.search.model_copy(update={"trials_per_worker": size}))
+
+    def without_files(self) -> "SearchConfig":
+        """The same search, which keeps nothing of its texts on disk."""
+        return self._replace(search=self.search.model_copy(update={"cache_gib_on_disk": 0.0}))
 
     def with_ensemble(self, ensemble: EnsembleSpec) -> "SearchConfig":
         """The same search with other rules of voting."""

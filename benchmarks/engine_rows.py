@@ -242,6 +242,29 @@ def limit() -> list[Row]:
     return rows
 
 
+def many_texts() -> list[Row]:
+    """Trials over more texts than fit, against the time if all did."""
+    found = measure("many_texts")
+    few, many = found["few"], found["many"]
+    at = many["places"]
+    note = (
+        f"{at['hand']:,} at hand, {at['disk']:,} on disk, {at['nowhere']:,} computed each time; "
+        f"first encoding {many['first_encoding']:.0f} s"
+    )
+    rows = []
+    for kind in ("soft", "kv"):
+        ours, theirs = many[kind]["seconds"], few[kind]["seconds"]
+        row = at_most(
+            f"{many['texts']:,} texts, 8 {kind} trials sharing batches, each",
+            f"{ours:.1f} s",
+            f"{theirs:.1f} s, if all fitted (from {few['texts']:,})",
+            ours / theirs,
+            1.5,
+        )
+        rows.append(replace(row, note=note))
+    return rows
+
+
 def prediction() -> list[Row]:
     """From strings to labels: one prompt, five members, three tasks."""
     loop = measure("prediction", "throughput")

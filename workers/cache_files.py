@@ -13,7 +13,7 @@ import os
 import tempfile
 import time
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -32,15 +32,22 @@ _FORMAT = "2"
 #: Seconds after which an unfinished file's writer is taken for dead.
 _ABANDONED_AFTER = 3600
 
-#: How much of the limit eviction frees at once, so that it runs seldom.
-_SLACK = 0.1
+#: What a file takes beside its text's states, at the most.
+OVERHEAD = 1024
+
+#: The part of the limit that is written between two looks at what others have written meanwhile.
+_BETWEEN_LOOKS = 0.1
 
 
 class CacheFiles:
     """What one model made of texts, in a folder of its own.
 
     Several processes may use the same folder at once. A full disk costs speed, not the search:
-    what cannot be written is kept in memory by whoever made it.
+    what cannot be written is computed again by whoever needs it.
+
+    Attributes:
+        root: the folder that all models' folders lie in.
+        limit: bytes on disk, of all models together.
     """
 
     def __init__(self, folder: Path, model: str, limit: int) -> None:
@@ -51,12 +58,15 @@ class CacheFiles:
             model: says exactly which model, and how it is held.
             limit: bytes on disk.
         """
-        self._root = folder
+        self.root = folder
+        self.limit = limit
         self._folder = folder / hashlib.sha256(f"{_FORMAT}:{model}".encode()).hexdigest()[:16]
         self._model = model
-        self._limit = limit
-        self._written = 0
-        self._works = True
+        #: Bytes that may still be written before the next look at the folder.
+        self._left = int(limit * _BETWEEN_LOOKS)
+        #: The files of texts that are in use here, which are never deleted from here.
+        self._ours: set[Path] = set()
+        self._writes = True
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -67,7 +77,18 @@ class CacheFiles:
         return self._folder / name[:2] / f"{name}.safetensors"
 
     def __contains__(self, text: Sequence[int]) -> bool:
-        return self._works and self._path(text).exists()
+        return self._path(text).exists()
+
+    def make_room(self, texts: Iterable[Sequence[int]], size: int) -> None:
+        """Delete what others have used least recently, until there is room for these texts.
+
+        Args:
+            size: bytes that the files of all of them take, those that are there already included.
+        """
+        paths = {self._path(text) for text in texts}
+        there = sum(_size(path) for path in paths)
+        self._ours |= paths
+        self._delete(size - there)
 
     @contextmanager
     def alone(self, text: Sequence[int], *, wait: bool) -> Iterator[bool]:
@@ -81,7 +102,7 @@ class CacheFiles:
         Yields:
             Whether it is held now; always, where it is waited for or nothing is shared.
         """
-        if not self._works:
+        if not self._writes:
             yield True
             return
         path = self._path(text).with_suffix(".lock")
@@ -103,32 +124,37 @@ class CacheFiles:
 
     def get(self, text: Sequence[int]) -> Tensor | None:
         """The text's states [T, F], mapped read-only, or None where there is no good file."""
-        if not self._works:
-            return None
         path = self._path(text)
         try:
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
                 states: Tensor = file.get_tensor("states")
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, SafetensorError) as error:
-            log.warning("text cache: %s is broken and will be made again: %s", path.name, error)
+            log.warning("text cache: %s is broken and was deleted: %s", path.name, error)
+            self._discard(path)
             return None
         if metadata.get("model") != self._model or metadata.get("checksum") != _checksum(states):
-            log.warning("text cache: %s is not what it was and will be made again", path.name)
+            log.warning("text cache: %s is not what it was and was deleted", path.name)
+            self._discard(path)
             return None
-        # The time of last use, by which eviction chooses.
+        # The time of last use, by which files are chosen to be deleted.
         with suppress(OSError):
             os.utime(path)
         return states
 
+    def _discard(self, path: Path) -> None:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
     def put(self, text: Sequence[int], states: Tensor) -> Tensor | None:
         """Store a text's states [T, F]; what comes back is the same, mapped, or None if it could
         not be written."""
-        if not self._works or states.nbytes > self._limit:
+        if not self._writes or not self._has_room(states.nbytes + OVERHEAD):
             return None
         path = self._path(text)
+        self._ours.add(path)
         metadata = {"model": self._model, "checksum": _checksum(states)}
         unfinished = None
         try:
@@ -143,38 +169,54 @@ class CacheFiles:
                     os.unlink(unfinished)
             self._stop(error)
             return None
-        self._written += states.nbytes
-        if self._written > self._limit * _SLACK:
-            self._written = 0
-            self._evict()
         return self.get(text)
 
     def _stop(self, error: Exception) -> None:
-        self._works = False
-        log.warning("text cache: %s cannot be written, so memory is used: %s", self._root, error)
+        self._writes = False
+        log.warning("text cache: %s cannot be written, so texts are not: %s", self.root, error)
 
-    def _evict(self) -> None:
-        """Delete the files that were not used longest until the limit holds with some slack.
+    def _has_room(self, size: int) -> bool:
+        """Whether a file of so many bytes may be written; once one may not, none is any more."""
+        if size > self._left:
+            self._left = self._delete(max(int(self.limit * _BETWEEN_LOOKS), size))
+        self._writes = size <= self._left
+        self._left -= size
+        return self._writes
+
+    def _delete(self, needed: int) -> int:
+        """Delete the files that were not used longest, but for ours, until so many bytes may be
+        written.
 
         Another process may delete the same ones, and may still have one mapped: its pages stay.
+
+        Returns:
+            How many of them may be, after all.
         """
         files = []
+        total = 0
         abandoned = time.time() - _ABANDONED_AFTER
-        for path in self._root.glob("*/*/*"):
+        for path in self.root.glob("*/*/*"):
             with suppress(OSError):
                 stat = path.stat()
                 if path.suffix == ".safetensors":
-                    files.append((stat.st_mtime, stat.st_size, path))
+                    total += stat.st_size
+                    if path not in self._ours:
+                        files.append((stat.st_mtime, stat.st_size, path))
                 elif stat.st_mtime < abandoned:
                     path.unlink()
-        total = sum(size for _, size, _ in files)
-        if total <= self._limit:
-            return
         for _, size, path in sorted(files):
-            if total <= self._limit * (1 - _SLACK):
-                return
+            if total + needed <= self.limit:
+                break
             path.unlink(missing_ok=True)
             total -= size
+        return max(0, min(needed, self.limit - total))
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _checksum(states: Tensor) -> str:

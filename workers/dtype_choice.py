@@ -90,11 +90,32 @@ def measured_rates(config: Any, threads: int | None = None) -> Rates:
         config: the model's, from transformers.
         threads: that a worker will have; None for those of this process.
     """
+    hidden, inner = _widths(config.get_text_config(decoder=True))
+    return _measured(hidden, inner, threads or torch.get_num_threads())
+
+
+def encoding_rate(config: Any, dtype: str, threads: int | None = None) -> float:
+    """Tokens a second that a model reads without gradients, by the products of its layers.
+
+    Args:
+        config, threads: as `measured_rates` has them.
+        dtype: that the model is held in.
+    """
     text_config = config.get_text_config(decoder=True)
+    rates = measured_rates(config, threads)
+    rate = rates.float32 if dtype == "float32" else rates.bfloat16
+    hidden, inner = _widths(text_config)
+    # Attention's four, and a gated feed-forward's three: most models have about as many.
+    weights = getattr(text_config, "num_hidden_layers", 1) * (
+        4 * hidden * hidden + 3 * hidden * inner
+    )
+    return rate / (2 * weights)
+
+
+def _widths(text_config: Any) -> tuple[int, int]:
     hidden = int(text_config.hidden_size)
     widths = (getattr(text_config, name, None) for name in _INNER_WIDTHS)
-    inner = next((width for width in widths if isinstance(width, int)), 4 * hidden)
-    return _measured(hidden, inner, threads or torch.get_num_threads())
+    return hidden, next((width for width in widths if isinstance(width, int)), 4 * hidden)
 
 
 @cache

@@ -22,6 +22,7 @@ from autoprompt.workers.model_config import (
     family_of,
     keeps_whole_text,
     rotation_depends_on_length,
+    text_window,
 )
 from autoprompt.workers.past import shared_past
 
@@ -68,6 +69,7 @@ class FrozenModel:
         family: causal, masked or seq2seq.
         embeddings: [V, H], the input embeddings, in the model's dtype.
         context_length: the most tokens of one input, or None where the model has no bound.
+        window: the fewest tokens that a causal model's layer sees, or None where all see all.
         cache_key: equal for two models whose hidden states of every text are equal; None where
             unknown.
     """
@@ -84,6 +86,7 @@ class FrozenModel:
         self.family = family_of(model.config) or "causal"
         self.embeddings: Tensor = self.model.get_input_embeddings().weight
         self.context_length = context_length(model.config)
+        self.window = text_window(model.config) if self.family == "causal" else None
         self._readout = _Readout(self.model.get_output_embeddings())
         self.model.set_output_embeddings(self._readout)
         self._accepts = set(inspect.signature(self.model.forward).parameters)
@@ -107,8 +110,8 @@ class FrozenModel:
         """Whether the hidden states of a text can be kept and gone on from.
 
         An encoder's output always can. Of causal models those whose every layer keeps plain keys
-        and values. A masked model reads every token in the light of every other, so nothing of it
-        stays.
+        and values, as long as a text fits their window, if they have one. A masked model reads
+        every token in the light of every other, so nothing of it stays.
         """
         if self.family != "causal":
             return self.family == "seq2seq"

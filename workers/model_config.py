@@ -61,14 +61,24 @@ def context_length(config: Any) -> int | None:
     return int(length) - (text_config.pad_token_id + 1 if shifted and counted else 0)
 
 
+#: Layers that keep the keys and values of every token, though some see a window of them.
+_PLAIN_LAYERS = {"full_attention", "sliding_attention"}
+
+
 def keeps_whole_text(config: Any) -> bool:
-    """Whether every layer keeps keys and values of a whole text: sliding windows and recurrent or
-    hybrid states cannot be cut behind a text and gone on from."""
+    """Whether every layer keeps plain keys and values of a text, of which it may see a window:
+    recurrent or hybrid states cannot be cut behind a text and gone on from."""
     text_config = config.get_text_config(decoder=True)
-    layer_types = getattr(text_config, "layer_types", None) or []
-    if layer_types:
-        return all(kind == "full_attention" for kind in layer_types)
-    return not getattr(text_config, "sliding_window", None)
+    return _PLAIN_LAYERS.issuperset(getattr(text_config, "layer_types", None) or ())
+
+
+def text_window(config: Any) -> int | None:
+    """The fewest tokens that a layer sees, the one that looks back included; None where every layer
+    sees all of them."""
+    text_config = config.get_text_config(decoder=True)
+    layer_types = getattr(text_config, "layer_types", None)
+    slides = layer_types is None or "sliding_attention" in layer_types
+    return (getattr(text_config, "sliding_window", None) or None) if slides else None
 
 
 def rotation_depends_on_length(config: Any) -> bool:

@@ -56,6 +56,7 @@ class PlanWorker:
         #: Those that have not been begun.
         self._waiting: dict[int, AnyPlan] = {}
         self._packs = Packs(self._bench.seat, job.fractions, job.patience)
+        self._bench.clear()
         #: Since its last report, by a trial's number: its part of this worker's time.
         self._seconds: dict[int, float] = {}
         self._steps_done: dict[int, int] = {}

@@ -68,6 +68,7 @@ class Scorer:
         self.cache = cache or TextCache(model)
         self.truncated = 0
         self.family = FAMILIES[model.family](model, task, self.cache)
+        self.family.longest_reused = longest_text(model.window, task, longest_prompt)
         self._budget = TokenBudget(_TOKENS_PER_BATCH)
         #: A training batch is one pass until memory says otherwise, and shares it with others up to
         #: a bound.
@@ -93,12 +94,20 @@ class Scorer:
         return [ids[: self._longest_text] for ids in encoded]
 
     def prefill(self, texts: Sequence[TokenIds], positions: Set[Position]) -> None:
-        """Fill the cache ahead of its use, if prompts at any of these positions can use it."""
+        """Fill the cache ahead of its use, if prompts at any of these positions can use it.
+
+        Args:
+            texts: all that will be used, the ones used most first: not all may fit.
+        """
         family = self.family
         family.expect(positions)
         usable = [position for position in family.reusable if position in positions]
-        if usable and family.trusts_cache(texts):
-            self.cache.prefill(family.keys([lay(torch.empty(1, 0), usable[0])], texts))
+        texts = [text for text in texts if len(text) <= family.longest_reused]
+        if usable and texts and self.model.may_reuse_text:
+            # First, as texts that the cache is tried on are brought to their places, too.
+            self.cache.keep(family.keys([lay(torch.empty(1, 0), usable[0])], texts))
+            if family.trusts_cache(texts):
+                self.cache.prefill()
 
     def logits_of(self, asked: Sequence[Asked]) -> list[Tensor]:
         """`label_logits` of each: in one pass, where all of them may go over cached texts."""
@@ -253,7 +262,11 @@ def load_scorer(
 
 
 def longest_text(context: int | None, task: Task, longest_prompt: int) -> int:
-    """The most tokens a text in its template may take beside the longest prompt."""
+    """The most tokens a text in its template may take beside the longest prompt.
+
+    Args:
+        context: of one input, or that a layer looks back on; None for no bound.
+    """
     if context is None:
         return 1 << 30
     behind = len(task.question.tail_ids) + len(task.question.end_ids)

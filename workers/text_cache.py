@@ -1,24 +1,29 @@
 """The KV cache of texts: each computed once by a frozen model.
 
 A prompt laid after a text cannot change the text's keys and values, so every step of every trial
-reuses them and pays for its own few tokens only.
+reuses them and pays for its own few tokens only. Where not all texts fit, a fixed part of them is
+kept (`text_places.py`): in memory, which on a GPU is the device's first and then the host's, or on
+disk. The others are computed each time, and never written to be discarded.
 """
 
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from autoprompt.workers.batches import TokenBudget, batches
-from autoprompt.workers.cache_files import CacheFiles
+from autoprompt.workers.cache_files import OVERHEAD, CacheFiles
 from autoprompt.workers.cache_folder import cache_folder
 from autoprompt.workers.frozen_model import FrozenModel
+from autoprompt.workers.reading_rate import files_are_faster
+from autoprompt.workers.rows_at_hand import RowsAtHand
+from autoprompt.workers.text_places import places
 from autoprompt.workers.text_states import Passage, states_of
 
 #: Tokens in one forward pass while encoding: enough to keep the cores busy, little memory.
@@ -26,6 +31,8 @@ _TOKENS_PER_BATCH = 2048
 
 #: Bytes that one process keeps at hand where nothing else is said.
 DEFAULT_LIMIT = 4 << 30
+
+_Place = Literal["hand", "disk", "nowhere"]
 
 
 @dataclass(frozen=True)
@@ -63,23 +70,30 @@ class CacheSpec:
     bytes_on_disk: int = 0
     folder: str | None = None
 
+    @property
+    def files_folder(self) -> Path:
+        """Where all models' files are."""
+        return (Path(self.folder) if self.folder else cache_folder()) / "texts"
+
     def open(self, model: FrozenModel) -> "TextCache":
         """The text cache of a loaded model."""
         files = None
         if self.bytes_on_disk and model.cache_key is not None:
-            folder = Path(self.folder) if self.folder else cache_folder()
-            files = CacheFiles(folder / "texts", model.cache_key, self.bytes_on_disk)
+            files = CacheFiles(self.files_folder, model.cache_key, self.bytes_on_disk)
         return TextCache(model, self.bytes_at_hand, files)
 
 
 class TextCache:
     """Rows of states by what is kept of a text, for one model.
 
+    Texts that `keep` was told of have their fixed places. What has no place at hand stays there
+    while there is room, and goes when it was not asked for longest: a step goes over its texts
+    several times.
+
     Attributes:
-        encoded: how many texts were run through the model so far.
-        read: how many were found on disk.
+        encoded: how often a text was run through the model so far.
+        read: how often one was found on disk.
         hits: how often a text that was asked for was at hand.
-        bytes: the size of all that is at hand, in memory or mapped from files.
         states: what is kept of a text, and how.
     """
 
@@ -89,97 +103,199 @@ class TextCache:
         """A cache with nothing at hand.
 
         Args:
-            limit: bytes to keep at hand; beyond, the texts not asked for longest go first.
+            limit: bytes to keep at hand.
             files: where texts are shared with other processes and later searches.
         """
         self._device = model.device
         self.states = states_of(model)
-        self._limit = limit
+        self._dtype = model.dtype
         self._files = files
         self._budget = TokenBudget(_TOKENS_PER_BATCH)
-        # In the order of their last use.
+        self._places: dict[Passage, _Place] = {}
+        #: Those at hand that have files, too.
+        self._shared: set[Passage] = set()
         self._rows: dict[Passage, Tensor] = {}
-        self.bytes = 0
+        #: Texts at hand that have no place there, in the order of their last use.
+        self._passing: dict[Passage, Tensor] = {}
+        self._kept_bytes = self._passing_bytes = 0
+        #: Bytes that no text has its place in.
+        self._room = limit
+        self._room_on_disk = files.limit if files is not None else 0
+        self._at_hand = RowsAtHand(self._device)
         self.encoded = 0
         self.read = 0
         self.hits = 0
 
     def __contains__(self, text: Passage) -> bool:
-        return text in self._rows
+        return text in self._rows or text in self._passing
 
-    def fill(self, texts: Sequence[Passage]) -> None:
-        """Bring all of these texts to hand, encoding those that are nowhere yet."""
-        wanted = dict.fromkeys(texts)
-        missing = self._missing(texts)
-        self.hits += len(wanted) - sum(map(len, missing))
-        for batch in missing:
-            self._bring(batch)
-        for text in wanted:
-            self._rows[text] = self._rows.pop(text)
-        for text in list(self._rows):
-            if self.bytes <= self._limit or text in wanted:
-                break
-            self.bytes -= self._rows.pop(text).nbytes
+    @property
+    def bytes(self) -> int:
+        """The size of all that is at hand, in memory or mapped from files."""
+        return self._kept_bytes + self._passing_bytes
 
-    def prefill(self, texts: Sequence[Passage]) -> None:
-        """Bring as many of the texts to hand as the limit allows, ahead of their use.
+    def keep(self, texts: Sequence[Passage]) -> None:
+        """Give each text its place, for good: where there is room left, in the order given."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._places]
+        width = self.states.width * self._dtype.itemsize
+        sizes = {text: len(text.ids) * width for text in new}
+        found = places(list(sizes.values()), self._room, self._room_on_disk)
+        at_hand = [new[index] for index in found.at_hand]
+        on_disk = [new[index] for index in found.on_disk]
+        found_in: dict[_Place, list[Passage]] = {"nowhere": new, "hand": at_hand, "disk": on_disk}
+        self._places |= {text: place for place, own in found_in.items() for text in own}
+        self._room -= sum(sizes[text] for text in at_hand)
+        if self._files is not None:
+            self._shared |= set(at_hand if found.shares else ())
+            filed = [text for text in new if self._is_filed(text)]
+            size = sum(sizes[text] + OVERHEAD for text in filed)
+            self._room_on_disk -= size
+            self._files.make_room(map(_name, filed), size)
+        for text in at_hand:
+            if text in self._passing:
+                self._hold(text, self._let_go(text))
+        self._make_room()
 
-        In batches of like length, which random batches are not, so it costs less than `fill` would
-        in the course of a trial. Workers that begin together share the work: each goes its own way
+    def prefill(self) -> None:
+        """Bring all texts to their places, ahead of their use.
+
+        In batches of like length, which random batches are not, so it costs less than it would in
+        the course of a trial. Workers that begin together share the work: each goes its own way
         through the batches, and leaves those that another is at for last.
         """
-        waiting = self._missing(texts)
+        at_hand = [text for text in self._in("hand") if text not in self._rows]
+        waiting = [*self._batches(at_hand), *self._batches(self._worth_reading())]
         random.Random(os.getpid()).shuffle(waiting)
         taken = []
         for batch in waiting:
-            if self.bytes >= self._limit:
-                return
             with self._alone(batch, wait=False) as free:
                 if free:
-                    self._bring(batch)
+                    self._put_away(batch)
                 else:
                     taken.append(batch)
         for batch in taken:
-            if self.bytes >= self._limit:
-                return
             with self._alone(batch, wait=True):
-                self._bring(batch)
+                self._put_away(batch)
+
+    def forget(self) -> None:
+        """Let go of all texts that have no place at hand, so that what is computed beside what from
+        now on depends on nothing that came before."""
+        for text in list(self._passing):
+            self._let_go(text)
+
+    def batch(self, texts: Sequence[Passage]) -> CachedTexts:
+        """The B texts, padded to one another; those that are not at hand are read or computed."""
+        rows = self._rows_of(dict.fromkeys(texts))
+        own = [rows[text].to(self._device, non_blocking=True) for text in texts]
+        lengths = torch.tensor([len(row) for row in own], device=self._device)
+        mask = torch.arange(int(lengths.max()), device=self._device) < lengths[:, None]
+        return CachedTexts(self.states.batch(own), mask, texts)
+
+    def _in(self, place: _Place) -> list[Passage]:
+        return [text for text, own in self._places.items() if own == place]
+
+    def _worth_reading(self) -> list[Passage]:
+        """The texts to be read from disk each time: none, where a GPU computes them faster. On a
+        CPU that was measured before the search began."""
+        texts = self._in("disk")
+        if self._files is None or not texts or self._device.type != "cuda":
+            return texts
+        batch = self._batches(texts)[0]
+        if files_are_faster(self._files.root, self._device, lambda: self._encode(batch)):
+            return texts
+        self._places.update((text, "nowhere") for text in texts)
+        return []
 
     def _alone(self, batch: list[Passage], *, wait: bool) -> AbstractContextManager[bool]:
         """A batch to oneself, as `CacheFiles.alone` has a text: all who have the same texts to
         encode have the same batches of them."""
-        if self._files is None:
+        if self._files is None or not self._is_filed(batch[0]):
             return nullcontext(True)
         return self._files.alone(_name(batch[0]), wait=wait)
 
-    def _missing(self, texts: Sequence[Passage]) -> list[list[Passage]]:
-        missing = sorted({text for text in texts if text not in self._rows})
-        lengths = [len(text.ids) for text in missing]
+    def _is_filed(self, text: Passage) -> bool:
+        return text in self._shared or self._places.get(text) == "disk"
+
+    def _batches(self, texts: Iterable[Passage]) -> list[list[Passage]]:
+        ordered = sorted(texts)
+        lengths = [len(text.ids) for text in ordered]
         return [
-            [missing[index] for index in batch]
+            [ordered[index] for index in batch]
             for batch in batches(lengths, lengths, _TOKENS_PER_BATCH)
         ]
 
-    def _bring(self, texts: list[Passage]) -> None:
-        unknown = []
+    def _put_away(self, texts: list[Passage]) -> None:
+        """Bring texts to their places."""
+        files = self._files
+        if files is not None:
+            # What lies on disk already is looked at when it is used.
+            texts = [
+                text for text in texts if self._places[text] == "hand" or _name(text) not in files
+            ]
+        for text, row in self._found(texts, write=True).items():
+            if self._places[text] == "hand":
+                self._hold(text, row)
+
+    def _rows_of(self, texts: Iterable[Passage]) -> dict[Passage, Tensor]:
+        rows: dict[Passage, Tensor] = {}
+        missing = []
         for text in texts:
-            row = self._files.get(_name(text)) if self._files is not None else None
-            if row is None or row.shape != (len(text.ids), self.states.width):
-                unknown.append(text)
+            if text in self._rows:
+                rows[text] = self._rows[text]
+            elif text in self._passing:
+                rows[text] = self._passing[text] = self._passing.pop(text)
             else:
-                self.read += 1
-                self._hold(text, row.to(self._device))
-        if unknown:
-            for text, row in zip(unknown, self._encode(unknown), strict=True):
-                stored = (
-                    self._files.put(_name(text), row.cpu()) if self._files is not None else None
-                )
-                on_cpu = stored is not None and row.device.type == "cpu"
-                self._hold(text, stored if on_cpu and stored is not None else row)
+                missing.append(text)
+        self.hits += len(rows)
+        for batch in self._batches(missing):
+            for text, row in self._found(batch).items():
+                rows[text] = row
+                if self._places.get(text) == "hand":
+                    self._hold(text, row)
+                else:
+                    self._passing[text] = row
+                    self._passing_bytes += row.nbytes
+        self._make_room()
+        return rows
+
+    def _make_room(self) -> None:
+        """Let go of texts that have no place at hand until the others fit."""
+        while self._passing_bytes > self._room:
+            self._let_go(next(iter(self._passing)))
+
+    def _let_go(self, text: Passage) -> Tensor:
+        row = self._passing.pop(text)
+        self._passing_bytes -= row.nbytes
+        return row
+
+    def _found(self, texts: list[Passage], *, write: bool = False) -> dict[Passage, Tensor]:
+        """Rows that are not at hand: read where they have files, else computed.
+
+        Args:
+            write: files of texts that are not at hand, where they are missing. Not in the course of
+                a trial: another search has needed the room by then.
+        """
+        found = {}
+        if self._files is not None:
+            for text in filter(self._is_filed, texts):
+                row = self._files.get(_name(text))
+                if row is not None and row.shape == (len(text.ids), self.states.width):
+                    found[text] = row
+                    self.read += 1
+        unknown = [text for text in texts if text not in found]
+        for text, row in zip(unknown, self._encode(unknown), strict=True):
+            found[text] = row
+            written = write or text in self._shared
+            if self._files is not None and written and self._is_filed(text):
+                stored = self._files.put(_name(text), row.cpu())
+                if stored is not None and row.device.type == "cpu":
+                    found[text] = stored
+        return found
 
     def _hold(self, text: Passage, row: Tensor) -> None:
+        row = self._at_hand.hold(row)
         self._rows[text] = row
-        self.bytes += row.nbytes
+        self._kept_bytes += row.nbytes
 
     def _encode(self, texts: list[Passage]) -> list[Tensor]:
         """Each text's rows, [T, F]; in parts where memory does not hold all of them at once."""
@@ -194,13 +310,6 @@ class TextCache:
             rows |= zip(batch, encoded, strict=True)
             self.encoded += len(batch)
         return [rows[index] for index in range(len(texts))]
-
-    def batch(self, texts: Sequence[Passage]) -> CachedTexts:
-        """The B texts, all of them at hand, padded to one another."""
-        rows = [self._rows[text] for text in texts]
-        lengths = torch.tensor([len(row) for row in rows], device=self._device)
-        mask = torch.arange(int(lengths.max()), device=self._device) < lengths[:, None]
-        return CachedTexts(self.states.batch(rows), mask, texts)
 
 
 def _name(text: Passage) -> tuple[int, ...]:

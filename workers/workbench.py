@@ -32,6 +32,12 @@ class Workbench:
             self._loads += 1
         return self._scorer
 
+    def clear(self) -> None:
+        """Make ready for other trials, which come out the same whichever were carried out here
+        before: on a worker that has just started, too."""
+        if self._scorer is not None:
+            self._scorer.cache.forget()
+
     def seat(self, plan: AnyPlan) -> tuple[Scorer, Examples]:
         """The scorer and the tokenized examples in a plan's wording.
 
@@ -59,8 +65,9 @@ class Workbench:
             job.task.metric,
             job.blocks,
         )
-        scorer.prefill(examples.validation, job.positions)
-        scorer.prefill(examples.train, job.positions)
+        # Validation first, and of it the texts that judge every rung.
+        first = [examples.validation[place] for place in job.blocks.order] or examples.validation
+        scorer.prefill([*first, *examples.train], job.positions)
         return examples
 
     def work(self) -> Work:

@@ -309,6 +309,9 @@ def print_result(result: SearchResult) -> None:
         )
     )
     out.print(Text(f"model {record.model}, metric {record.metric}, seed {record.seed}"))
+    for name, what in (("texts", "texts"), ("trial", "a trial")):
+        if name in record.versions:
+            out.print(Text(f"{what}: {record.versions[name]}"))
     if record.warm_start:
         out.print(Text(f"warm start from search {record.warm_start['name']}"))
     if record.error:

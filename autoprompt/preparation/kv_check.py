@@ -6,7 +6,12 @@ from autoprompt.config import SearchConfig
 from autoprompt.progress import SearchProgress
 from autoprompt.search_spaces.errors import BadInputError
 from autoprompt.search_spaces.schema import values_of
-from autoprompt.workers.model_config import Family, keeps_whole_text, rotation_depends_on_length
+from autoprompt.workers.model_config import (
+    Family,
+    keeps_whole_text,
+    rotation_depends_on_length,
+    text_window,
+)
 from autoprompt.workers.task import Task
 
 
@@ -15,9 +20,13 @@ def with_possible_kv(
     model_config: Any,
     family: Family,
     task: Task,
+    beyond_window: int,
     progress: SearchProgress,
 ) -> SearchConfig:
     """The configuration, without KV prompts where they are optional and the model takes none.
+
+    Args:
+        beyond_window: how many texts do not fit the model's window, if it has one.
 
     Raises:
         BadInputError: the model can take no KV prompt, or none where the space wants it.
@@ -35,13 +44,20 @@ def with_possible_kv(
     elif family == "seq2seq":
         return config
     elif not keeps_whole_text(model_config):
-        problem = "has layers that keep no plain keys and values of a whole text"
+        problem = "has layers that keep no plain keys and values of a text"
+    elif beyond_window:
+        problem = (
+            f"has layers that see {text_window(model_config)} tokens, which {beyond_window} texts "
+            "do not fit"
+        )
     elif rotation_depends_on_length(model_config):
         problem = "turns keys by angles that depend on the length of the input"
     if problem:
         others = config.space.without("kv")
         if others is None:
-            out = "say so" if family == "seq2seq" else "leave kv out of the space"
+            out = "leave kv out of the space"
+            if family == "seq2seq":
+                out = "set kv.position to that"
             raise BadInputError(f"{config.source}: kv: {model} {problem}; {out}")
         progress.say(f"KV prompts are left out: {model} {problem}")
         return config.with_space(others)

@@ -6,6 +6,7 @@ resume, predictions and evaluations take what is stored.
 
 from dataclasses import replace
 
+from autoprompt.preparation.kept_texts import with_kept_texts
 from autoprompt.preparation.prepare import Prepared
 from autoprompt.progress import SearchProgress
 from autoprompt.workers.adapter import resolve
@@ -15,7 +16,8 @@ from autoprompt.workers.model_files import ModelSpec
 
 
 def with_pinned_dtype(prepared: Prepared, gpus: float, progress: SearchProgress) -> Prepared:
-    """A new search with what `dtype: auto` stands for on its workers' processors.
+    """A new search with what `dtype: auto` stands for on its workers' processors, and with what it
+    keeps of its texts, whose size the dtype says.
 
     A dtype that was asked for stays, and so does `auto` on GPUs, where it is a rule that measures
     nothing.
@@ -24,8 +26,14 @@ def with_pinned_dtype(prepared: Prepared, gpus: float, progress: SearchProgress)
         gpus: that each worker is given.
     """
     model = prepared.job.model
-    if model.dtype != "auto" or not _on_cpu(model, gpus):
-        return prepared
+    on_cpu = _on_cpu(model, gpus)
+    if model.dtype == "auto" and on_cpu:
+        prepared = _with_measured_dtype(prepared, progress)
+    return with_kept_texts(prepared, on_cpu, progress)
+
+
+def _with_measured_dtype(prepared: Prepared, progress: SearchProgress) -> Prepared:
+    model = prepared.job.model
     config = read_config(resolve(model), model)
     if is_quantized(model, config):
         dtype = why = "float32"

@@ -9,6 +9,7 @@ from autoprompt.preparation.job_files import unpacked
 from autoprompt.preparation.kv_check import row_shape, with_possible_kv
 from autoprompt.preparation.metric_check import with_checked_metric
 from autoprompt.preparation.task_similarity import Footprint
+from autoprompt.preparation.trial_tokens import TextTokens
 from autoprompt.preparation.validation_blocks import validation_blocks
 from autoprompt.progress import SearchProgress
 from autoprompt.search_spaces.errors import BadInputError, ConfigError
@@ -16,7 +17,12 @@ from autoprompt.versions import code_versions
 from autoprompt.workers.data import Splits
 from autoprompt.workers.families import FAMILIES
 from autoprompt.workers.job import Job
-from autoprompt.workers.model_config import context_length, family_of, keeps_whole_text
+from autoprompt.workers.model_config import (
+    context_length,
+    family_of,
+    keeps_whole_text,
+    text_window,
+)
 from autoprompt.workers.model_files import conversion_is_due
 from autoprompt.workers.model_identity import model_identity
 from autoprompt.workers.model_loading import read_tokenizer
@@ -37,6 +43,7 @@ class Prepared:
         hidden_size: how wide the model's input embeddings are.
         row_shape: of a KV prompt's row, [layers, 2, groups, size]; None where the model's config
             does not say.
+        texts: how many tokens its texts have, and what stands behind them.
         footprint: what is kept of the texts for later searches.
         warm_start: what the search takes over from an earlier one; None for nothing.
     """
@@ -48,6 +55,7 @@ class Prepared:
     truncated: int
     hidden_size: int
     footprint: Footprint
+    texts: TextTokens
     warm_start: dict[str, Any] | None = None
     row_shape: tuple[int, ...] | None = None
 
@@ -71,7 +79,12 @@ def prepare(config: SearchConfig, progress: SearchProgress) -> Prepared:
         task = build_task(config.task, tokenizer, family)
     except ConfigError as error:
         raise ConfigError(f"{source}: {error}") from None
-    config = with_possible_kv(config, model_config, family, task, progress)
+    with progress.step("tokenizing the texts"):
+        lengths = _lengths(splits, task.question)
+    window = text_window(model_config) if family == "causal" else None
+    fitting = longest_text(window, task, config.space.longest_prompt())
+    beyond = sum(length > fitting for own in lengths.values() for length in own)
+    config = with_possible_kv(config, model_config, family, task, beyond, progress)
     possible = FAMILIES[family].positions
     impossible = config.space.positions - possible
     if impossible:
@@ -94,6 +107,15 @@ def prepare(config: SearchConfig, progress: SearchProgress) -> Prepared:
             "every step computes its texts anew, as at position prefix; a model with full "
             "attention in every layer is several times faster here"
         )
+        reusable = frozenset()
+    elif reusable and beyond:
+        progress.say(
+            f"{beyond} of {sum(splits.sizes.values())} texts do not fit the {window} tokens that "
+            f"some layers of {config.model.path} see: a batch with one of them computes its texts "
+            "anew, as at position prefix"
+        )
+        if beyond == sum(splits.sizes.values()):
+            reusable = frozenset()
     longest_prompt = config.space.longest_prompt()
     limit = longest_text(context_length(model_config), task, longest_prompt)
     if limit <= len(task.question.read([task.question.everywhere("")])[0]):
@@ -102,7 +124,7 @@ def prepare(config: SearchConfig, progress: SearchProgress) -> Prepared:
             f"text in the {context_length(model_config)} tokens that {config.model.path} takes; "
             "shorten soft.length or hard.tokens"
         )
-    truncated = _count_longer(splits, task.question, limit)
+    truncated = sum(length > limit for own in lengths.values() for length in own)
     if truncated:
         progress.say(
             f"{truncated} of {sum(splits.sizes.values())} texts are longer than the {limit} tokens "
@@ -138,12 +160,18 @@ def prepare(config: SearchConfig, progress: SearchProgress) -> Prepared:
         hidden_size=model_config.get_text_config(decoder=True).hidden_size,
         footprint=Footprint.of(splits, tokenizer),
         row_shape=row_shape(model_config),
+        texts=TextTokens.of(
+            [min(length, limit) for length in lengths["train"]],
+            [min(length, limit) for length in lengths["validation"]],
+            family,
+            fitting,
+            reusable,
+            task,
+        ),
     )
 
 
-def _count_longer(splits: Splits, question: Question, limit: int) -> int:
-    texts = [*splits.train.texts, *splits.validation.texts, *splits.test.texts]
-    begin = len(question.begin_ids)
-    # A token is at least one character, so only texts of more characters can be too long.
-    suspects = [text for text in texts if len(question.template.filled(text)) + begin > limit]
-    return sum(len(ids) > limit for ids in question.read(suspects))
+def _lengths(splits: Splits, question: Question) -> dict[str, list[int]]:
+    """How many tokens the texts of each split have, whole."""
+    parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
+    return {name: [len(ids) for ids in question.read(split.texts)] for name, split in parts.items()}

@@ -281,6 +281,19 @@ def test_texts_longer_than_the_model_takes_are_cut_and_counted_once(
 
 
 def test_a_model_whose_texts_cannot_be_kept_is_searched_the_slow_way_and_said_so(
+    tiny_config: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A recurrent model would need a kernel of its own.
+    for module in ("preparation.prepare", "workers.frozen_model"):
+        monkeypatch.setattr(f"autoprompt.{module}.keeps_whole_text", lambda config: False)
+    tiny_config["search"]["trials"] = 1
+    result = call("search", str(write_yaml(tmp_path / "search.yaml", tiny_config)))
+    assert result.exit_code == 0, result.output
+    assert "model has layers that keep no plain keys and values of a text" in result.stderr
+    assert "tokens: nothing is kept of them" in result.stderr
+
+
+def test_texts_beyond_a_models_window_are_searched_the_slow_way_and_said_so(
     tiny_config: dict[str, Any], tiny_folder: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(tiny_folder, tmp_path / "sliding")
@@ -293,7 +306,8 @@ def test_a_model_whose_texts_cannot_be_kept_is_searched_the_slow_way_and_said_so
     config = str(write_yaml(tmp_path / "search.yaml", tiny_config))
     result = call("search", config)
     assert result.exit_code == 0, result.output
-    assert "sliding has layers that keep no plain keys and values of a text" in result.stderr
+    assert "60 of 60 texts do not fit the 4 tokens that some layers of " in result.stderr
+    assert "tokens: nothing is kept of them" in result.stderr
     listed = call("trials", "latest", "--json", "--db", tiny_config["store"])
     [trial] = json.loads(listed.stdout)
     assert trial["state"] == "complete"

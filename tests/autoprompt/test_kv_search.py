@@ -1,6 +1,7 @@
 """A search of KV prompts from its configuration to what leaves the house."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import autoprompt
 from autoprompt.api import load
 from autoprompt.cli import main
+from autoprompt.config import SearchConfig
+from autoprompt.preparation.prepare import prepare
+from autoprompt.progress import SearchProgress
 from autoprompt.results import SearchResult
 from autoprompt.search_spaces.errors import AutopromptError, BadInputError, ConfigError
 from autoprompt.workers.prompt import Prompt
@@ -215,3 +219,21 @@ def refused(config: dict[str, Any], folder: Path, words: str) -> None:
             write_yaml(folder / "refused.yaml", config), db=f"sqlite:///{store}", quiet=True
         )
     assert not store.exists()
+
+
+@pytest.mark.parametrize("window", [12, 40])
+def test_a_windowed_model_takes_them_where_every_text_fits_its_window(
+    window: int, tiny_folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_folder, tmp_path / "sliding")
+    described = json.loads((tiny_folder / "config.json").read_text(encoding="utf-8"))
+    described |= {"model_type": "mistral", "architectures": ["MistralForCausalLM"]}
+    described["sliding_window"] = window
+    (tmp_path / "sliding" / "config.json").write_text(json.dumps(described), encoding="utf-8")
+    config = write_yaml(tmp_path / "kv.yaml", config_of(tmp_path, tmp_path / "sliding"))
+    if window == 40:
+        prepared = prepare(SearchConfig.read(config), SearchProgress(quiet=True))
+        assert prepared.config.space.kinds == ("kv",)
+        return
+    with pytest.raises(BadInputError, match=r"see 12 tokens, which \d+ texts do not fit; leave kv"):
+        prepare(SearchConfig.read(config), SearchProgress(quiet=True))

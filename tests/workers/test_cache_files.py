@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from autoprompt.workers import text_cache
-from autoprompt.workers.cache_files import CacheFiles
+from autoprompt.workers import cache_files, text_cache
+from autoprompt.workers.cache_files import OVERHEAD, CacheFiles
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.model_files import ModelSpec
 from autoprompt.workers.model_loading import load_model
@@ -63,19 +63,45 @@ def test_a_damaged_file_is_noticed_and_made_again(damage: str, tmp_path: Path) -
     assert torch.equal(again, STATES)
 
 
-def test_the_least_recently_used_go_when_the_limit_is_reached(tmp_path: Path) -> None:
-    big = torch.zeros(100, 100)
-    files = CacheFiles(tmp_path, "m", limit=10 * big.nbytes)
+BIG = torch.zeros(100, 100)
+
+
+def test_what_others_used_least_recently_goes_when_the_limit_is_reached(tmp_path: Path) -> None:
+    limit = 10 * (BIG.nbytes + OVERHEAD)
+    others = CacheFiles(tmp_path, "another", limit)
     for number in range(9):
-        files.put((number,), big)
-        os.utime(files._path((number,)), (number, number))
-    files.get((0,))
-    for number in range(9, 12):
-        files.put((number,), big)
-    kept = {number for number in range(12) if (number,) in files}
-    assert sum(path.stat().st_size for path in tmp_path.rglob("*.safetensors")) <= 10 * big.nbytes
-    assert {0, 11} <= kept
-    assert not {1, 2} & kept
+        others.put((number,), BIG)
+        os.utime(others._path((number,)), (number, number))
+    others.get((0,))
+    ours = CacheFiles(tmp_path, "m", limit)
+    for number in range(3):
+        ours.put((number,), BIG)
+    assert sum(path.stat().st_size for path in tmp_path.rglob("*.safetensors")) <= limit
+    assert all((number,) in ours for number in range(3))
+    assert (0,) in others
+    assert not any((number,) in others for number in (1, 2))
+
+
+def test_no_text_of_ones_own_is_deleted_for_another(tmp_path: Path) -> None:
+    files = CacheFiles(tmp_path, "m", limit=10 * (BIG.nbytes + OVERHEAD))
+    written = [files.put((number,), BIG) is not None for number in range(15)]
+    assert written == [True] * 10 + [False] * 5
+    assert [(number,) in files for number in range(15)] == written
+
+
+def test_room_is_made_for_all_texts_at_once_and_for_none_that_is_there(tmp_path: Path) -> None:
+    each = BIG.nbytes + OVERHEAD
+    others = CacheFiles(tmp_path, "another", 10 * each)
+    for number in range(5):
+        others.put((number,), BIG)
+    ours = CacheFiles(tmp_path, "m", 10 * each)
+    ours.put((0,), BIG)
+    fresh = CacheFiles(tmp_path, "m", 10 * each)
+    fresh.make_room([(number,) for number in range(5)], 5 * each)
+    assert all((number,) in others for number in range(5))
+    fresh.make_room([(number,) for number in range(8)], 8 * each)
+    assert sum((number,) in others for number in range(5)) == 2
+    assert (0,) in fresh
 
 
 def test_a_folder_that_cannot_be_written_costs_nothing_but_speed(tmp_path: Path) -> None:
@@ -84,6 +110,21 @@ def test_a_folder_that_cannot_be_written_costs_nothing_but_speed(tmp_path: Path)
     assert files.put(TEXT, STATES) is None
     assert files.get(TEXT) is None
     assert TEXT not in files
+
+
+def test_a_folder_that_is_full_is_still_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = CacheFiles(tmp_path, "m", 1 << 20)
+    files.put(TEXT, STATES)
+
+    def full(*arguments: object, **others: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(cache_files, "save_file", full)
+    assert files.put((1,), STATES) is None
+    assert files.get(TEXT) is not None
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [only_file(tmp_path)]
 
 
 def test_a_writer_that_dies_half_way_leaves_nothing_to_be_taken_for_a_text(tmp_path: Path) -> None:
@@ -122,7 +163,7 @@ def test_a_second_search_encodes_nothing(
     def scores() -> tuple[torch.Tensor, int]:
         scorer = Scorer(tiny_model, tiny_task, longest_prompt=8, cache=spec.open(tiny_model))
         texts = scorer.tokenize([row["text"] for row in TEXTS])
-        scorer.cache.prefill([Passage(text) for text in texts])
+        scorer.prefill(texts, {"suffix"})
         return scorer.log_probs(PROMPTS, texts), scorer.cache.encoded
 
     first, encoded = scores()
@@ -135,12 +176,13 @@ def test_a_second_search_encodes_nothing(
 def test_where_texts_were_found_is_counted(tiny_model: FrozenModel, tmp_path: Path) -> None:
     spec = CacheSpec(bytes_on_disk=1 << 30, folder=str(tmp_path))
     texts = [Passage((1, 2)), Passage((3, 4, 5)), Passage((6,))]
-    first = spec.open(tiny_model)
-    first.fill(texts[:2])
-    first.fill([*texts, *texts])
+    first, second = spec.open(tiny_model), spec.open(tiny_model)
+    for cache in (first, second):
+        cache.keep(texts)
+    first.batch(texts[:2])
+    first.batch([*texts, *texts])
     assert (first.hits, first.read, first.encoded) == (2, 0, 3)
-    second = spec.open(tiny_model)
-    second.fill(texts)
+    second.batch(texts)
     assert (second.hits, second.read, second.encoded) == (0, 3, 0)
 
 
@@ -153,6 +195,7 @@ def test_another_models_files_are_not_used(
     for model in (tiny_model, other):
         scorer = Scorer(model, tiny_task, longest_prompt=8, cache=spec.open(model))
         texts = scorer.tokenize([row["text"] for row in TEXTS[:20]])
+        scorer.prefill(texts, {"suffix"})
         found = scorer.log_probs(PROMPTS, texts)
         assert scorer.cache.encoded == 20
         fresh = Scorer(model, tiny_task, longest_prompt=8)
@@ -165,12 +208,14 @@ def test_a_flipped_byte_changes_no_score(
     spec = CacheSpec(bytes_on_disk=1 << 30, folder=str(tmp_path))
     first = Scorer(tiny_model, tiny_task, longest_prompt=8, cache=spec.open(tiny_model))
     texts = first.tokenize([row["text"] for row in TEXTS[:10]])
+    first.prefill(texts, {"suffix"})
     expected = first.log_probs(PROMPTS, texts)
     for path in tmp_path.rglob("*.safetensors"):
         content = bytearray(path.read_bytes())
         content[-2] ^= 0x40
         path.write_bytes(content)
     again = Scorer(tiny_model, tiny_task, longest_prompt=8, cache=spec.open(tiny_model))
+    again.prefill(texts, {"suffix"})
     torch.testing.assert_close(again.log_probs(PROMPTS, texts), expected)
     assert again.cache.encoded == 10
 
@@ -203,5 +248,6 @@ def _prefill(model: str, folder: str, together: Any, counts: Any) -> None:
     # Small batches, so that there is something to share out.
     text_cache._TOKENS_PER_BATCH = 64
     together.wait(timeout=300)
-    cache.prefill(texts)
+    cache.keep(texts)
+    cache.prefill()
     counts.put(cache.encoded)

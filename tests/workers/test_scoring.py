@@ -1,7 +1,6 @@
 """Cached and uncached scoring give the same numbers, whatever stands beside a text in a batch."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,10 +19,10 @@ from autoprompt.workers.packing import Blocks, side_by_side
 from autoprompt.workers.prompt import Laid, Prompt, lay
 from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.task import Task, TaskSpec, build_task
-from autoprompt.workers.text_cache import CachedTexts, TextCache
+from autoprompt.workers.text_cache import CachedTexts
 from autoprompt.workers.text_states import KeysAndValues, Passage
 from tests.conftest import DEMO_TASK
-from tests.tiny import TEXTS, save_tiny_model
+from tests.tiny import TEXTS
 
 #: Log-probabilities of labels in float32; the two paths differ by the order of additions only.
 FLOAT32_TOLERANCE = 1e-4
@@ -283,49 +282,6 @@ def test_texts_scored_once_leave_nothing_in_the_cache(
     torch.testing.assert_close(scores, expected, atol=FLOAT32_TOLERANCE, rtol=0)
 
 
-def test_the_cache_stays_within_its_limit_and_still_scores_right(
-    tiny_scorer: Scorer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("autoprompt.workers.text_cache._TOKENS_PER_BATCH", 32)
-    texts = tiny_scorer.tokenize([row["text"] for row in TEXTS])
-    expected = tiny_scorer.log_probs(PROMPTS, texts)
-    each = tiny_scorer.cache.bytes // len(texts)
-    cache = TextCache(tiny_scorer.model, limit=20 * each)
-    small = Scorer(tiny_scorer.model, tiny_scorer.task, longest_prompt=8, cache=cache)
-    small.cache.prefill([Passage(text) for text in texts])
-    assert 0 < small.cache.encoded < len(texts)
-    for start in range(0, len(texts), 10):
-        part = slice(start, start + 10)
-        found = small.log_probs(PROMPTS, texts[part])
-        torch.testing.assert_close(found, expected[:, part], atol=FLOAT32_TOLERANCE, rtol=0)
-        assert small.cache.bytes <= 22 * each
-    assert Passage(texts[-1]) in small.cache
-    assert Passage(texts[0]) not in small.cache
-
-
-def test_a_sliding_window_model_takes_the_plain_path(tmp_path: Path) -> None:
-    from transformers import AutoTokenizer, MistralConfig, MistralForCausalLM
-
-    folder = save_tiny_model(tmp_path / "model")
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    config = MistralConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        sliding_window=4,
-        max_position_embeddings=64,
-    )
-    model = FrozenModel(MistralForCausalLM(config), tokenizer)
-    scorer = Scorer(model, build_task(DEMO_TASK, tokenizer), longest_prompt=4)
-    texts = scorer.tokenize(["the film is a joy", "dull"])
-    assert not scorer.family.trusts_cache(texts)
-    scorer.log_probs([Prompt("", (5,))], texts)
-    assert scorer.cache.encoded == 0
-
-
 def test_texts_without_a_token_decide_nothing_about_the_cache(tiny_model: FrozenModel) -> None:
     task = build_task(
         TaskSpec(template="{text} It was", label_words=DEMO_TASK.label_words), tiny_model.tokenizer
@@ -377,7 +333,7 @@ def test_texts_are_encoded_in_parts_where_memory_does_not_hold_a_batch(
     scorer, other = (Scorer(tiny_model, tiny_task, longest_prompt=4) for _ in range(2))
     written = ["the film is a joy", "dull", "the plot is dull", "flat"]
     texts = [Passage(text) for text in scorer.tokenize(written)]
-    scorer.cache.fill(texts)
+    expected = scorer.cache.batch(texts).states
     honest = KeysAndValues.encode
 
     def short_of_memory(self: KeysAndValues, batch: list[Passage]) -> Tensor:
@@ -386,9 +342,8 @@ def test_texts_are_encoded_in_parts_where_memory_does_not_hold_a_batch(
         return honest(self, batch)
 
     monkeypatch.setattr(KeysAndValues, "encode", short_of_memory)
-    other.cache.fill(texts)
+    torch.testing.assert_close(other.cache.batch(texts).states, expected)
     assert other.cache.encoded == len(texts)
-    torch.testing.assert_close(other.cache.batch(texts).states, scorer.cache.batch(texts).states)
 
 
 # On the real model

@@ -36,6 +36,8 @@ class Family(ABC):
         reusable: those at which a prompt leaves the hidden states of the text untouched; the
             first of them is tried before any is trusted.
         distrust: why cached texts are not used although the model should allow it.
+        longest_reused: the most tokens of a text that may be reused; a longer one does not fit the
+            window of a model that has one.
     """
 
     positions: ClassVar[frozenset[Position]] = frozenset({"suffix", "prefix", "both", "end"})
@@ -48,6 +50,7 @@ class Family(ABC):
         self.cache = cache
         self.readout = task.readout
         self.distrust: str | None = None
+        self.longest_reused = 1 << 30
         self._expected: frozenset[Position] = frozenset()
         self._tried = _TRIED
         self._trusts_cache: bool | None = None if model.may_reuse_text else False
@@ -97,16 +100,21 @@ class Family(ABC):
 
     def fill(self, prompts: Sequence[Laid], texts: Sequence[TokenIds]) -> CachedTexts:
         """The texts that these prompts go over, encoded first where they are not in the cache."""
-        keys = self.keys(prompts, texts)
-        self.cache.fill(keys)
-        return self.cache.batch(keys)
+        return self.cache.batch(self.keys(prompts, texts))
 
     def trusts_cache(self, texts: Sequence[TokenIds]) -> bool:
-        """Whether cached texts are used: decided once, by trying them beside the plain path.
+        """Whether cached texts are used: decided once, by trying them beside the plain path; and
+        not for a batch with a text that does not fit the model's window.
 
         Args:
             texts: a few of them serve for trying.
         """
+        if any(len(text) > self.longest_reused for text in texts):
+            self.distrust = (
+                "batches with a text that does not fit this model's window beside the longest "
+                f"prompt ({self.longest_reused} tokens are left for it) do not use the text cache"
+            )
+            return False
         if self._trusts_cache is None:
             tried = texts[:: max(1, len(texts) // self._tried)][: self._tried]
             if any(tried):  # without a token there is nothing to reuse, and nothing to learn
