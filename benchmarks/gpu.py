@@ -1,7 +1,7 @@
 """The engine's rows on one device: what it can do, and how much of that is used. JSON on stdout, a
 table on stderr.
 
-    python -m benchmarks.gpu                          the demo's model on a GPU, in under 8 minutes
+    python -m benchmarks.gpu                          the demo's model on a GPU, made for 8 minutes
     python -m benchmarks.gpu --model FOLDER --dtype float16
     python -m benchmarks.gpu --device cpu --small     a few texts and steps, to see that it runs
 

@@ -136,6 +136,12 @@ class FrozenModel:
         return rotary and not rotation_depends_on_length(self.model.config)
 
     @property
+    def _is_spread(self) -> bool:
+        """Whether layers lie on several devices: then what picks positions from the last one's
+        output lies on the first one's, and positions are picked from the logits."""
+        return len(set(getattr(self.model, "hf_device_map", {}).values())) > 1
+
+    @property
     def takes_rows(self) -> bool:
         """Whether the keys and values of a KV prompt mean the same behind a short text and a long
         one: rotary embeddings, or positions that are no part of keys (GPT-2's learned ones)."""
@@ -200,11 +206,11 @@ class FrozenModel:
         if keep.ndim == 1:
             inputs = "decoder_inputs_embeds" if self.family == "seq2seq" else "inputs_embeds"
             keep = keep.expand(len(arguments[inputs]), -1)
-        if "logits_to_keep" in self._accepts:
+        if "logits_to_keep" in self._accepts and not self._is_spread:
             logits = self.model(**arguments, logits_to_keep=keep).logits.float()
         else:
             logits = self.model(**arguments).logits.float()
-            logits = torch.take_along_dim(logits, keep[..., None], dim=1)
+            logits = torch.take_along_dim(logits, keep.to(logits.device)[..., None], dim=1)
         uncut = self._kept is not None and not self._cuts
         return logits[..., self._kept] if uncut else logits
 

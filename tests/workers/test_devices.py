@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from autoprompt.search_spaces.schema import Position
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.model_files import ModelSpec
 from autoprompt.workers.model_loading import load_model
@@ -75,6 +76,30 @@ def test_texts_are_read_and_laid_out_there(far: FrozenModel) -> None:
     assert rows.shape == (5, max(len(passage.ids) for passage in passages), states.width)
     batch = states.batch([row[: len(own.ids)] for row, own in zip(rows, passages, strict=True)])
     assert {part.device for pair in batch for part in pair} == {META}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("position", ["suffix", "prefix"])
+def test_a_plain_pass_goes_over_layers_on_two_devices(
+    position: Position, tiny_folder: Path
+) -> None:
+    """The last layer on a device of its own, and whatever a layer is given moved there, as
+    accelerate does."""
+    model = load_model(ModelSpec(path=str(tiny_folder), dtype="float32"))
+
+    def moved(_: Any, inputs: Any, options: Any) -> Any:
+        return torch.utils._pytree.tree_map_only(
+            torch.Tensor, lambda t: t.to(META), (inputs, options)
+        )
+
+    for part in (model.model.model.layers[-1], model.model.model.norm):
+        part.to(META).register_forward_pre_hook(moved, with_kwargs=True)
+    model._readout.to(META)
+    model.model.hf_device_map = {"": "cpu", "model.layers.1": "meta", "model.norm": "meta"}
+    scorer = Scorer(model, build_task(DEMO_TASK, model.tokenizer, model.family), longest_prompt=8)
+    texts = scorer.tokenize([row["text"] for row in TEXTS[:5]])
+    prompt = lay(torch.zeros(3, model.hidden_size), position)
+    assert scorer.family.plain(prompt, texts).device == META
 
 
 class Indices(TorchDispatchMode):
