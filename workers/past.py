@@ -90,6 +90,15 @@ class Beside:
     own_mask: Tensor | None
     row_mask: Tensor | None
 
+    def on(self, device: torch.device) -> "Beside":
+        """The same for a layer on a device."""
+        if self.text_mask.device == device:
+            return self
+        own, rows = (
+            None if mask is None else mask.to(device) for mask in (self.own_mask, self.row_mask)
+        )
+        return Beside(self.segment, self.text_mask.to(device), own, rows)
+
 
 @dataclass(frozen=True)
 class LayerPast:
@@ -131,19 +140,28 @@ def noted_past(lots: Sequence[Lot]) -> tuple[DynamicCache, Tensor]:
     a mask that only keeps the model from making its own. The pass is one row of query tokens: lot
     by lot, text by text, prompt by prompt."""
     laid = [_laid(lot) for lot in lots]
+    there: dict[torch.device, list[list[Beside]]] = {}
     past = DynamicCache()
-    for number in range(len(lots[0].layers)):
+    for number, (first, _) in enumerate(lots[0].layers):
+        # A model moves what it hands from device to device, but knows no notes.
+        device = first.device
+        if device not in there:
+            there[device] = [[part.on(device) for part in beside] for beside, _ in laid]
         of_layer = [
             LayerPast(
                 lot.queries,
                 *lot.layers[number],
                 beside,
-                [None if part is None else part[number] for part in rows],
+                [None if part is None else _on(part[number], device) for part in rows],
             )
-            for lot, (beside, rows) in zip(lots, laid, strict=True)
+            for lot, beside, (_, rows) in zip(lots, there[device], laid, strict=True)
         ]
         past.layers.append(_NotedLayer(of_layer))
     return past, lots[0].mask.new_zeros(1, 1, 1, 1, dtype=lots[0].layers[0][0].dtype)
+
+
+def _on(states: LayerStates, device: torch.device) -> LayerStates:
+    return states[0].to(device), states[1].to(device)
 
 
 def _laid(lot: Lot) -> tuple[list[Beside], list[list[LayerStates] | None]]:
@@ -191,8 +209,8 @@ def copied_past(lot: Lot) -> tuple[DynamicCache, Tensor]:
         together = torch.cat([own for own in lot.rows if len(own)]).permute(1, 2, 3, 0, 4)
         layers = [
             (
-                torch.cat([keys, own[0].expand(count, -1, -1, -1)], dim=2),
-                torch.cat([values, own[1].expand(count, -1, -1, -1)], dim=2),
+                torch.cat([keys, own[0].to(keys.device).expand(count, -1, -1, -1)], dim=2),
+                torch.cat([values, own[1].to(keys.device).expand(count, -1, -1, -1)], dim=2),
             )
             for (keys, values), own in zip(layers, together, strict=True)
         ]

@@ -188,7 +188,8 @@ class TextCache:
         rows = self._rows_of(dict.fromkeys(texts))
         own = [rows[text].to(self._device, non_blocking=True) for text in texts]
         lengths = torch.tensor([len(row) for row in own], device=self._device)
-        mask = torch.arange(int(lengths.max()), device=self._device) < lengths[:, None]
+        longest = max(map(len, own))
+        mask = torch.arange(longest, device=self._device) < lengths[:, None]
         return CachedTexts(self.states.batch(own), mask, texts)
 
     def _in(self, place: _Place) -> list[Passage]:
