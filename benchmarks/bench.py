@@ -71,6 +71,10 @@ REASONS = {
         "most of it is Python reading its libraries: Optuna's importances alone need scikit-learn "
         "and SciPy"
     ),
+    "more texts than fit, 8 kv trials sharing batches, each": (
+        "by count of tokens: a step of eight puts 128 tokens through the model, forward and back, "
+        "and two fifths of the texts are computed with each batch of 16, about 200 tokens forward"
+    ),
     "a hard prefix of 16 tokens, 400 texts": (
         "30 tokens a text in the place of 46, so 1.53x at the most; the rest is the cost of "
         "joining the prefix's states to every text's"

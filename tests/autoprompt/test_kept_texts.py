@@ -1,16 +1,17 @@
 """A search says what it keeps of its texts and what a trial costs, and what it says is so."""
 
-import json
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from rich.console import Console
 from torch import Tensor
 
 import autoprompt
+from autoprompt.cli import main
 from autoprompt.config import SearchConfig
 from autoprompt.controller.resume import prepare_again
 from autoprompt.controller.runner import create_search
@@ -68,7 +69,10 @@ def test_what_is_said_is_stored_and_shown(tiny_config: dict[str, Any], tmp_path:
     assert versions["texts"].endswith(" all in memory")
     assert versions["trial"].startswith("soft ")
     assert "; hard " in versions["trial"]
-    json.dumps(result.as_dict())
+    shown = CliRunner().invoke(main, ["show", "latest", "--db", tiny_config["store"]])
+    told = shown.stdout.replace("\n", " ")
+    assert f"texts: {versions['texts']}" in told
+    assert "a trial: soft " in told
 
 
 def test_where_texts_are_is_where_a_worker_puts_them(
