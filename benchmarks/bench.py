@@ -15,7 +15,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.answer_rows import answers, peft, report
+from benchmarks.answer_rows import answers, kv_answers, peft, report
 from benchmarks.engine_rows import (
     ensemble,
     kv_trial,
@@ -84,6 +84,7 @@ REASONS = {
 
 BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "answers": answers,
+    "kv_answers": kv_answers,
     "peft": peft,
     "soft_trial": soft_trial,
     "steps": steps,

@@ -1,9 +1,10 @@
 """What a search's answer is worth: its ensemble on movie snippets that no trial saw.
 
-The preset `quick`, 512 snippets to train on and 256 to choose by; then Amazon reviews and tweets,
-on which nothing was trained or chosen.
+A preset, 512 snippets to train on and 256 to choose by; then Amazon reviews and tweets, on which
+nothing was trained or chosen.
 
     python -m benchmarks.our_answer --seed 0 --trials 24 --workers 2 [--position end]
+    python -m benchmarks.our_answer --space kv --together 6
 """
 
 import argparse
@@ -22,15 +23,25 @@ ELSEWHERE = ("amazon", "tweets")
 
 
 def run(
-    seed: int, trials: int, workers: int, test: int, elsewhere: bool, position: str = "suffix"
+    seed: int,
+    trials: int,
+    workers: int,
+    test: int,
+    elsewhere: bool,
+    space: str = "quick",
+    together: int = 4,
+    position: str | None = None,
 ) -> dict[str, Any]:
     """One search, and its scores on held-out texts of three kinds.
 
     Args:
-        position: where soft prompts stand.
+        space: a preset.
+        together: how many trials each worker carries out side by side.
+        position: where its soft prompts stand; None where the preset has them.
     """
-    space = load_space("quick", Path(), "quick").model_dump(mode="json", exclude_none=True)
-    space["soft"]["position"] = position
+    searched = load_space(space, Path(), space).model_dump(mode="json", exclude_none=True)
+    if position is not None:
+        searched["soft"]["position"] = position
     config = SearchConfig.model_validate(
         {
             "name": "answer",
@@ -40,8 +51,13 @@ def run(
                 "sizes": {"train": 512, "validation": 256, "test": test},
             },
             "task": TASK.model_dump(),
-            "space": space,
-            "search": {"trials": trials, "workers": workers, "trials_per_worker": 4, "seed": seed},
+            "space": searched,
+            "search": {
+                "trials": trials,
+                "workers": workers,
+                "trials_per_worker": together,
+                "seed": seed,
+            },
         }
     )
     with tempfile.TemporaryDirectory() as folder:
@@ -72,5 +88,7 @@ if __name__ == "__main__":
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--test", type=int, default=1000)
     parser.add_argument("--elsewhere", action=argparse.BooleanOptionalAction, default=True)
-    parser.add_argument("--position", choices=["suffix", "end"], default="suffix")
+    parser.add_argument("--space", default="quick")
+    parser.add_argument("--together", type=int, default=4)
+    parser.add_argument("--position", choices=["suffix", "end"])
     print(json.dumps(run(**vars(parser.parse_args()))))
