@@ -15,9 +15,9 @@ from typing import Any
 
 import torch
 
-from autoprompt.config import SearchSpec
 from autoprompt.controller.optuna_searcher import OptunaSearcher
 from autoprompt.search_spaces import load_space, plan_from_dict
+from autoprompt.search_spec import SearchSpec
 from autoprompt.workers.scoring import load_scorer
 from autoprompt.workers.tuners import Examples, tune
 from benchmarks.setting import MODEL, SEED, TASK, movie_splits

@@ -17,10 +17,10 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import scipy
 
-from autoprompt.config import SearchSpec
 from autoprompt.controller.asha_scheduler import AshaByKind
 from autoprompt.controller.paired_rule import PairedRule
 from autoprompt.controller.stopping_rule import Ladder, StoppingRule
+from autoprompt.search_spec import SearchSpec
 from autoprompt.statistics.paired_test import PairedTest
 from autoprompt.workers.answers import answers_of
 from autoprompt.workers.blocks import Blocks, blocks

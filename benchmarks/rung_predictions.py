@@ -19,10 +19,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from autoprompt.config import SearchSpec
 from autoprompt.controller.optuna_searcher import OptunaSearcher
 from autoprompt.search_spaces import plan_from_dict
 from autoprompt.search_spaces.schema import Space
+from autoprompt.search_spec import SearchSpec
 from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.scoring import load_scorer
 from autoprompt.workers.tuners import Examples, Pack

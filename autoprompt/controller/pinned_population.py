@@ -4,11 +4,11 @@ and stored in it: timing decides no plan."""
 import math
 from dataclasses import replace
 
-from autoprompt.config import SearchSpec
 from autoprompt.controller.executor import Executor
 from autoprompt.controller.optuna_searcher import OptunaSearcher
 from autoprompt.preparation.prepare import Prepared
 from autoprompt.progress import SearchProgress
+from autoprompt.search_spec import SearchSpec
 from autoprompt.workers.population import Population
 
 #: So many plans the searcher draws at random before it learns from any.

@@ -25,9 +25,9 @@ import torch
 from ray.exceptions import RayError
 from ray.job_config import JobConfig
 
-from autoprompt.config import SearchSpec
 from autoprompt.controller.ray_internals import withhold_secrets
 from autoprompt.search_spaces.errors import BadInputError
+from autoprompt.search_spec import SearchSpec
 from autoprompt.store.location import in_ray_job
 
 withhold_secrets()

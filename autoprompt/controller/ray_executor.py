@@ -21,7 +21,6 @@ from ray.tune import (
 )
 from safetensors.numpy import load as load_arrays
 
-from autoprompt.config import SearchSpec
 from autoprompt.controller.callbacks.prometheus import SearchMetrics
 from autoprompt.controller.callbacks.watchdog import Watchdog
 from autoprompt.controller.dispatch import Dispatch, Watcher
@@ -31,6 +30,7 @@ from autoprompt.controller.ray_cluster import Cluster
 from autoprompt.controller.tune_adapters import TuneCallback, TuneScheduler, TuneSearcher
 from autoprompt.progress import SearchProgress
 from autoprompt.quiet import quiet
+from autoprompt.search_spec import SearchSpec
 from autoprompt.store import SearchRecord, Store
 from autoprompt.workers.job import Job
 from autoprompt.workers.population import Population

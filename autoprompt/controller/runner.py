@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 
 from autoprompt.callbacks import Callback, Listeners
-from autoprompt.config import SearchConfig, SearchSpec
+from autoprompt.config import SearchConfig
 from autoprompt.controller.callbacks.store_writer import StoreWriter
 from autoprompt.controller.dispatch import Dispatch, Ledger, Watcher
 from autoprompt.controller.executor import Executor
@@ -22,6 +22,7 @@ from autoprompt.preparation.prepare import Prepared
 from autoprompt.progress import SearchProgress
 from autoprompt.quiet import quiet
 from autoprompt.search_spaces.errors import DatabaseLostError, SearchTakenError
+from autoprompt.search_spec import SearchSpec
 from autoprompt.store import SearchRecord, State, Store
 from autoprompt.workers.metrics import METRICS
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from autoprompt.config import SearchSpec
+from autoprompt.search_spec import SearchSpec
 from autoprompt.workers.blocks import Blocks, blocks
 
 

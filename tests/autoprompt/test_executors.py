@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import autoprompt
-from autoprompt.config import SearchConfig, SearchSpec
+from autoprompt.config import SearchConfig
 from autoprompt.controller.callbacks.store_writer import StoreWriter
 from autoprompt.controller.dispatch import Dispatch, PlanSource
 from autoprompt.controller.executor import Executor
@@ -24,6 +24,7 @@ from autoprompt.controller.stopping_rule import NoStopping
 from autoprompt.preparation.prepare import prepare
 from autoprompt.progress import SearchProgress
 from autoprompt.search_spaces.errors import DatabaseLostError
+from autoprompt.search_spec import SearchSpec
 from autoprompt.store import Store
 from autoprompt.workers.plan_worker import Worker
 from autoprompt.workers.prompt import Prompt

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autoprompt.config import SearchConfig, SearchSpec
+from autoprompt.config import SearchConfig
 from autoprompt.controller.asha_scheduler import AshaByKind
 from autoprompt.controller.callbacks.store_writer import StoreWriter
 from autoprompt.controller.paired_rule import PairedRule
@@ -13,6 +13,7 @@ from autoprompt.controller.resume import settle
 from autoprompt.controller.stopping_rule import Ladder, NoStopping
 from autoprompt.controller.stopping_rules import rule_over
 from autoprompt.progress import SearchProgress
+from autoprompt.search_spec import SearchSpec
 from autoprompt.statistics.paired_test import PairedTest
 from autoprompt.store import Store
 from autoprompt.workers.answers import answers_of

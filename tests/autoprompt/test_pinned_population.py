@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import autoprompt
-from autoprompt.config import SearchConfig, SearchSpec
+from autoprompt.config import SearchConfig
 from autoprompt.controller.in_process import InProcessExecutor
 from autoprompt.controller.pinned_population import most_useful, with_pinned_population
 from autoprompt.controller.ray_cluster import cluster
@@ -18,6 +18,7 @@ from autoprompt.controller.resume import prepare_again
 from autoprompt.preparation.prepare import prepare
 from autoprompt.progress import SearchProgress
 from autoprompt.search_spaces.errors import ModelError
+from autoprompt.search_spec import SearchSpec
 from autoprompt.workers.population import Population
 from tests.conftest import write_yaml
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import autoprompt
-from autoprompt.config import SearchConfig, SearchSpec
+from autoprompt.config import SearchConfig
 from autoprompt.controller import lease
 from autoprompt.controller.callbacks.store_writer import StoreWriter
 from autoprompt.controller.resume import Past, prepare_again, settle
@@ -18,6 +18,7 @@ from autoprompt.preparation.prepare import prepare
 from autoprompt.progress import SearchProgress
 from autoprompt.search_spaces import Space
 from autoprompt.search_spaces.errors import BadInputError, ConfigError, DataError, ModelError
+from autoprompt.search_spec import SearchSpec
 from autoprompt.store import Store
 from autoprompt.workers.model_files import ModelSpec
 from autoprompt.workers.old_identity import old_identity

@@ -1,0 +1,86 @@
+"""The parts of a search's YAML that say how it is run, and what is made of its trials."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from autoprompt.search_spaces.documents import Document
+from autoprompt.workers.vote import Vote
+
+
+class SearchSpec(Document):
+    """How the search is run."""
+
+    trials: int = Field(default=32, ge=1)
+    #: Trials at the same time, each in a process that holds the model; auto takes as many as the
+    #: Ray cluster has room for, more when it grows and fewer when it shrinks; 0 runs them one after
+    #: another in the process that searches, without Ray.
+    workers: Annotated[int, Field(ge=0)] | Literal["auto"] = 1
+    #: Trials that each of them carries out side by side: one pass over the texts trains all of
+    #: their prompts. auto measures how many the hardware uses well before the search begins, and
+    #: fixes that.
+    trials_per_worker: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    #: How often a trial reports and may be stopped: at its end, at 1/reduction_factor of its
+    #: budget, at 1/reduction_factor^2, ... (ASHA). 1 lets every trial run to its end.
+    rungs: int = Field(default=3, ge=1)
+    reduction_factor: int = Field(default=2, ge=2)
+    #: What stops a trial at a rung: asha, none, or your own as module:function.
+    stopping: str = "asha"
+    #: How many validation texts judge a trial's first rung. At each further one it is
+    #: reduction_factor times as many, and all of them at its last. auto takes 500, where there are
+    #: 1000 or more; all judges every rung by all of them.
+    judging: Annotated[int, Field(ge=1)] | Literal["auto", "all"] = "auto"
+    #: A trial also ends by itself after so many rungs without a better score; null for never.
+    patience: int | None = Field(default=None, ge=1)
+    #: For each worker: cores, and GPUs or a part of one (auto shares out those that are there).
+    cpus_per_worker: int = Field(default=1, ge=1)
+    gpus_per_worker: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
+    #: And of the resources that Ray's nodes were given names for.
+    resources_per_worker: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    #: A trial whose worker dies is begun so often before it is given up.
+    attempts: int = Field(default=3, ge=1)
+    #: A trial that reports nothing for so long is taken for hung, and given up.
+    hung_after_seconds: float = Field(default=3600.0, gt=0)
+    #: Memory for the KV cache of the texts, on a GPU the device's and the host's together; what
+    #: does not fit is read or computed each time.
+    cache_gib_per_worker: float = Field(default=4.0, gt=0)
+    #: Files for the same, shared by the workers of a machine and by later searches; 0 for none. A
+    #: search on a CPU stores 0 where not all fit in memory and computing them is faster.
+    cache_gib_on_disk: float = Field(default=16.0, ge=0)
+    #: Address of a running Ray cluster; without one, Ray is started here for the search.
+    ray_address: str | None = None
+
+    @property
+    def together(self) -> int:
+        """Trials that a worker carries out side by side, once that is fixed."""
+        assert self.trials_per_worker != "auto"
+        return self.trials_per_worker
+
+    @property
+    def fractions(self) -> tuple[float, ...]:
+        """The rungs as parts of a trial's budget, rising to 1."""
+        last = self.rungs - 1
+        return tuple(self.reduction_factor ** (rung - last) for rung in range(self.rungs))
+
+
+class EnsembleSpec(Document):
+    """The prompts that vote in the end."""
+
+    #: How many; null lets the validation split decide.
+    size: int | None = Field(default=None, ge=1)
+    #: A metric of probabilities needs a weighted vote, and is the reason for one where nothing else
+    #: is said.
+    vote: Vote = "majority"
+    #: Which: the best few (top), a greedy draw (greedy; Caruana et al. 2004), those that disagree
+    #: (diversity), or your own as module:function.
+    select: str = "top"
+
+
+class ConfirmSpec(Document):
+    """The finalists, trained again with other seeds before the best one is named."""
+
+    #: How many of the best trials.
+    top: int = Field(default=5, ge=1)
+    #: How often each, besides the search's own trial.
+    seeds: int = Field(default=3, ge=1)
