@@ -1,6 +1,7 @@
 """The controller: an executor runs the trials, the store keeps them, the conclusion comes last."""
 
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
@@ -185,6 +186,7 @@ def run_trials(
             past,
             executor.watchers(store, search),
             prepared.splits.validation.labels,
+            executor.workers,
         )
         with progress.trials(spec.trials, executor.workers, past.ended):
             job = replace(prepared.job, search=search.name)
@@ -203,11 +205,13 @@ def trial_dispatch(
     past: Past = Past(),  # noqa: B008 - it cannot change
     watchers: Sequence[Watcher] = (),
     labels: Sequence[int] = (),
+    workers: int = 1,
 ) -> Dispatch:
     """What is left of a search's trials: drawn by Optuna, stopped by the search's rule.
 
     Args:
         labels: [B], of the validation texts.
+        workers: they share out what is left, where that is less than they would take.
     """
     spec = config.search
     left = spec.trials - len(past.ended)
@@ -224,6 +228,6 @@ def trial_dispatch(
         rule.replay(past.ended, past.log_probs),
         ledger,
         count=left,
-        together=spec.together,
+        together=min(spec.together, math.ceil(left / max(1, workers))),
         watchers=watchers,
     )

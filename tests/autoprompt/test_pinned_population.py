@@ -10,15 +10,18 @@ import pytest
 
 import autoprompt
 from autoprompt.config import SearchConfig
+from autoprompt.controller.callbacks.store_writer import StoreWriter
 from autoprompt.controller.in_process import InProcessExecutor
 from autoprompt.controller.pinned_population import most_useful, with_pinned_population
 from autoprompt.controller.ray_cluster import cluster
 from autoprompt.controller.ray_executor import RayExecutor
 from autoprompt.controller.resume import prepare_again
+from autoprompt.controller.runner import create_search, trial_dispatch
 from autoprompt.preparation.prepare import prepare
 from autoprompt.progress import SearchProgress
 from autoprompt.search_spaces.errors import ModelError
 from autoprompt.search_spec import SearchSpec
+from autoprompt.store import Store
 from autoprompt.workers.population import Population
 from tests.conftest import write_yaml
 
@@ -83,3 +86,14 @@ def test_a_worker_on_ray_measures_it_and_says_what_is_wrong_in_a_line(
             with_pinned_population(
                 replace(prepared, job=replace(prepared.job, model=gone)), executor, QUIET
             )
+
+
+def test_workers_share_out_what_is_less_than_they_would_take(
+    tiny_config: dict[str, Any], tmp_path: Path
+) -> None:
+    config = auto(tiny_config, tmp_path, trials=5, trials_per_worker=4)
+    store = Store.open(tiny_config["store"])
+    search = create_search(prepare(config, QUIET), store)
+    dispatch = trial_dispatch(config, search, StoreWriter(store, search.id, QUIET), workers=2)
+    tasks = [dispatch.next() for _ in range(3)]
+    assert [len(task.trials) if task else 0 for task in tasks] == [3, 2, 0]
