@@ -29,17 +29,22 @@ from autoprompt.workers.report import Report, Step
 from autoprompt.workers.trial import TrialRunner
 from benchmarks.setting import DEMO, MODEL, SEED, STEPS, TASK
 
-SPACE = {
-    "soft": {
-        "length": {"low": 2, "high": 8},
-        "learning_rate": {"low": 0.01, "high": 0.06, "log": True},
-        "steps": STEPS,
-        "batch_size": 16,
-    }
+SOFT = {
+    "length": {"low": 2, "high": 8},
+    "learning_rate": {"low": 0.01, "high": 0.06, "log": True},
+    "steps": STEPS,
+    "batch_size": 16,
+}
+KV = SOFT | {"learning_rate": {"low": 0.003, "high": 0.03, "log": True}, "steps": 2 * STEPS}
+SPACES: dict[str, dict[str, Any]] = {
+    "soft": {"soft": SOFT},
+    "soft_and_kv": {"soft": SOFT, "kv": KV},
 }
 
 
-def config(trials: int, workers: int, together: int = 1, rungs: int = 1) -> SearchConfig:
+def config(
+    trials: int, workers: int, together: int = 1, rungs: int = 1, space: str = "soft"
+) -> SearchConfig:
     """The search; with one rung every trial runs to its end, as PEFT's do.
 
     Args:
@@ -54,7 +59,7 @@ def config(trials: int, workers: int, together: int = 1, rungs: int = 1) -> Sear
                 "sizes": {"train": 512, "validation": 400, "test": 100},
             },
             "task": TASK.model_dump(),
-            "space": SPACE,
+            "space": SPACES[space],
             "search": {
                 "trials": trials,
                 "workers": workers,
@@ -66,7 +71,9 @@ def config(trials: int, workers: int, together: int = 1, rungs: int = 1) -> Sear
     )
 
 
-def run(trials: int, workers: int, together: int, rungs: int, searches: int) -> dict[str, Any]:
+def run(
+    trials: int, workers: int, together: int, rungs: int, searches: int, space: str
+) -> dict[str, Any]:
     """A first search, and a second on the same data, in a text cache that was empty."""
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -75,7 +82,7 @@ def run(trials: int, workers: int, together: int, rungs: int, searches: int) -> 
         for name in ("first", "second")[:searches]:
             started = time.perf_counter()
             result = autoprompt.search(
-                config(trials, workers, together, rungs),
+                config(trials, workers, together, rungs, space),
                 db=f"sqlite:///{folder}/bench.db",
                 quiet=True,
             )
@@ -85,6 +92,7 @@ def run(trials: int, workers: int, together: int, rungs: int, searches: int) -> 
                 "seconds_to_best": (ended - result.record.started_at).total_seconds(),
                 "trials": trials,
                 "accuracy": result.best.score,
+                "plans": [trial.plan for trial in result.trials],
                 "texts_encoded": sum(trial.texts_encoded for trial in result.trials),
                 "warm_starts": warm_starts(result.trials),
             }
@@ -211,11 +219,13 @@ if __name__ == "__main__":
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--together", type=int, default=1)
     parser.add_argument("--rungs", type=int, default=1)
+    parser.add_argument("--space", choices=SPACES, default="soft")
     parser.add_argument("--searches", type=int, choices=[1, 2], default=2)
     parser.add_argument("--nothing", action="store_true")
     given = parser.parse_args()
     if given.nothing:
         print(json.dumps(nothing(given.trials, given.workers)))
     else:
-        found = run(given.trials, given.workers, given.together, given.rungs, given.searches)
-        print(json.dumps(found))
+        options = vars(given)
+        del options["nothing"]
+        print(json.dumps(run(**options)))

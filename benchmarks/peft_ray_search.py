@@ -1,9 +1,12 @@
-"""A search with Ray Tune, Optuna and PEFT, as their documentation puts them together.
+"""A search with Ray Tune and PEFT, as their documentation puts them together, over plans that a
+search of ours has drawn.
 
-Each trial loads the model, trains a prompt and evaluates it; ASHA would stop some early, but a
-trial that reports once has nothing to stop.
+Each trial loads the model, trains a prompt and evaluates it: a soft prompt by prompt tuning, a KV
+prompt by prefix tuning, with the plan's own length, rate and steps. With --stopping, ASHA sees each
+at a quarter and a half of its steps, as ours does.
 
-    python -m benchmarks.peft_ray_search --trials 4 --workers 2
+    python -m benchmarks.our_search --space soft_and_kv --trials 16 > ours.json
+    python -m benchmarks.peft_ray_search --plans ours.json --workers 2 [--stopping]
 """
 
 import argparse
@@ -11,25 +14,40 @@ import json
 import os
 import tempfile
 import time
+from pathlib import Path
+from typing import Any
 
 import ray
 import torch
 from ray import tune
-from ray.tune.search.optuna import OptunaSearch
+from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
+#: Rungs are told as times 1, 2 and 4, where ASHA expects them.
+FACTOR, LAST = 2, 4
 
-def objective(config: dict[str, float]) -> None:
+
+def objective(config: dict[str, Any]) -> None:
     """One trial."""
     torch.set_num_threads(1)
     from benchmarks.peft_prompt_tuning import run
 
-    timed = run(learning_rate=config["learning_rate"], virtual_tokens=int(config["virtual_tokens"]))
-    tune.report({"accuracy": timed.accuracy})
+    plan, stopping = config["plan"], config["stopping"]
+    steps = plan["steps"]
+    rungs = {steps // 4: 1, steps // 2: 2} if stopping else {}
+    timed = run(
+        adapter="prefix" if plan["kind"] == "kv" else "prompt",
+        learning_rate=plan["learning_rate"],
+        virtual_tokens=plan["length"],
+        steps=steps,
+        rungs=rungs,
+        report=lambda rung, accuracy: tune.report({"accuracy": accuracy, "rung": rung}),
+    )
+    tune.report({"accuracy": timed.accuracy, "rung": LAST})
 
 
-def run(trials: int, workers: int) -> dict[str, float]:
+def run(plans: list[dict[str, Any]], workers: int, stopping: bool) -> dict[str, Any]:
     """Seconds from the start to the best prompt, and its accuracy."""
     started = time.perf_counter()
     ray.init(
@@ -38,18 +56,15 @@ def run(trials: int, workers: int) -> dict[str, float]:
         include_dashboard=False,
         runtime_env={"env_vars": {"PYTHONPATH": ROOT, "RAY_CHDIR_TO_TRIAL_DIR": "0"}},
     )
+    asha = ASHAScheduler(time_attr="rung", max_t=LAST, grace_period=1, reduction_factor=FACTOR)
     with tempfile.TemporaryDirectory() as folder:
         results = tune.Tuner(
             tune.with_resources(objective, {"cpu": 1}),
-            param_space={
-                "virtual_tokens": tune.randint(2, 9),
-                "learning_rate": tune.loguniform(0.01, 0.06),
-            },
+            param_space={"plan": tune.grid_search(plans), "stopping": stopping},
             tune_config=tune.TuneConfig(
                 metric="accuracy",
                 mode="max",
-                search_alg=OptunaSearch(seed=0),
-                num_samples=trials,
+                scheduler=asha if stopping else FIFOScheduler(),
                 max_concurrent_trials=workers,
             ),
             run_config=tune.RunConfig(storage_path=folder, verbose=0),
@@ -57,12 +72,14 @@ def run(trials: int, workers: int) -> dict[str, float]:
         best = results.get_best_result().metrics["accuracy"]
     seconds = time.perf_counter() - started
     ray.shutdown()
-    return {"seconds": seconds, "trials": trials, "accuracy": best}
+    return {"seconds": seconds, "trials": len(plans), "accuracy": best}
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--trials", type=int, default=4)
+    parser.add_argument("--plans", type=Path, required=True, help="what our_search printed")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--stopping", action="store_true")
     given = parser.parse_args()
-    print(json.dumps(run(given.trials, given.workers)))
+    drawn = json.loads(given.plans.read_text(encoding="utf-8").splitlines()[-1])["first"]["plans"]
+    print(json.dumps(run(drawn, given.workers, given.stopping)))
