@@ -20,6 +20,7 @@ from torch import Tensor
 from autoprompt.workers.batches import TokenBudget, batches
 from autoprompt.workers.cache_files import OVERHEAD, CacheFiles
 from autoprompt.workers.cache_folder import cache_folder
+from autoprompt.workers.device_copies import on_device
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.reading_rate import files_are_faster
 from autoprompt.workers.rows_at_hand import RowsAtHand
@@ -187,9 +188,9 @@ class TextCache:
         """The B texts, padded to one another; those that are not at hand are read or computed."""
         rows = self._rows_of(dict.fromkeys(texts))
         own = [rows[text].to(self._device, non_blocking=True) for text in texts]
-        lengths = torch.tensor([len(row) for row in own], device=self._device)
-        longest = max(map(len, own))
-        mask = torch.arange(longest, device=self._device) < lengths[:, None]
+        lengths = [len(row) for row in own]
+        place = torch.arange(max(lengths), device=self._device)
+        mask = place < on_device(lengths, self._device)[:, None]
         return CachedTexts(self.states.batch(own), mask, texts)
 
     def _in(self, place: _Place) -> list[Passage]:

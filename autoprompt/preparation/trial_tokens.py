@@ -61,11 +61,12 @@ class TextTokens:
     def behind(self, kind: str, position: Position, length: int) -> int:
         """What a prompt of P tokens, or rows, pushes through the model beside each text whose
         states are kept."""
+        own = 0 if kind == "kv" else length
         if position == "end":
             return self.asked + (1 if kind == "kv" else length)
         if position == "decoder":
-            return self.start + length + self.asked
-        return self.tail + self.asked + (0 if kind == "kv" else length)
+            return self.start + own + self.asked
+        return self.tail + self.asked + own
 
     def beside(self, kind: str, position: Position, length: int, text: float) -> float:
         """The same beside a text of so many tokens, whichever may be kept of it."""
