@@ -176,7 +176,7 @@ def test_a_gpu_that_computes_faster_than_files_are_read_leaves_them_out(
 
 
 def test_a_trial_comes_out_the_same_whatever_its_worker_did_before(
-    tiny_folder: Path, each: int
+    tiny_folder: Path, each: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where most texts are computed each time, beside others that may be at hand already."""
     rows = [(row["text"], int(row["label"] == "positive")) for row in TEXTS]
@@ -200,13 +200,21 @@ def test_a_trial_comes_out_the_same_whatever_its_worker_did_before(
         worker = PlanWorker(job)
         for seed in seeds:
             worker.begin([{"number": seed, "plan": plan | {"seed": seed, "data_seed": seed}}])
-            left = worker._bench._scorer.cache._passing if worker._bench._scorer else {}
-            assert not left
             [report] = worker.advance().reports
             assert isinstance(report, Report)
         return report.prompt
 
+    held: list[int] = []
+    honest = TextCache.forget
+
+    def forget(self: TextCache) -> None:
+        held.append(len(self._passing))
+        honest(self)
+        assert not self._passing
+
+    monkeypatch.setattr(TextCache, "forget", forget)
     assert carried_out(1, 2, 3) == carried_out(3)
+    assert [count > 0 for count in held] == [False, True, True, False]
 
 
 class _LikeGpu:
