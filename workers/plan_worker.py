@@ -56,7 +56,6 @@ class PlanWorker:
         #: Those that have not been begun.
         self._waiting: dict[int, AnyPlan] = {}
         self._packs = Packs(self._bench.seat, job.fractions, job.patience)
-        self._bench.clear()
         #: Since its last report, by a trial's number: its part of this worker's time.
         self._seconds: dict[int, float] = {}
         self._steps_done: dict[int, int] = {}
@@ -95,6 +94,8 @@ class PlanWorker:
         except Exception as error:
             raise_if_device_broken(error)
             return [Told(number, error) for number in waiting]
+        if not self._packs.numbers:
+            self._bench.clear()
         self._packs.add(waiting)
         return self._packs.advance()
 
