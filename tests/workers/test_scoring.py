@@ -115,11 +115,12 @@ def test_prompts_at_the_end_pay_for_themselves_alone(
 
     monkeypatch.setattr(tiny_scorer.model, "logits", counted)
     cached = tiny_scorer.log_probs([PROMPTS[0], *ends], texts)
-    # One pass for both places: behind the text the template is read again, at its end it is not.
-    assert widths == [3 + tail + 3 + 1 + 4]
+    # One pass for both places and all texts, in one row: behind the text the template is read
+    # again, at its end it is not.
+    assert widths == [len(texts) * (3 + tail + 3 + 1 + 4)]
     widths.clear()
     once = tiny_scorer.log_probs(ends, texts, once=True)
-    assert widths == [max(map(len, texts)) + tail, 3 + 1 + 4]
+    assert widths == [max(map(len, texts)) + tail, len(texts) * (3 + 1 + 4)]
     mixed = tiny_scorer.log_probs([PROMPTS[0], *ends], texts, once=True)
     expected = plain(tiny_scorer).log_probs([PROMPTS[0], *ends], texts)
     for found in (cached, mixed):
@@ -299,7 +300,7 @@ def test_a_cache_that_gives_other_numbers_is_not_used(
     scorer = Scorer(tiny_model, tiny_task, longest_prompt=4)
     honest = CausalFamily.cached
     monkeypatch.setattr(
-        CausalFamily, "cached", lambda self, prompts, texts: honest(self, prompts, texts) + 1.0
+        CausalFamily, "cached", lambda self, asked: [own + 1.0 for own in honest(self, asked)]
     )
     texts = scorer.tokenize(["the film is a joy", "dull"])
     assert not scorer.family.trusts_cache(texts)
@@ -315,10 +316,12 @@ def test_out_of_memory_is_no_reason_against_the_cache(
     texts = scorer.tokenize(["the film is a joy", "dull"] * 8)
     honest = CausalFamily.cached
 
-    def short_of_memory(self: CausalFamily, prompts: list[Laid], texts: CachedTexts) -> Tensor:
-        if len(texts.mask) > room:
+    def short_of_memory(
+        self: CausalFamily, asked: list[tuple[list[Laid], CachedTexts]]
+    ) -> list[Tensor]:
+        if any(len(texts.mask) > room for _, texts in asked):
             raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
-        return honest(self, prompts, texts)
+        return honest(self, asked)
 
     with monkeypatch.context() as patched:
         patched.setattr(CausalFamily, "cached", short_of_memory)
