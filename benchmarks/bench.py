@@ -50,6 +50,15 @@ REASONS = {
         "192 tokens a step are few for two cores: matrix products take 40% of the time, and "
         "thousands of small operations the rest; at the end a step has 128"
     ),
+    "a training step of a soft prompt at `suffix`": (
+        "matrix products, which the limit's rows show near the processor's rate, are what is left"
+    ),
+    "a training step of a soft prompt at `suffix`, one of 4 side by side": (
+        "three quarters of either version's step are the same matrix products, at the processor's "
+        "rate; the rest is within what such a machine varies by"
+    ),
+    "a training step of a soft prompt at `end`": "as above",
+    "a training step of a soft prompt at `end`, one of 4 side by side": "as above",
     "a KV trial": (
         "one query token for each of 16 texts a step: products of 16 rows wait for the model's "
         "weights to come from memory; side by side they do not"
