@@ -63,10 +63,6 @@ REASONS = {
         "one query token for each of 16 texts a step: products of 16 rows wait for the model's "
         "weights to come from memory; side by side they do not"
     ),
-    "one of 16 KV trials side by side": (
-        "by count of operations it is about 46 times cheaper than PEFT's trial, and on that "
-        "processor both run near the rate of its matrix products"
-    ),
     "search, no early stopping, one at a time: trials per hour": (
         "every trial runs to its end on both sides, with one thread a worker"
     ),
