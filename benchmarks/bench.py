@@ -57,8 +57,12 @@ REASONS = {
         "three quarters of either version's step are the same matrix products, at the processor's "
         "rate; the rest is within what such a machine varies by"
     ),
-    "a training step of a soft prompt at `end`": "as above",
-    "a training step of a soft prompt at `end`, one of 4 side by side": "as above",
+    "a training step of a soft prompt at `end`": (
+        "the same matrix products on both sides, and a difference within what the machine varies by"
+    ),
+    "a training step of a soft prompt at `end`, one of 4 side by side": (
+        "three quarters of either version's step are the same matrix products here, too"
+    ),
     "a KV trial": (
         "one query token for each of 16 texts a step: products of 16 rows wait for the model's "
         "weights to come from memory; side by side they do not"

@@ -15,11 +15,12 @@ import torch
 from autoprompt.search_spaces import plan_from_dict
 from autoprompt.workers.job import Job
 from autoprompt.workers.prompt import Prompt
-from autoprompt.workers.scoring import Scorer, load_scorer
+from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.tuners import Examples
 from autoprompt.workers.tuners.kinds import TUNERS
 from autoprompt.workers.tuners.progress import Backward
-from autoprompt.workers.tuners.training import costs_of, grade
+from autoprompt.workers.tuners.training import costs_of, grade, in_passes
+from autoprompt.workers.workbench import Workbench
 
 #: Twice as many have to make a prompt's part of a step so much shorter.
 _GAIN = 0.9
@@ -72,7 +73,7 @@ def measured_population(job: Job, plans: Sequence[dict[str, Any]], most: int) ->
     Raises:
         ModelError, BadInputError: the model or a plan cannot be had.
     """
-    scorer = load_scorer(job.model, job.task, job.longest_prompt, job.cache)
+    scorer = Workbench(job).open()
     drawn = [plan_from_dict(plan) for plan in plans]
     few = max([_TEXTS, *(plan.batch_size for plan in drawn)])
     examples = Examples(
@@ -108,12 +109,7 @@ def _seconds(asked: Sequence[Backward], scorer: Scorer, examples: Examples) -> f
 
     def once() -> float:
         started = time.perf_counter()
-        costs = costs_of(asked, scorer, examples)
-        shared = [place for place, cost in enumerate(costs) if cost is not None]
-        for place in set(range(len(asked))).difference(shared):
-            step([place])
-        own = [cost for cost in costs if cost is not None]
-        for _ in scorer.step_budget.run(own, own, lambda at: step([shared[n] for n in at])):
+        for _ in in_passes(costs_of(asked, scorer, examples), scorer, step):
             pass
         return time.perf_counter() - started
 

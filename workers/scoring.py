@@ -33,8 +33,8 @@ _READ = 4
 #: Query tokens behind each text, of the prompts packed into one pass.
 _TOKENS_PER_PACK = 128
 
-#: Query tokens of one training pass, of all prompts and texts in it: beyond, a processor gains no
-#: speed, and what is kept for the gradients takes memory.
+#: Query tokens of one training pass, of all prompts and texts in it: a few hundred keep a processor
+#: busy (`benchmarks.limit`), and what is kept of each for the gradients takes memory.
 _TOKENS_PER_STEP = 512
 _TOKENS_PER_STEP_ON_GPU = 1 << 14
 

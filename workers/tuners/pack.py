@@ -26,7 +26,14 @@ from autoprompt.workers.tuners.examples import Examples
 from autoprompt.workers.tuners.judging import judged, judged_by_fewer, judged_by_more
 from autoprompt.workers.tuners.kinds import TUNERS
 from autoprompt.workers.tuners.progress import AtRung, Backward, Progress, Tuner
-from autoprompt.workers.tuners.training import Graded, costs_of, finite, grade, passed_on
+from autoprompt.workers.tuners.training import (
+    Graded,
+    costs_of,
+    finite,
+    grade,
+    in_passes,
+    passed_on,
+)
 
 log = logging.getLogger(__name__)
 
@@ -118,13 +125,7 @@ class Pack:
             if not isinstance(member.request, Backward):
                 outcomes += self._go_on(number)
         while self._members and not outcomes and not self._at_rung():
-            try:
-                shared, costs, apart = self._passes()
-            except Exception as error:
-                return outcomes + [self._failed(number, error) for number in self.numbers]
-            outcomes += self._step_together(shared, costs)
-            for number in apart:
-                outcomes += self._step([number])
+            outcomes += self._train()
         return outcomes + self._judge()
 
     def _at_rung(self) -> dict[int, AtRung]:
@@ -141,28 +142,19 @@ class Pack:
             if isinstance(member.request, Backward)
         }
 
-    def _passes(self) -> tuple[list[int], list[int], list[int]]:
-        """The numbers of plans whose steps may share passes, how many query tokens each has in one,
-        and those that step by themselves."""
-        shared, costs, apart = [], [], []
+    def _train(self) -> list[Told]:
+        """A step of every plan that asks for one."""
         asked = self._asked()
-        found = costs_of(list(asked.values()), self._scorer, self._examples)
-        for number, cost in zip(asked, found, strict=True):
-            if cost is None:
-                apart.append(number)
-            else:
-                shared.append(number)
-                costs.append(cost)
-        return shared, costs, apart
-
-    def _step_together(self, numbers: Sequence[int], costs: Sequence[int]) -> list[Told]:
-        """A step of these plans, in as few passes as memory and the processor make worth while."""
+        numbers = list(asked)
+        try:
+            costs = costs_of(list(asked.values()), self._scorer, self._examples)
+        except Exception as error:
+            return [self._failed(number, error) for number in self.numbers]
 
         def step(places: Sequence[int]) -> list[Told]:
             return self._step([numbers[place] for place in places])
 
-        passes = self._scorer.step_budget.run(costs, costs, step)
-        return [told for _, outcomes in passes for told in outcomes]
+        return [told for made in in_passes(costs, self._scorer, step) for told in made]
 
     def _step(self, numbers: Sequence[int]) -> list[Told]:
         """A step of these plans in one pass, or one by one.

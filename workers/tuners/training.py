@@ -2,9 +2,9 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,6 +17,8 @@ from autoprompt.workers.text_states import TokenIds
 from autoprompt.workers.tuners.examples import Examples
 from autoprompt.workers.tuners.optimizers import build_optimizer
 from autoprompt.workers.tuners.progress import Backward
+
+R = TypeVar("R")
 
 #: What losses are multiplied by before gradients are taken, in a dtype whose smallest number is not
 #: far below them: float16 ends at 6e-8. Taken off again in float32; a power of 2 costs no digit.
@@ -85,6 +87,23 @@ def costs_of(asked: Sequence[Backward], scorer: Scorer, examples: Examples) -> l
         shares = scorer.family.reuses([laid], texts)
         costs.append(scorer.family.queries(laid, texts) * len(texts) if shares else None)
     return costs
+
+
+def in_passes(
+    costs: Sequence[int | None], scorer: Scorer, step: Callable[[list[int]], R]
+) -> Iterator[R]:
+    """What `step` made of N steps, a pass at a time: of those that share passes, as few as memory
+    and the processor make worth while; then of the others, each by itself.
+
+    Args:
+        costs: [N], as `costs_of` has them.
+        step: called with the places of the steps of one pass.
+    """
+    shared = [place for place, cost in enumerate(costs) if cost is not None]
+    own = [cost for cost in costs if cost is not None]
+    passes = scorer.step_budget.run(own, own, lambda at: step([shared[n] for n in at]))
+    yield from (made for _, made in passes)
+    yield from (step([place]) for place, cost in enumerate(costs) if cost is None)
 
 
 def grade(asked: Sequence[Backward], scorer: Scorer, examples: Examples) -> list[Graded]:
