@@ -18,7 +18,8 @@ from autoprompt.controller.optuna_searcher import OptunaSearcher
 from autoprompt.controller.pinned_population import with_pinned_population
 from autoprompt.controller.resume import Past, settle
 from autoprompt.controller.stopping_rules import rule_over
-from autoprompt.preparation.pinned_dtype import with_dtype_before, with_pinned_dtype
+from autoprompt.preparation.kept_texts import with_kept_texts
+from autoprompt.preparation.pinned_dtype import on_cpu, with_dtype_before, with_pinned_dtype
 from autoprompt.preparation.prepare import Prepared
 from autoprompt.progress import SearchProgress
 from autoprompt.quiet import quiet
@@ -38,7 +39,8 @@ def run_search(
 
     Raises:
         SearchFailedError: no trial succeeded.
-        BadInputError: its name is taken, or no Ray cluster can be had.
+        BadInputError: its name is taken, no Ray cluster can be had, or memory for the texts does
+            not hold those of one batch.
         DatabaseLostError: the database went away for longer than the store waits; what trials had
             reported until then is in it.
         KeyboardInterrupt: it was stopped; `resume_search` goes on with it.
@@ -47,6 +49,8 @@ def run_search(
         config = prepared.config
         executor = stack.enter_context(executor_for(config.search, config.title, progress))
         prepared = with_pinned_dtype(prepared, executor.gpus, progress)
+        processor = on_cpu(prepared.job.model, executor.gpus)
+        prepared = with_kept_texts(prepared, processor, progress)
         prepared = with_pinned_population(prepared, executor, progress)
         search = create_search(prepared, store)
         stack.enter_context(claimed(store, search))

@@ -6,7 +6,6 @@ resume, predictions and evaluations take what is stored.
 
 from dataclasses import replace
 
-from autoprompt.preparation.kept_texts import with_kept_texts
 from autoprompt.preparation.prepare import Prepared
 from autoprompt.progress import SearchProgress
 from autoprompt.workers.adapter import resolve
@@ -16,8 +15,7 @@ from autoprompt.workers.model_files import ModelSpec
 
 
 def with_pinned_dtype(prepared: Prepared, gpus: float, progress: SearchProgress) -> Prepared:
-    """A new search with what `dtype: auto` stands for on its workers' processors, and with what it
-    keeps of its texts, whose size the dtype says.
+    """A new search with what `dtype: auto` stands for on its workers' processors.
 
     A dtype that was asked for stays, and so does `auto` on GPUs, where it is a rule that measures
     nothing.
@@ -26,14 +24,8 @@ def with_pinned_dtype(prepared: Prepared, gpus: float, progress: SearchProgress)
         gpus: that each worker is given.
     """
     model = prepared.job.model
-    on_cpu = _on_cpu(model, gpus)
-    if model.dtype == "auto" and on_cpu:
-        prepared = _with_measured_dtype(prepared, progress)
-    return with_kept_texts(prepared, on_cpu, progress)
-
-
-def _with_measured_dtype(prepared: Prepared, progress: SearchProgress) -> Prepared:
-    model = prepared.job.model
+    if model.dtype != "auto" or not on_cpu(model, gpus):
+        return prepared
     config = read_config(resolve(model), model)
     if is_quantized(model, config):
         dtype = why = "float32"
@@ -48,12 +40,13 @@ def _with_measured_dtype(prepared: Prepared, progress: SearchProgress) -> Prepar
 def with_dtype_before(prepared: Prepared, gpus: float) -> Prepared:
     """A resumed search; one that stored `auto` for a CPU goes on by its own version's rule."""
     model = prepared.job.model
-    if model.dtype != "auto" or not _on_cpu(model, gpus):
+    if model.dtype != "auto" or not on_cpu(model, gpus):
         return prepared
     return _with_dtype(prepared, dtype_by_flags())
 
 
-def _on_cpu(model: ModelSpec, gpus: float) -> bool:
+def on_cpu(model: ModelSpec, gpus: float) -> bool:
+    """Whether workers that are given so many GPUs hold a model on a processor."""
     return model.device == "cpu" or (model.device == "auto" and not gpus)
 
 
