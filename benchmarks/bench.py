@@ -51,17 +51,19 @@ REASONS = {
         "thousands of small operations the rest; at the end a step has 128"
     ),
     "a training step of a soft prompt at `suffix`": (
-        "matrix products, which the limit's rows show near the processor's rate, are what is left"
+        "a step reaches two thirds of the processor's rate of matrix products (see its share), so "
+        "little was left to gain"
     ),
     "a training step of a soft prompt at `suffix`, one of 4 side by side": (
-        "three quarters of either version's step are the same matrix products, at the processor's "
-        "rate; the rest is within what such a machine varies by"
+        "four reach 86% of the processor's rate of matrix products, and the version before, which "
+        "has the same products, was there already"
     ),
     "a training step of a soft prompt at `end`": (
-        "the same matrix products on both sides, and a difference within what the machine varies by"
+        "the matrix products are the same on both sides, and they are most of a step"
     ),
     "a training step of a soft prompt at `end`, one of 4 side by side": (
-        "three quarters of either version's step are the same matrix products here, too"
+        "the matrix products are the same on both sides; a pass whose prompts have batches of their "
+        "own has more small operations around them, and why they cost so much here is not known"
     ),
     "a KV trial": (
         "one query token for each of 16 texts a step: products of 16 rows wait for the model's "
