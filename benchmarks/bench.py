@@ -62,8 +62,8 @@ REASONS = {
         "the matrix products are the same on both sides, and they are most of a step"
     ),
     "a training step of a soft prompt at `end`, one of 4 side by side": (
-        "the matrix products are the same on both sides; a pass whose prompts have batches of their "
-        "own has more small operations around them, and why they cost so much here is not known"
+        "the matrix products are the same on both sides; a pass whose prompts have batches of "
+        "their own has more small operations around them, and why they cost so much is not known"
     ),
     "a KV trial": (
         "one query token for each of 16 texts a step: products of 16 rows wait for the model's "
