@@ -35,10 +35,11 @@ SOFT = {
     "steps": STEPS,
     "batch_size": 16,
 }
-KV = SOFT | {"learning_rate": {"low": 0.003, "high": 0.03, "log": True}, "steps": 2 * STEPS}
+KV = SOFT | {"learning_rate": {"low": 0.003, "high": 0.03, "log": True}}
 SPACES: dict[str, dict[str, Any]] = {
     "soft": {"soft": SOFT},
-    "soft_and_kv": {"soft": SOFT, "kv": KV},
+    # Short, as PEFT's side takes most of an hour even so.
+    "soft_and_kv": {"soft": SOFT | {"steps": STEPS // 2, "position": "end"}, "kv": KV},
 }
 
 
@@ -66,6 +67,7 @@ def config(
                 "trials_per_worker": together,
                 "seed": SEED,
                 "rungs": rungs,
+                "judging": 100 if rungs > 1 else "all",
             },
         }
     )
