@@ -1,5 +1,6 @@
 """The question: a template seen through one model's tokenizer, which turns rows into tokens."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
 #: Stands for a text where something is tokenized as it will be behind one.
 SOME_TEXT = "good"
+
+#: A head of fewer tokens is read with every text: sharing it would gain nothing.
+_LONG_HEAD = 16
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class Question:
         mask: for a masked model, where it answers: counted from the input's start without any
             prompt where it is 0 or more, else from the input's end.
         answer_ids: what a decoder reads behind its start before it answers.
+        head_ids: what an input begins with whatever the text is, where that is long.
     """
 
     template: Template
@@ -39,6 +44,7 @@ class Question:
     end_ids: tuple[int, ...] = ()
     mask: int | None = None
     answer_ids: tuple[int, ...] = ()
+    head_ids: tuple[int, ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -56,6 +62,12 @@ class Question:
         filled = [self.template.filled(text) for text in texts]
         encoded = self.tokenizer(filled, add_special_tokens=False).input_ids
         return [(*self.begin_ids, *ids) for ids in encoded]
+
+    def shared_head(self, texts: Sequence[tuple[int, ...]]) -> int:
+        """How many tokens at their beginning all of these texts, as `read` gives them, have in
+        common with any other: those of a long head, or none."""
+        size = len(self.head_ids)
+        return size if size and all(text[:size] == self.head_ids for text in texts) else 0
 
     def everywhere(self, cell: str) -> Text:
         """A text with the same in every column."""
@@ -103,7 +115,21 @@ def build_question(template: Template, tokenizer: Any, family: "Family" = "causa
         end_ids=end_ids,
         mask=place,
         answer_ids=answer_ids,
+        head_ids=(*begin_ids, *_head_ids(head, tokenizer)) if len(head) > _LONG_HEAD else (),
     )
+
+
+def _head_ids(head: str, tokenizer: Any) -> tuple[int, ...]:
+    """The tokens that a text begins with behind a head, whatever it is; none where they are few.
+
+    The head's last word, or the white space that it ends in, may merge with a text's first.
+    """
+    words = head.rstrip()
+    if words == head:
+        words = re.sub(r"\S+$", "", head).rstrip()
+    shared = ids_of(words, tokenizer)
+    whole = ids_of(head + SOME_TEXT, tokenizer)
+    return shared if len(shared) >= _LONG_HEAD and whole[: len(shared)] == shared else ()
 
 
 def _mask_token(template: Template, tokenizer: Any, family: "Family") -> str:

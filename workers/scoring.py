@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from autoprompt.search_spaces.schema import Position
+from autoprompt.search_spaces.pieces import Position
 from autoprompt.workers.batches import TokenBudget, windows
 from autoprompt.workers.families import FAMILIES
 from autoprompt.workers.frozen_model import FrozenModel
@@ -84,7 +84,10 @@ class Scorer:
 
     def reworded(self, wording: Wording) -> "Scorer":
         """A scorer of other words on the same model, over the same cached texts."""
-        task = build_task(wording, self.model.tokenizer, self.model.family)
+        return self.seated(build_task(wording, self.model.tokenizer, self.model.family))
+
+    def seated(self, task: Task) -> "Scorer":
+        """A scorer of another task on the same model, over the same cached texts."""
         return Scorer(self.model, task, self._longest_prompt, self.cache)
 
     def tokenize(self, texts: Sequence[Text]) -> list[TokenIds]:
@@ -155,7 +158,7 @@ class Scorer:
         result = torch.empty(len(prompts), len(texts), self.task.readout.size)
         if not len(texts):
             return result
-        lengths = [len(text) for text in texts]
+        lengths = self.family.read_of(texts)
         shapes = [self._shape(prompt) for prompt in prompts]
         packs = list(self.packs(shapes, texts))
         # What the first pack read, the next ones find.

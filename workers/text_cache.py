@@ -139,7 +139,7 @@ class TextCache:
         """Give each text its place, for good: where there is room left, in the order given."""
         new = [text for text in dict.fromkeys(texts) if text not in self._places]
         width = self.states.width * self._dtype.itemsize
-        sizes = {text: len(text.ids) * width for text in new}
+        sizes = {text: text.length * width for text in new}
         found = places(list(sizes.values()), self._room, self._room_on_disk)
         at_hand = [new[index] for index in found.at_hand]
         on_disk = [new[index] for index in found.on_disk]
@@ -220,7 +220,7 @@ class TextCache:
 
     def _batches(self, texts: Iterable[Passage]) -> list[list[Passage]]:
         ordered = sorted(texts)
-        lengths = [len(text.ids) for text in ordered]
+        lengths = [text.length for text in ordered]
         return [
             [ordered[index] for index in batch]
             for batch in batches(lengths, lengths, _TOKENS_PER_BATCH)
@@ -281,7 +281,7 @@ class TextCache:
         if self._files is not None:
             for text in filter(self._is_filed, texts):
                 row = self._files.get(_name(text))
-                if row is not None and row.shape == (len(text.ids), self.states.width):
+                if row is not None and row.shape == (text.length, self.states.width):
                     found[text] = row
                     self.read += 1
         unknown = [text for text in texts if text not in found]
@@ -301,7 +301,7 @@ class TextCache:
 
     def _encode(self, texts: list[Passage]) -> list[Tensor]:
         """Each text's rows, [T, F]; in parts where memory does not hold all of them at once."""
-        lengths = [len(text.ids) for text in texts]
+        lengths = [text.length for text in texts]
         rows: dict[int, Tensor] = {}
 
         def encode(batch: list[int]) -> list[Tensor]:
@@ -315,5 +315,7 @@ class TextCache:
 
 
 def _name(text: Passage) -> tuple[int, ...]:
-    """What a text's file is known by: the same tokens stand elsewhere with a tail among them."""
-    return (text.tail, *text.ids)
+    """What a text's file is known by: the same tokens stand elsewhere with a tail or a head among
+    them."""
+    head = (-text.head,) if text.head else ()
+    return (*head, text.tail, *text.ids)

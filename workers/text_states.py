@@ -22,7 +22,7 @@ from autoprompt.search_spaces.errors import ModelError
 from autoprompt.workers.device_copies import on_device
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.model_config import decoder_start
-from autoprompt.workers.past import LayerStates
+from autoprompt.workers.past import LayerStates, shared_past
 
 TokenIds = tuple[int, ...]
 
@@ -33,10 +33,22 @@ class Passage(NamedTuple):
     Attributes:
         ids: its tokens, and maybe those of the template behind it.
         tail: how many of them are the template's.
+        head: how many at their beginning are other texts' too, and kept once for all of them.
     """
 
     ids: TokenIds
     tail: int = 0
+    head: int = 0
+
+    @property
+    def length(self) -> int:
+        """How many tokens are kept for this text alone."""
+        return len(self.ids) - self.head
+
+    @property
+    def shared(self) -> TokenIds:
+        """What is kept once for all texts that begin with it."""
+        return self.ids[: self.head]
 
 
 class TextStates(Protocol):
@@ -76,6 +88,8 @@ class KeysAndValues:
 
     def __init__(self, model: FrozenModel) -> None:
         self._model = model
+        #: By its tokens, the head that was read last, which texts share.
+        self._heads: dict[TokenIds, list[LayerStates]] = {}
 
     @cached_property
     @torch.no_grad()
@@ -103,8 +117,10 @@ class KeysAndValues:
         shapes = {size for *pair, _ in self.sizes for size in pair}
         return (len(self.sizes), 2, *shapes.pop()) if len(shapes) == 1 else None
 
-    def _read(self, embeds: Tensor, mask: Tensor, positions: Tensor) -> DynamicCache:
-        cache = DynamicCache()
+    def _read(
+        self, embeds: Tensor, mask: Tensor, positions: Tensor, past: DynamicCache | None = None
+    ) -> DynamicCache:
+        cache = DynamicCache() if past is None else past
         self._model.logits(
             on_device([embeds.shape[1] - 1], self._model.device),
             inputs_embeds=embeds,
@@ -117,11 +133,43 @@ class KeysAndValues:
     @torch.no_grad()
     def layers(self, passages: Sequence[Passage]) -> list[LayerStates]:
         """Every layer's keys and values of B texts, each [B, groups, T, size], padded on the
-        right."""
-        ids, real = padded([passage.ids for passage in passages], self._model.device)
+        right, without those of the head that all of them share."""
+        head = passages[0].shared
+        ids, real = padded([passage.ids[len(head) :] for passage in passages], self._model.device)
         positions = torch.arange(ids.shape[1], device=self._model.device) - self.zero(passages)
-        cache = self._read(self._model.embed(ids), real.long(), positions)
-        return [(layer.keys, layer.values) for layer in cache.layers]
+        if not head:
+            cache = self._read(self._model.embed(ids), real.long(), positions)
+            return [(layer.keys, layer.values) for layer in cache.layers]
+        past = shared_past(
+            ((keys[0], values[0]) for keys, values in self.head(head)), len(passages)
+        )
+        mask = torch.cat([real.new_ones(len(passages), len(head)), real], dim=1)
+        cache = self._read(self._model.embed(ids), mask.long(), positions, past)
+        return [
+            (
+                layer.keys[:, :, len(head) :].contiguous(),
+                layer.values[:, :, len(head) :].contiguous(),
+            )
+            for layer in cache.layers
+        ]
+
+    @torch.no_grad()
+    def head(self, ids: TokenIds) -> list[LayerStates]:
+        """Every layer's keys and values of a head, each [1, groups, T, size]."""
+        if ids not in self._heads:
+            positions = torch.arange(len(ids), device=self._model.device)[None]
+            if self._model.counts_distances:
+                positions = positions - len(ids)
+            cache = self._read(self._model.embed(ids)[None], torch.ones_like(positions), positions)
+            self._heads = {ids: [(layer.keys, layer.values) for layer in cache.layers]}
+        return self._heads[ids]
+
+    def head_rows(self, ids: TokenIds) -> Tensor:
+        """The same as rows [T, layers, 2, groups, size]."""
+        layers = [
+            torch.cat([part.to(self._model.device) for part in pair]) for pair in self.head(ids)
+        ]
+        return torch.stack(layers).permute(3, 0, 1, 2, 4)
 
     @torch.no_grad()
     def behind(self, passages: Sequence[Passage], embeds: Tensor) -> Tensor:
@@ -147,16 +195,20 @@ class KeysAndValues:
         )
 
     def zero(self, passages: Sequence[Passage]) -> Tensor:
-        """[B, 1], how many tokens stand before position 0: all of the text, or none where the model
-        counts from the beginning."""
-        before = [
-            len(passage.ids) - passage.tail if self._model.counts_distances else 0
-            for passage in passages
-        ]
+        """[B, 1], how many tokens that are kept for a text stand before position 0: all of it, or
+        none where the model counts from the beginning. A shared head ends right before position 0,
+        or begins there; below 0, so many of its tokens do not."""
+        if self._model.counts_distances:
+            before = [0 if own.head else len(own.ids) - own.tail for own in passages]
+        else:
+            before = [-own.head for own in passages]
         return on_device(before, self._model.device)[:, None]
 
     def encode(self, passages: Sequence[Passage]) -> Tensor:
         """[B, T, F]."""
+        if len({passage.shared for passage in passages}) > 1:
+            alone = [self.encode([passage])[0] for passage in passages]
+            return pad_sequence(alone, batch_first=True)
         states = [state for pair in self.layers(passages) for state in pair]
         flat = [state.transpose(1, 2).flatten(2).to(self._model.device) for state in states]
         return torch.cat(flat, dim=-1)

@@ -19,7 +19,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from autoprompt.search_spaces.errors import BadInputError, ModelError
-from autoprompt.search_spaces.schema import Position
+from autoprompt.search_spaces.pieces import Position
 from autoprompt.workers.families.family import Family, real
 from autoprompt.workers.packing import Blocks, side_by_side
 from autoprompt.workers.past import Lot, additive, copied_past, noted_past, shared_past
@@ -72,8 +72,9 @@ class CausalFamily(Family):
     def keys(self, prompts: Sequence[Laid], texts: Sequence[TokenIds]) -> list[Passage]:
         """Texts with the template behind them, where a prompt goes over both; prompts right behind
         the text see nothing of it."""
+        head = self._shared_head(prompts, texts)
         if "end" not in self._expected and not any(prompt.at_end for prompt in prompts):
-            return [Passage(text) for text in texts]
+            return [Passage(text, 0, head) for text in texts]
         tail = self.question.tail_ids
         asks_again = any(len(prompt.end_rows) for prompt in prompts)
         if asks_again and not tail and not all(texts):
@@ -81,7 +82,19 @@ class CausalFamily(Family):
                 "a KV prompt at the end asks a text's last token, and a text has none; give the "
                 "template words behind {text}, or drop empty texts"
             )
-        return [Passage((*text, *tail), len(tail)) for text in texts]
+        return [Passage((*text, *tail), len(tail), head) for text in texts]
+
+    def _shared_head(self, prompts: Sequence[Laid], texts: Sequence[TokenIds]) -> int:
+        """How many tokens at the beginning of all these texts are read once for all of them: a long
+        head of the template. The rows of a KV prompt mean the same behind every text only where it
+        ends at position 0, so texts before one are read whole."""
+        if self.states.row_shape is None or any(len(prompt.rows) for prompt in prompts):
+            return 0
+        return self.question.shared_head(texts)
+
+    def read_of(self, texts: Sequence[TokenIds]) -> list[int]:
+        head = self._shared_head([], texts)
+        return [len(text) - head for text in texts]
 
     def cached(self, asked: Sequence[tuple[Sequence[Laid], CachedTexts]]) -> list[Tensor]:
         """[N, B, L] of each: all prompts in one pass behind the cached texts, where the model's
@@ -120,7 +133,10 @@ class CausalFamily(Family):
             embeds = torch.where(places[:, None], last[:, None], embeds)
         # Positions are counted from where the text ended.
         behind = texts.lengths[:, None] - self.states.zero(passages)
-        past = Lot(texts.states, blocks.segments, [prompt.rows for prompt in prompts], texts.mask)
+        rows = [prompt.rows for prompt in prompts]
+        if passages[0].head:
+            rows = [self.states.head_rows(passages[0].shared)] * len(prompts)
+        past = Lot(texts.states, blocks.segments, rows, texts.mask)
         return _Lot(blocks, embeds, behind + blocks.offset, past)
 
     def _copied(self, lot: "_Lot") -> Tensor:
@@ -143,7 +159,8 @@ class CausalFamily(Family):
     def at_once(self, prompts: Sequence[Laid], texts: Sequence[TokenIds]) -> Tensor:
         """[N, B, L]: the texts read anew, and all prompts in one pass behind them."""
         passages = self.keys(prompts, texts)
-        mask = padded([passage.ids for passage in passages], self.model.device)[1]
+        kept = [passage.ids[passage.head :] for passage in passages]
+        mask = padded(kept, self.model.device)[1]
         layers = self.states.layers(passages)
         return self.cached([(prompts, CachedTexts(layers, mask, passages))])[0]
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from autoprompt.search_spaces.schema import Position
+from autoprompt.search_spaces.pieces import Position
 from autoprompt.workers.device_errors import is_device_broken, is_out_of_memory
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.prompt import Laid, lay
@@ -89,6 +89,10 @@ class Family(ABC):
         """What the cache keeps each text's states under: all that the model reads before any of
         these prompts, if not more."""
         return [Passage(text) for text in texts]
+
+    def read_of(self, texts: Sequence[TokenIds]) -> list[int]:
+        """[B], how many tokens of each text are read where nothing is kept of it."""
+        return [len(text) for text in texts]
 
     def reuses(self, prompts: Sequence[Laid], texts: Sequence[TokenIds]) -> bool:
         """Whether these prompts may go over cached texts."""

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from autoprompt.search_spaces.schema import Position
+from autoprompt.search_spaces.pieces import Position
 from autoprompt.workers.families.family import Family
 from autoprompt.workers.model_config import decoder_start
 from autoprompt.workers.prompt import Laid
