@@ -71,7 +71,7 @@ def parse(document: type[D], content: Any, source: str) -> D:
         raise ConfigError(f"{source}: {_first_problem(document, content, error)}") from None
 
 
-#: Tags of the union in `search_spaces.schema`: not part of a path the user wrote.
+#: Tags of the union in `search_spaces.dimensions`: not part of a path the user wrote.
 UNION_TAGS = {"fixed", "choices", "range"}
 
 

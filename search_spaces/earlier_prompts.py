@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from autoprompt.search_spaces.schema import Space, TrainedSpace, values_of
+from autoprompt.search_spaces.dimensions import values_of
+from autoprompt.search_spaces.schema import Space, TrainedSpace
 
 #: A reference that ends so is a file, else a search, or a search's trial.
 _FILE = ".safetensors"

@@ -5,16 +5,18 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, TypeAdapter, model_serializer
 
 from autoprompt.search_spaces.documents import Document
+from autoprompt.search_spaces.pieces import Position
 from autoprompt.search_spaces.schema import (
     Calibration,
     Init,
     KVPosition,
     Layout,
     Optimizer,
-    Position,
     Schedule,
+    Searcher,
     position_of,
 )
+from autoprompt.search_spaces.wording_space import Choosing
 
 
 class AnyKind(Document):
@@ -24,6 +26,8 @@ class AnyKind(Document):
         seed: of what the trial draws for itself.
         data_seed: of the order of the train texts; trials that share a worker share it.
         template, label_words: asked in place of the task's own; None for these.
+        demonstrations: so many labelled train texts stand before each text.
+        choose: which of them.
     """
 
     seed: int
@@ -32,18 +36,21 @@ class AnyKind(Document):
     calibration: Calibration = "none"
     template: str | None = None
     label_words: dict[str, tuple[str, ...]] | None = None
+    demonstrations: int = 0
+    choose: Choosing = "random"
 
     @property
     def rewords(self) -> bool:
         """Whether it brings a wording of its own."""
-        return self.template is not None or self.label_words is not None
+        others = self.template is not None or self.label_words is not None
+        return others or self.demonstrations > 0
 
     @model_serializer(mode="wrap")
     def _plain(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # What most plans leave to the task is not said of them: they read as they always did.
         content: dict[str, Any] = dump(self)
-        for name in ("template", "label_words"):
-            if content[name] is None:
+        for name in ("template", "label_words", "demonstrations", "choose"):
+            if content[name] == type(self).model_fields[name].default:
                 del content[name]
         return content
 
@@ -84,14 +91,20 @@ class KVPlan(TrainedPlan):
 
 
 class HardPlan(AnyKind):
-    """Improve `tokens` tokens over `rounds` rounds of `candidates` swaps."""
+    """Improve at most `tokens` tokens over `rounds` rounds of `candidates` others."""
 
     kind: Literal["hard"] = "hard"
-    tokens: int
-    start: str
-    candidates: int
-    rounds: int
-    position: Position
+    searcher: Searcher = "swaps"
+    batch_size: int = 16
+    tokens: int = 0
+    start: str = ""
+    candidates: int = 0
+    rounds: int = 1
+    fluency: float = 0.0
+    any_label: float = 0.0
+    writer: str | None = None
+    phrases: tuple[str, ...] | None = None
+    position: Position = "suffix"
 
     @property
     def budget(self) -> int:

@@ -8,19 +8,31 @@ A dimension is written as one value (fixed), a list (categorical), or `{low, hig
       steps: 60
 """
 
-import math
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Any, Literal
 
-from pydantic import AfterValidator, Discriminator, Tag, model_validator
+from pydantic import field_validator, model_validator
 
+from autoprompt.search_spaces.dimensions import (
+    Amount,
+    Categorical,
+    Count,
+    Rate,
+    values_of,
+)
 from autoprompt.search_spaces.documents import Document, parse, read_yaml
 from autoprompt.search_spaces.errors import ConfigError
+from autoprompt.search_spaces.pieces import PIECES, Pieces, Position
+from autoprompt.search_spaces.wording_space import (
+    DemonstrationSpace,
+    LabelWords,
+    Proposals,
+    kinds_of,
+    label_words_of,
+    written,
+)
 
-#: suffix right after the text, prefix before everything, both parted over the two, end behind the
-#: whole template, decoder behind the start token of a model that has a decoder of its own.
-Position = Literal["suffix", "prefix", "both", "end", "decoder"]
 Init = Literal["random", "uniform", "vocabulary", "labels", "text", "prompt"]
 Optimizer = Literal["adamw", "adafactor"]
 Schedule = Literal["linear", "cosine", "constant"]
@@ -37,73 +49,10 @@ Layout = Literal[
 #: Where a KV prompt may stand: at the end it is before the template's last token; in a model with a
 #: decoder of its own, before the decoder's start.
 KVPosition = Literal["end", "suffix", "prefix", "decoder"]
+#: How the words of a hard prompt are found (`workers/tuners/searchers`); none asks the template as
+#: it is.
+Searcher = Literal["none", "swaps", "edits", "rewriting", "policy"]
 KINDS = ("soft", "hard", "mixed", "kv")
-V = TypeVar("V")
-N = TypeVar("N", int, float)
-
-
-class Range(Document, Generic[N]):
-    """Every number from `low` to `high`, both included; `log` samples their logarithm evenly."""
-
-    low: N
-    high: N
-    log: bool = False
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "Range[N]":
-        if self.low > self.high:
-            raise ValueError(f"reversed range: low {self.low} is above high {self.high}; swap them")
-        if self.log and self.low <= 0:
-            raise ValueError(f"a log range starts above 0, not at {self.low}")
-        return self
-
-
-def _shape(value: Any) -> str:
-    if isinstance(value, (dict, Range)):
-        return "range"
-    return "choices" if isinstance(value, (list, tuple)) else "fixed"
-
-
-def _some(values: tuple[V, ...]) -> tuple[V, ...]:
-    if not values:
-        raise ValueError("an empty list leaves nothing to choose from")
-    if len(set(values)) < len(values):
-        raise ValueError(f"the list names a value twice: {', '.join(map(str, values))}")
-    return values
-
-
-Choices = Annotated[tuple[V, ...], AfterValidator(_some), Tag("choices")]
-Categorical = Annotated[Annotated[V, Tag("fixed")] | Choices[V], Discriminator(_shape)]
-Numeric = Annotated[
-    Annotated[N, Tag("fixed")] | Choices[N] | Annotated[Range[N], Tag("range")],
-    Discriminator(_shape),
-]
-
-
-def values_of(dimension: Any) -> tuple[Any, ...]:
-    """The values a dimension names: its choices, its two ends, or its one value."""
-    if isinstance(dimension, Range):
-        return (dimension.low, dimension.high)
-    return dimension if isinstance(dimension, tuple) else (dimension,)
-
-
-def _above(least: float, *, inclusive: bool) -> AfterValidator:
-    def check(dimension: Any) -> Any:
-        for value in values_of(dimension):
-            if not math.isfinite(value):
-                raise ValueError(f"must be a finite number, not {value}")
-            if value < least or (value == least and not inclusive):
-                raise ValueError(
-                    f"must be {'at least' if inclusive else 'above'} {least:g}, not {value}"
-                )
-        return dimension
-
-    return AfterValidator(check)
-
-
-Count = Annotated[Numeric[int], _above(1, inclusive=True)]
-Rate = Annotated[Numeric[float], _above(0, inclusive=False)]
-Amount = Annotated[Numeric[float], _above(0, inclusive=True)]
 
 
 class TrainedSpace(Document):
@@ -175,21 +124,43 @@ class KVSpace(TrainedSpace):
 
 
 class HardSpace(Document):
-    """Hard prompts: real tokens, found by gradient-guided swaps (AutoPrompt, GCG)."""
+    """Hard prompts: real words."""
 
-    tokens: Count
-    #: The phrases a search starts from, repeated or cut to `tokens`.
-    start: Categorical[str]
-    #: How many swaps are tried in one round.
+    searcher: Categorical[Searcher] = "swaps"
+    #: How many; with edits and rewriting, at most so many.
+    tokens: Count = 8
+    #: The phrases a search starts from; with swaps and policy, repeated or cut to `tokens`.
+    start: Categorical[str] = ""
+    #: How many others are tried in one round.
     candidates: Count = 16
-    rounds: Count
+    rounds: Count = 16
+    #: Train texts that a round looks at first; what may be the best is compared on more.
     batch_size: Count = 16
+    #: What a nat of the words' mean surprise to the frozen model weighs beside one of the loss.
+    fluency: Amount = 0.0
+    #: And what one of the surprise at any label at all does.
+    any_label: Amount = 0.0
+    #: The causal model that rewrites: a Hub id or a folder; the frozen model itself without one.
+    writer: str | None = None
+    #: Phrases that edits may add; those that ship where none are given.
+    phrases: tuple[str, ...] | None = None
     position: Categorical[Position] = "suffix"
     calibration: Categorical[Calibration] = "none"
 
+    @model_validator(mode="after")
+    def _start_given(self) -> "HardSpace":
+        searchers = set(values_of(self.searcher)) - {"none"}
+        if searchers and not all(phrase.strip() for phrase in values_of(self.start)):
+            raise ValueError(
+                "start is required: a phrase, or a list of phrases, none of them empty"
+            )
+        if self.phrases is not None and not any(phrase.strip() for phrase in self.phrases):
+            raise ValueError("phrases is empty: name some, or leave it out for those that ship")
+        return self
+
     @property
     def longest(self) -> int:
-        return max(values_of(self.tokens))
+        return 0 if values_of(self.searcher) == ("none",) else max(values_of(self.tokens))
 
     @property
     def positions(self) -> set[Position]:
@@ -227,12 +198,33 @@ class Space(Document):
     """One search space; Optuna chooses between the kinds it holds."""
 
     description: str = ""
+    #: The templates that trials choose from, with places for {hard}, {soft} or {kv} or without;
+    #: built_in stands for a few, before which is the task's own beginning. Without any it is the
+    #: task's.
+    template: Categorical[str] | None = None
+    #: The label words that they choose from: the task's own where none are given.
+    label_words: tuple[LabelWords, ...] | Proposals | None = None
+    demonstrations: DemonstrationSpace | None = None
     soft: SoftSpace | None = None
     hard: HardSpace | None = None
     mixed: MixedSpace | None = None
     kv: KVSpace | None = None
-    #: Kinds that are left out where the model cannot take them, instead of being refused.
-    optional: tuple[Literal["kv"], ...] = ()
+    #: Kinds and searchers that are left out where the model cannot take them, instead of being
+    #: refused.
+    optional: tuple[Literal["kv", "rewriting"], ...] = ()
+
+    @field_validator("label_words", mode="before")
+    @classmethod
+    def _sets_of_words(cls, value: Any) -> Any:
+        if not isinstance(value, (list, tuple)):
+            return value
+        sets = tuple(map(label_words_of, value))
+        if not sets:
+            raise ValueError("an empty list leaves nothing to choose from")
+        names = [written(words) for words in sets if isinstance(words, dict)]
+        if len(set(names)) < len(names):
+            raise ValueError("the list names the same label words twice")
+        return sets
 
     @model_validator(mode="after")
     def _some_kind(self) -> "Space":
@@ -240,11 +232,53 @@ class Space(Document):
             raise ValueError(f"a space needs at least one of the kinds: {', '.join(KINDS)}")
         return self
 
-    def without(self, kind: str) -> "Space | None":
-        """The space without a kind that is optional; None where it is not, or is the only one."""
-        if kind not in self.optional or self.kinds == (kind,):
+    @model_validator(mode="after")
+    def _some_template(self) -> "Space":
+        for template in self.templates:
+            try:
+                kinds_of(template)
+            except KeyError:
+                raise ValueError(
+                    f"template {template!r}: {{kv}} stands in no template with other pieces"
+                ) from None
+        for kind in self.kinds:
+            if self.template is not None and not self.templates_for(kind):
+                raise ValueError(f"no template has a place for {kind} prompts: leave {kind} out")
+        unused = [
+            template
+            for template in self.templates
+            if kinds_of(template) and not kinds_of(template) & set(self.kinds)
+        ]
+        if unused:
+            (kind,) = kinds_of(unused[0])
+            raise ValueError(
+                f"template {unused[0]!r} has a piece that no trial fills: add {kind} to the space"
+            )
+        return self
+
+    @property
+    def templates(self) -> tuple[str, ...]:
+        """The templates that it names."""
+        return () if self.template is None else values_of(self.template)
+
+    def templates_for(self, kind: str) -> tuple[str, ...]:
+        """Those that a prompt of this kind may stand in."""
+        return tuple(
+            template for template in self.templates if kinds_of(template) in ({kind}, frozenset())
+        )
+
+    def without(self, name: str) -> "Space | None":
+        """The space without a kind, or a searcher, that is optional; None where it is not, or is
+        the only one."""
+        if name not in self.optional:
             return None
-        return self.model_copy(update={kind: None})
+        if name in KINDS:
+            return None if self.kinds == (name,) else self.model_copy(update={name: None})
+        known = values_of(self.hard.searcher) if self.hard is not None else ()
+        left = tuple(each for each in known if each != name)
+        if self.hard is None or not left:
+            return None
+        return self.model_copy(update={"hard": self.hard.model_copy(update={"searcher": left})})
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -257,13 +291,23 @@ class Space(Document):
         return tuple(getattr(self, kind) for kind in self.kinds)
 
     def longest_prompt(self) -> int:
-        """The most tokens a prompt of this space can take."""
-        return max(part.longest for part in self.parts)
+        """The most tokens a prompt of this space can take: words between pieces have at most one
+        for each of their bytes."""
+        pieces = [Pieces.of(each, "", "suffix") for each in self.templates if kinds_of(each)]
+        words = [
+            sum(len(part.encode()) for part in (*own.front, *own.behind) if part not in PIECES)
+            for own in pieces
+        ]
+        return max(part.longest for part in self.parts) + max(words, default=0)
 
     @property
     def positions(self) -> frozenset[Position]:
         """Every place a prompt of this space may stand in."""
-        return frozenset(position for part in self.parts for position in part.positions)
+        own = {position for part in self.parts for position in part.positions}
+        pieces = [template for template in self.templates if kinds_of(template)]
+        if self.templates and len(pieces) == len(self.templates):
+            own = set()
+        return frozenset(own | {Pieces.of(template, "", "suffix").position for template in pieces})
 
 
 def preset_names() -> list[str]:

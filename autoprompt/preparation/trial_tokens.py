@@ -5,17 +5,18 @@ from dataclasses import dataclass
 from itertools import product
 
 from autoprompt.search_spaces import Space
+from autoprompt.search_spaces.dimensions import values_of
+from autoprompt.search_spaces.pieces import Position
 from autoprompt.search_spaces.schema import (
     HardSpace,
     KVSpace,
     MixedSpace,
-    Position,
     SoftSpace,
     position_of,
-    values_of,
 )
 from autoprompt.workers.model_config import Family
 from autoprompt.workers.task import Task
+from autoprompt.workers.tuners.racing import BLOCKS_OF_A_ROUND
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def trial_tokens(
             reuses = position in texts.reusable
             anew = anew_in_train / len(texts.train) if reuses else 0.0
             beside = texts.beside(kind, position, length, mean)
-            # For its gradient, and for each prompt that is tried on the same batch besides.
+            # For its gradient, and for each prompt that is tried on as many texts besides.
             steps.append(batch * (anew + beside * (1 + swaps)))
             judged = texts.beside(kind, position, length, _mean(texts.validation))
             anew_judged = anew_in_validation if reuses else 0
@@ -117,12 +118,20 @@ def trial_tokens(
 def _shapes(
     part: SoftSpace | HardSpace | MixedSpace | KVSpace,
 ) -> Iterator[tuple[Position, int, int, float]]:
-    """Position, length, batch size and prompts tried a step, at the ends of each dimension."""
+    """Position, length, batch size and prompts tried a step, at the ends of each dimension: those
+    of a round of words as often as there are blocks in its race."""
     batches = values_of(part.batch_size)
     if isinstance(part, HardSpace):
+        searchers = set(values_of(part.searcher))
+        if "none" in searchers:
+            yield from (("suffix", 0, batch, 0.0) for batch in batches)
         dimensions = (part.position, part.tokens, part.candidates)
         for position, length, tried in product(*map(values_of, dimensions)):
-            yield from ((position, length, batch, tried + 1) for batch in batches)
+            if searchers != {"none"}:
+                for blocks in BLOCKS_OF_A_ROUND:
+                    yield from (
+                        (position, length, batch, 1.0 * tried * blocks) for batch in batches
+                    )
     elif isinstance(part, MixedSpace):
         mixed = (part.layout, part.length, part.tokens, part.candidates, part.swap_every)
         for layout, length, tokens, tried, every in product(*map(values_of, mixed)):

@@ -41,7 +41,7 @@ HARD = {"tokens": 4, "start": "x", "rounds": 4}
         ({"soft": SOFT | {"steps": [3, 3]}}, ["soft.steps", "twice"]),
         ({"soft": SOFT | {"steps": "many"}}, ["soft.steps", "integer", "'many'"]),
         ({"soft": SOFT | {"length": {"low": 1, "high": 4, "hihg": 8}}}, ["length.hihg", "'high'"]),
-        ({"hard": {"tokens": 4, "rounds": 4}}, ["hard.start is required"]),
+        ({"hard": {"tokens": 4, "rounds": 4}}, ["hard: start is required"]),
         ({"hard": HARD | {"position": "middle"}}, ["hard.position", "'suffix'", "'middle'"]),
         ({}, ["at least one of the kinds"]),
     ],
