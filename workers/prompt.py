@@ -13,7 +13,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from autoprompt.search_spaces.errors import AutopromptError
-from autoprompt.search_spaces.schema import Position
+from autoprompt.search_spaces.pieces import Position
 from autoprompt.workers.device_copies import on_device
 from autoprompt.workers.embedding_table import nearest_tokens
 from autoprompt.workers.frozen_model import FrozenModel
@@ -166,6 +166,23 @@ class Prompt:
             front=self.front - (place < self.front),
         )
 
+    def question(self, model: FrozenModel) -> str | None:
+        """The whole question of a hard prompt, with the columns' names in braces: what can be
+        pasted elsewhere. None of vectors and rows, which are no text, and of a prompt in a decoder.
+        """
+        if self.kind != "hard" or self.wording is None or self.position == "decoder":
+            return None
+        cut = {"prefix": len(self.token_ids), "both": self.front}.get(self.position, 0)
+        front, behind = (
+            model.tokenizer.decode(ids) if ids else ""
+            for ids in (self.token_ids[:cut], self.token_ids[cut:])
+        )
+        template = self.wording.parsed_template
+        asked = f"{front}{replace(template, tail='')}"
+        return asked + (
+            template.tail + behind if self.position == "end" else behind + template.tail
+        )
+
     def to_bytes(self) -> bytes:
         """The prompt as one safetensors document: vectors as a tensor, the rest as metadata.
 
@@ -305,9 +322,14 @@ def named(prompt: Prompt, model: FrozenModel) -> Prompt:
     return replace(prompt, text=name)
 
 
-def hard_prompt(token_ids: tuple[int, ...], position: Position, model: FrozenModel) -> Prompt:
-    """A hard prompt from its tokens [P]."""
-    front = half(len(token_ids)) if position == "both" else 0
+def hard_prompt(
+    token_ids: tuple[int, ...], position: Position, model: FrozenModel, front: int = 0
+) -> Prompt:
+    """A hard prompt from its tokens [P].
+
+    Args:
+        front: of a prompt at both, how many stand before everything.
+    """
     written = model.tokenizer.decode(token_ids)
     if front:
         before = model.tokenizer.decode(token_ids[:front])

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from autoprompt.search_spaces import AnyPlan, HardPlan, MixedPlan, SoftPlan
 from autoprompt.search_spaces.errors import ConfigError
-from autoprompt.search_spaces.schema import Layout, Position
+from autoprompt.search_spaces.pieces import Position
+from autoprompt.search_spaces.schema import Layout
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.model_files import ModelSpec
 from autoprompt.workers.model_loading import load_model
@@ -273,7 +274,8 @@ def test_every_tuner_learns_at_every_position_and_leave_the_model_alone(
             position=position,
         )
         phrase = hard.start if position == "prefix" else f" {hard.start}"
-        start = hard_prompt(tuple(phrase_tokens(phrase, 4, scorer.model)), position, scorer.model)
+        ids = tuple(phrase_tokens(phrase, 4, scorer.model))
+        start = hard_prompt(ids, position, scorer.model, 2 if position == "both" else 0)
         plans: list[tuple[AnyPlan, float]] = [(soft, loss(Prompt(""))), (hard, loss(start))]
         if position in LAYOUTS:
             mixed = MixedPlan(

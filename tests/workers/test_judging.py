@@ -9,8 +9,11 @@ import torch
 
 from autoprompt.workers.blocks import Blocks, stratified
 from autoprompt.workers.metrics import METRICS
+from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.scoring import Scorer
+from autoprompt.workers.text_states import TokenIds
 from autoprompt.workers.tuners import Examples, Pack, Progress, tune
+from autoprompt.workers.tuners.racing import Racing
 from tests.workers.test_pack import HARD, LONG, MIXED, SHORT, SOFT, carried_out, reports
 from tests.workers.test_tuners import RUNGS
 
@@ -65,12 +68,17 @@ def test_a_better_prompt_of_an_earlier_rung_is_judged_by_this_ones_texts(
     judged by all."""
     worst = iter(range(HARD.rounds))
 
-    def misled(losses: torch.Tensor) -> tuple[int, float]:
-        mean = losses.mean(1)
-        place = int(mean.argmin() if next(worst) < 2 else mean.argmax())
-        return place, float(mean[place])
+    run = Racing.run
 
-    monkeypatch.setattr("autoprompt.workers.tuners.hard.best_of", misled)
+    def misled(self: Racing, candidates: Sequence[TokenIds], blocks: int) -> tuple[TokenIds, float]:
+        best, loss = run(self, candidates, blocks)
+        if next(worst) < 2:
+            return best, loss
+        prompts = [Prompt("", ids) for ids in candidates]
+        losses = tiny_scorer.losses(prompts, parted.validation, parted.validation_labels)
+        return candidates[int(losses.mean(1).argmax())], loss
+
+    monkeypatch.setattr(Racing, "run", misled)
     first, _, last = list(tune(HARD, tiny_scorer, parted, RUNGS))
     assert last.prompt.token_ids == first.prompt.token_ids
     assert (last.rung, last.step, last.judged) == (3, HARD.rounds, None)

@@ -7,13 +7,12 @@ import torch
 
 from autoprompt.search_spaces import HardPlan, MixedPlan
 from autoprompt.search_spaces.errors import AutopromptError
-from autoprompt.search_spaces.schema import Position
+from autoprompt.search_spaces.pieces import Position
 from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.text_states import TokenIds
 from autoprompt.workers.tuners import Examples, tune
-from autoprompt.workers.tuners import inits as inits_file
+from autoprompt.workers.tuners.arrangement import Arrangement
 from autoprompt.workers.tuners.inits import phrase_tokens, start_tokens
-from autoprompt.workers.tuners.vocabulary import reads_back
 from tests.workers import test_pack, test_tuners
 
 POSITIONS = [position for position in get_args(Position) if position != "decoder"]
@@ -25,8 +24,14 @@ SEAM, CUT = "in short", "\u00dcberraschung"
 def started(
     scorer: Scorer, phrase: str, length: int, position: Position, seed: int = 1
 ) -> TokenIds:
+    plan = test_tuners.HARD.model_copy(update={"position": position, "tokens": length})
     generator = torch.Generator().manual_seed(seed)
-    return start_tokens(phrase, length, position, scorer, generator)
+    return start_tokens(phrase, length, Arrangement(plan, scorer), scorer, generator)
+
+
+def read_back(scorer: Scorer, tokens: TokenIds, position: Position) -> bool:
+    plan = test_tuners.HARD.model_copy(update={"position": position, "tokens": len(tokens)})
+    return Arrangement(plan, scorer).reads_back([tokens]) == [True]
 
 
 @pytest.mark.parametrize("position", POSITIONS)
@@ -37,7 +42,7 @@ def test_a_start_reads_back_at_every_length(
     for length in (1, 2, 3, 5, 8):
         tokens = started(tiny_scorer, phrase, length, position)
         assert len(tokens) == length
-        assert reads_back([tokens], position, tiny_scorer.task, tiny_scorer.model) == [True]
+        assert read_back(tiny_scorer, tokens, position)
 
 
 def test_a_phrase_that_reads_back_is_left_as_it_is(tiny_scorer: Scorer) -> None:
@@ -58,7 +63,7 @@ def test_a_replacement_follows_from_the_seed(tiny_scorer: Scorer) -> None:
 def test_where_nothing_reads_back_the_trial_says_so(
     tiny_scorer: Scorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inits_file, "reads_back", lambda prompts, *context: [False] * len(prompts))
+    monkeypatch.setattr(Arrangement, "reads_back", lambda self, found: [False] * len(found))
     with pytest.raises(
         AutopromptError, match="reads back at suffix; give the hard prompt another start"
     ):
@@ -82,4 +87,4 @@ def test_a_prompt_reported_before_any_swap_reads_back(
 ) -> None:
     (report,) = tune(plan, tiny_scorer, examples, (1.0,))
     tokens = report.prompt.token_ids[: plan.tokens]
-    assert reads_back([tokens], "prefix", tiny_scorer.task, tiny_scorer.model) == [True]
+    assert read_back(tiny_scorer, tokens, "prefix")

@@ -1,49 +1,90 @@
-"""Hard prompts by gradient-guided swaps of one token at a time.
+"""Hard prompts: words that a searcher proposes and a race decides between.
 
-All candidates of a round share one pass over the same cached texts. A round compares them on its
-own batch alone, so the prompt may get worse for the texts in general: a rung reports the best of
-those that the rungs so far have judged.
+All candidates of a race share passes over the same cached texts. The best so far is kept and
+reported: a race compares it with the others on the same texts, on more of them as rounds go on.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from autoprompt.search_spaces import HardPlan
-from autoprompt.workers.prompt import half, hard_prompt, lay
+from autoprompt.workers.answers.vocabulary_readout import LabelMass
 from autoprompt.workers.scoring import Scorer
+from autoprompt.workers.text_states import TokenIds
+from autoprompt.workers.tuners.arrangement import Arrangement
 from autoprompt.workers.tuners.examples import Examples
-from autoprompt.workers.tuners.inits import start_tokens
+from autoprompt.workers.tuners.fluency import surprise
 from autoprompt.workers.tuners.progress import AtRung, Backward, Tuner, checked, rungs_by_step
-from autoprompt.workers.tuners.swaps import best_of, swapped
+from autoprompt.workers.tuners.racing import BLOCKS_OF_A_ROUND, Losses, Racing
+from autoprompt.workers.tuners.searchers import SEARCHERS, Place
+
+_NO_NUMBER = "the model's scores are not numbers"
 
 
 def tune_hard(
     plan: HardPlan, scorer: Scorer, examples: Examples, fractions: Sequence[float]
 ) -> Tuner:
-    """Improve `plan.tokens` tokens over `plan.rounds` rounds.
+    """Improve a prompt's words over `plan.rounds` rounds; with the searcher none, ask it as it is.
 
     Raises:
         TrialDivergedError: the loss stopped being a number.
     """
     generator = torch.Generator().manual_seed(plan.seed)
-    model = scorer.model
-    current = start_tokens(plan.start, plan.tokens, plan.position, scorer, generator)
+    arranged = Arrangement(plan, scorer)
+    order = next(examples.train_batches(len(examples.train), plan.data_seed))
+    racing = Racing(order, plan.batch_size, _losses(plan, arranged, scorer, examples))
+    if plan.searcher == "none":
+        _, loss = racing.run([()], 1)
+        yield AtRung(len(fractions), 1, arranged.prompt(()), [checked(loss, 1, _NO_NUMBER)])
+        return
+    searcher = SEARCHERS[plan.searcher](Place(plan, scorer, examples, arranged, generator))
+    best = searcher.start
     batches = examples.train_batches(plan.batch_size, plan.data_seed)
     rungs = rungs_by_step(plan.rounds, fractions)
     losses: list[float] = []
     for step in range(1, plan.rounds + 1):
-        batch = next(batches)
-        texts, labels = [examples.train[index] for index in batch], examples.train_labels[batch]
-        slots = model.embed(current).float().requires_grad_()
-        yield Backward(lay(slots, plan.position, half(plan.tokens)), batch)
-        assert slots.grad is not None
-        others = swapped(current, slots.grad, plan.candidates, plan.position, scorer, generator)
-        prompts = [hard_prompt(ids, plan.position, model) for ids in (current, *others)]
-        best, loss = best_of(scorer.losses(prompts, texts, labels))
-        losses.append(checked(loss, step, "the model's scores are not numbers"))
-        current = prompts[best].token_ids
+        done = (step - 1) / plan.rounds
+        gradient: Tensor | None = None
+        if searcher.uses_gradient:
+            slots = scorer.model.embed(best).float().requires_grad_()
+            yield Backward(arranged.laid(slots), next(batches))
+            gradient = slots.grad
+        others = searcher.propose(best, gradient, done)
+        fewest, most = BLOCKS_OF_A_ROUND
+        blocks = fewest + round(done * (most - fewest))
+        # In this order, so that of two that are alike the one before stays.
+        best, loss = racing.run([best, *others], blocks)
+        searcher.told(racing.means([best, *others]))
+        losses.append(checked(loss, step, _NO_NUMBER))
         if step in rungs:
-            prompt = hard_prompt(current, plan.position, model)
+            prompt = arranged.prompt(best)
             yield AtRung(rungs[step], step, prompt, losses, keeps_best=True)
             losses = []
+
+
+def _losses(plan: HardPlan, arranged: Arrangement, scorer: Scorer, examples: Examples) -> Losses:
+    """What candidates are raced by: their losses on train texts, and what the plan adds to them."""
+    massed = None
+    if plan.any_label:
+        readout = LabelMass(scorer.task.readout)
+        massed = scorer.seated(replace(scorer.task, readout=readout))
+
+    def losses(candidates: Sequence[TokenIds], places: Sequence[int]) -> Tensor:
+        prompts = [arranged.prompt(ids) for ids in candidates]
+        texts = [examples.train[place] for place in places]
+        labels = examples.train_labels[list(places)]
+        if massed is None:
+            found = scorer.losses(prompts, texts, labels)
+        else:
+            scores = massed.log_probs(prompts, texts)
+            found = scorer.task.readout.surprise(scores[..., :-1], labels)
+            found = found - plan.any_label * scores[..., -1]
+        if plan.fluency:
+            words = surprise(candidates, arranged, scorer, examples.train)
+            found = found + plan.fluency * words[:, None]
+        return found
+
+    return losses

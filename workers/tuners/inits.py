@@ -8,14 +8,14 @@ from torch import Tensor
 
 from autoprompt.search_spaces import TrainedPlan
 from autoprompt.search_spaces.errors import AutopromptError
-from autoprompt.search_spaces.schema import Position
 from autoprompt.workers.embedding_table import spread
 from autoprompt.workers.frozen_model import FrozenModel
-from autoprompt.workers.prompt import Prompt, half
+from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.task import Task
 from autoprompt.workers.text_states import TokenIds
-from autoprompt.workers.tuners.vocabulary import readable_tokens, reads_back
+from autoprompt.workers.tuners.arrangement import Arrangement
+from autoprompt.workers.tuners.vocabulary import readable_tokens
 
 #: Vocabularies list tokens by frequency, behind what is no text.
 _FREQUENT_TOKENS = 5000
@@ -40,7 +40,7 @@ def phrase_tokens(phrase: str, length: int, model: FrozenModel) -> list[int]:
 
 
 def start_tokens(
-    phrase: str, length: int, position: Position, scorer: Scorer, generator: torch.Generator
+    phrase: str, length: int, arranged: Arrangement, scorer: Scorer, generator: torch.Generator
 ) -> TokenIds:
     """The tokens that a hard prompt starts from: a phrase, repeated or cut, which reads back where
     it will stand.
@@ -51,19 +51,18 @@ def start_tokens(
     Raises:
         AutopromptError: the phrase has no tokens, or nothing reads back in their place.
     """
-    space = "" if position == "prefix" else " "
     starts = [
-        tuple(phrase_tokens(space + written, length, scorer.model))
+        tuple(phrase_tokens(arranged.joint + written, length, scorer.model))
         for written in (phrase, " ".join([phrase] * length))
     ]
-    kept = reads_back(starts, position, scorer.task, scorer.model)
+    kept = arranged.reads_back(starts)
     if any(kept):
         return starts[kept.index(True)]
-    return _repaired(starts[-1], position, scorer, generator)
+    return _repaired(starts[-1], arranged, scorer, generator)
 
 
 def _repaired(
-    tokens: TokenIds, position: Position, scorer: Scorer, generator: torch.Generator
+    tokens: TokenIds, arranged: Arrangement, scorer: Scorer, generator: torch.Generator
 ) -> TokenIds:
     """The tokens from the left on, each as it is or else another that reads back behind those that
     were kept.
@@ -71,19 +70,16 @@ def _repaired(
     Raises:
         AutopromptError: none does.
     """
-    if position == "both":
-        front, back = tokens[: half(len(tokens))], tokens[half(len(tokens)) :]
-        repaired = _repaired(front, "prefix", scorer, generator)
-        return (*repaired, *_repaired(back, "suffix", scorer, generator))
     known = readable_tokens(scorer.model).nonzero()[:, 0]
     kept: TokenIds = ()
     for token in tokens:
         drawn = known[torch.randperm(len(known), generator=generator)[:_REPLACEMENTS]].tolist()
         longer = [(*kept, choice) for choice in (token, *drawn)]
-        same = reads_back(longer, position, scorer.task, scorer.model)
+        same = arranged.reads_back(longer)
         if not any(same):
             raise AutopromptError(
-                f"no token after {scorer.model.tokenizer.decode(kept)!r} reads back at {position}; "
+                f"no token after {scorer.model.tokenizer.decode(kept)!r} reads back at "
+                f"{arranged.position}; "
                 "give the hard prompt another start or position"
             )
         kept = longer[same.index(True)]

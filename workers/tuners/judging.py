@@ -23,11 +23,7 @@ def judged(
     """Calibrate the prompts of N plans, and score them on their rungs' blocks of the validation
     texts: side by side, those that the same block judges."""
     prompts = [
-        replace(
-            calibrated(at.prompt, plan.calibration, scorer, examples),
-            wording=scorer.wording,
-            reworded=plan.rewords,
-        )
+        _worded(calibrated(at.prompt, plan.calibration, scorer, examples), plan, scorer)
         for plan, at in zip(plans, rungs, strict=True)
     ]
     same: dict[int | None, list[int]] = defaultdict(list)
@@ -43,6 +39,14 @@ def judged(
                 rungs[place], prompts[place], scores, count, scorer, examples
             )
     return [outcomes[place] for place in range(len(rungs))]
+
+
+def _worded(prompt: Prompt, plan: AnyPlan, scorer: Scorer) -> Prompt:
+    """The prompt with the question it was made for; words in one of the plan's own are told with
+    all of it."""
+    prompt = replace(prompt, wording=scorer.wording, reworded=plan.rewords)
+    question = prompt.question(scorer.model) if plan.rewords else None
+    return prompt if question is None else replace(prompt, text=question)
 
 
 def judged_by_more(

@@ -8,6 +8,7 @@ import torch
 from autoprompt.search_spaces import KVPlan
 from autoprompt.workers.prompt import kv_prompt, lay_rows
 from autoprompt.workers.scoring import Scorer
+from autoprompt.workers.tuners.arrangement import pieces_of
 from autoprompt.workers.tuners.examples import Examples
 from autoprompt.workers.tuners.progress import AtRung, Backward, Tuner, checked, rungs_by_step
 from autoprompt.workers.tuners.row_inits import initial_rows
@@ -22,6 +23,9 @@ def tune_kv(plan: KVPlan, scorer: Scorer, examples: Examples, fractions: Sequenc
         TrialDivergedError: the loss stopped being a number.
     """
     generator = torch.Generator().manual_seed(plan.seed)
+    position = pieces_of(plan, scorer.wording.template, scorer.wording.columns).position
+    if position != plan.position:
+        plan = plan.model_copy(update={"position": position})
     training = Training(plan, initial_rows(plan, scorer, examples, generator))
     batches = examples.train_batches(plan.batch_size, plan.data_seed)
     rungs = rungs_by_step(plan.steps, fractions)

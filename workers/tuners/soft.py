@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 
 from autoprompt.search_spaces import SoftPlan
-from autoprompt.workers.prompt import half, lay, trained_prompt
 from autoprompt.workers.scoring import Scorer
+from autoprompt.workers.tuners.arrangement import Arrangement
 from autoprompt.workers.tuners.examples import Examples
 from autoprompt.workers.tuners.inits import initial_vectors
 from autoprompt.workers.tuners.progress import AtRung, Backward, Tuner, checked, rungs_by_step
@@ -27,14 +27,12 @@ def tune_soft(
     batches = examples.train_batches(plan.batch_size, plan.data_seed)
     rungs = rungs_by_step(plan.steps, fractions)
     losses: list[float] = []
-    front = half(plan.length) if plan.position == "both" else 0
+    arranged = Arrangement(plan, scorer)
     for step in range(1, plan.steps + 1):
         training.begin()
-        laid = lay(training.trained, plan.position, front)
-        loss = yield Backward(laid, next(batches))
+        loss = yield Backward(arranged.laid(None, training.trained), next(batches))
         losses.append(checked(loss, step, "try a lower learning_rate"))
         training.finish()
         if step in rungs:
-            prompt = trained_prompt(training.trained, plan.position, front)
-            yield AtRung(rungs[step], step, prompt, losses)
+            yield AtRung(rungs[step], step, arranged.prompt((), training.trained), losses)
             losses = []

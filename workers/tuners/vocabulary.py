@@ -7,9 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autoprompt.search_spaces.schema import Position
+from autoprompt.search_spaces.pieces import Position
 from autoprompt.workers.frozen_model import FrozenModel
-from autoprompt.workers.prompt import half
 from autoprompt.workers.task import Task
 from autoprompt.workers.text_states import TokenIds
 
@@ -34,11 +33,11 @@ def readable_tokens(model: FrozenModel) -> Tensor:
 def reads_back(
     prompts: Sequence[TokenIds], position: Position, task: Task, model: FrozenModel
 ) -> list[bool]:
-    """Whether each prompt, written as text where it will stand, is tokenized as itself again."""
-    if position == "both":
-        fronts = reads_back([ids[: half(len(ids))] for ids in prompts], "prefix", task, model)
-        backs = reads_back([ids[half(len(ids)) :] for ids in prompts], "suffix", task, model)
-        return [front and back for front, back in zip(fronts, backs, strict=True)]
+    """Whether each prompt, written as text where it will stand, is tokenized as itself again.
+
+    Args:
+        position: on one side of the text, or in the decoder.
+    """
     question = task.question
     around: list[tuple[TokenIds, TokenIds]]
     if position == "prefix":
@@ -65,6 +64,8 @@ def reads_back(
 
 def _again(rows: Sequence[TokenIds], model: FrozenModel) -> list[TokenIds]:
     """Tokens written as text, by the tokenizer that knows how it joins words, and read again."""
+    if not rows:
+        return []
     written = model.tokenizer.batch_decode([list(ids) for ids in rows])
     return [tuple(ids) for ids in _tokens(written, model)]
 

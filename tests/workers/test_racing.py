@@ -1,0 +1,70 @@
+"""Racing: what is clearly worse is dropped early, and nothing is scored twice."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import pytest
+import torch
+from torch import Tensor
+
+from autoprompt.workers.text_states import TokenIds
+from autoprompt.workers.tuners.racing import Racing, clearly_worse
+
+TEXTS, BLOCK = 256, 16
+
+
+class Contest:
+    """Losses of made-up candidates: each has its own mean, and texts are easier or harder alike."""
+
+    def __init__(self, means: dict[TokenIds, float]) -> None:
+        generator = torch.Generator().manual_seed(0)
+        texts = torch.randn(TEXTS, generator=generator)
+        self.losses = {
+            ids: mean + 0.5 * texts + 0.1 * torch.randn(TEXTS, generator=generator)
+            for ids, mean in means.items()
+        }
+        self.scored: Counter[tuple[TokenIds, int]] = Counter()
+
+    def __call__(self, candidates: Sequence[TokenIds], places: Sequence[int]) -> Tensor:
+        self.scored.update((ids, place) for ids in candidates for place in places)
+        return torch.stack([self.losses[ids][list(places)] for ids in candidates])
+
+
+def test_the_best_wins_and_the_others_are_dropped_early() -> None:
+    contest = Contest({(n,): 1 + 0.1 * n for n in range(10)})
+    racing = Racing(range(TEXTS), BLOCK, contest)
+    best, loss = racing.run([(n,) for n in reversed(range(10))], blocks=16)
+    assert best == (0,)
+    assert loss == pytest.approx(float(contest.losses[0,][: racing.scored].mean()), abs=0.2)
+    assert racing.scored == sum(contest.scored.values())
+    assert racing.asked == 10 * TEXTS
+    assert racing.scored < 0.4 * racing.asked
+
+
+def test_a_candidate_is_never_scored_on_a_block_again() -> None:
+    contest = Contest({(n,): 1 + 0.02 * n for n in range(6)})
+    racing = Racing(range(TEXTS), BLOCK, contest)
+    for blocks in (1, 2, 4, 8):
+        racing.run([(n,) for n in range(6)], blocks)
+    assert set(contest.scored.values()) == {1}
+
+
+def test_of_two_that_are_alike_the_one_before_stays() -> None:
+    contest = Contest({(0,): 1.0})
+    contest.losses[1,] = contest.losses[0,].clone()
+    racing = Racing(range(TEXTS), BLOCK, contest)
+    assert racing.run([(0,), (1,)], 4)[0] == (0,)
+
+
+def test_what_is_no_number_is_dropped() -> None:
+    contest = Contest({(0,): 1.0, (1,): 0.5})
+    contest.losses[1,][:] = torch.nan
+    racing = Racing(range(TEXTS), BLOCK, contest)
+    assert racing.run([(1,), (0,)], 4)[0] == (0,)
+
+
+def test_chance_drops_as_often_as_it_is_said_to() -> None:
+    generator = torch.Generator().manual_seed(0)
+    pairs = torch.randn(2000, 2, 32, generator=generator)
+    dropped = sum(clearly_worse(one, other) for one, other in pairs)
+    assert 0.07 < dropped / len(pairs) < 0.13

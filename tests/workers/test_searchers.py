@@ -1,0 +1,187 @@
+"""Hard prompts by every searcher: words that read back, and score elsewhere what is stored."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from autoprompt.search_spaces import HardPlan
+from autoprompt.search_spaces.errors import AutopromptError, ModelError
+from autoprompt.workers.prompt import Prompt
+from autoprompt.workers.scoring import Scorer
+from autoprompt.workers.tuners import Examples, Progress, tune
+from autoprompt.workers.tuners.arrangement import Arrangement
+from autoprompt.workers.tuners.fluency import likely_tokens, surprise, text_surprise
+from autoprompt.workers.tuners.searchers import SEARCHERS, Place
+from autoprompt.workers.tuners.searchers.edits import joined, phrases_of
+from autoprompt.workers.writer import check_writer
+from tests import tiny
+from tests.tiny import TEXTS
+
+PLAN = HardPlan(
+    seed=3,
+    searcher="swaps",
+    tokens=4,
+    start="in short",
+    candidates=6,
+    rounds=4,
+    batch_size=8,
+    position="suffix",
+)
+SHARED = {"phrases": ("the film", "in short", "a joy", "the plot is", "dull")}
+
+
+def plan_of(searcher: str, **changes: Any) -> HardPlan:
+    return PLAN.model_copy(update={"searcher": searcher, **SHARED, "tokens": 8, **changes})
+
+
+def last(plan: HardPlan, scorer: Scorer, examples: Examples) -> Progress:
+    return list(tune(plan, scorer, examples, (0.5, 1.0)))[-1]
+
+
+def pasted(folder: Path, question: str, text: str, words: list[str]) -> list[float]:
+    """The label words' log-probabilities by a plain script that knows the string alone."""
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    ids = tokenizer(question.replace("{text}", text), return_tensors="pt").input_ids
+    firsts = [tokenizer(f"{question[-1]} {word}").input_ids[-1] for word in words]
+    with torch.no_grad():
+        logits = model(ids).logits[0, -1, firsts]
+    found: list[float] = torch.log_softmax(logits, dim=-1).tolist()
+    return found
+
+
+@pytest.mark.parametrize("position", ["suffix", "prefix"])
+@pytest.mark.parametrize("searcher", list(SEARCHERS))
+def test_a_found_prompt_is_a_string_that_scores_the_same_elsewhere(
+    searcher: str, position: str, tiny_folder: Path, tiny_scorer: Scorer, examples: Examples
+) -> None:
+    found = last(plan_of(searcher, position=position), tiny_scorer, examples)
+    question = found.prompt.question(tiny_scorer.model)
+    assert question is not None
+    assert question.isprintable() or question.replace("\n", "").isprintable()
+    text = TEXTS[0]["text"]
+    [stored] = tiny_scorer.log_probs([found.prompt], tiny_scorer.tokenize([text]))[0]
+    words = [own[0] for own in tiny_scorer.wording.label_words.values()]
+    assert pasted(tiny_folder, question, text, words) == pytest.approx(stored.tolist(), abs=1e-4)
+
+
+@pytest.mark.parametrize("searcher", list(SEARCHERS))
+def test_the_same_seed_finds_the_same_words(
+    searcher: str, tiny_scorer: Scorer, examples: Examples
+) -> None:
+    first, again = (last(plan_of(searcher), tiny_scorer, examples) for _ in range(2))
+    assert first.prompt.token_ids == again.prompt.token_ids
+
+
+@pytest.mark.parametrize("searcher", ["swaps", "edits", "policy"])
+def test_a_searcher_lowers_the_loss(searcher: str, tiny_scorer: Scorer, examples: Examples) -> None:
+    plan = plan_of(searcher, rounds=12, candidates=12)
+    arranged = Arrangement(plan, tiny_scorer)
+    generator = torch.Generator().manual_seed(0)
+    start = SEARCHERS[searcher](Place(plan, tiny_scorer, examples, arranged, generator)).start
+    before = tiny_scorer.losses(
+        [arranged.prompt(start)], examples.train, examples.train_labels
+    ).mean()
+    found = last(plan, tiny_scorer, examples).prompt
+    after = tiny_scorer.losses([found], examples.train, examples.train_labels).mean()
+    assert float(after) < float(before)
+
+
+def test_none_asks_the_template_as_it_is(tiny_scorer: Scorer, examples: Examples) -> None:
+    plan = HardPlan(seed=0, searcher="none")
+    [found] = tune(plan, tiny_scorer, examples, (0.25, 0.5, 1.0))
+    assert (found.rung, found.ended, len(found.prompt)) == (3, True, 0)
+    alone = tiny_scorer.log_probs([Prompt("")], examples.validation)[0]
+    assert torch.equal(found.log_probs, alone)
+
+
+def test_swaps_may_be_several_and_change_the_length(
+    tiny_scorer: Scorer, examples: Examples
+) -> None:
+    plan = plan_of("swaps", tokens=5, candidates=24)
+    arranged = Arrangement(plan, tiny_scorer)
+    generator = torch.Generator().manual_seed(0)
+    swaps = SEARCHERS["swaps"](Place(plan, tiny_scorer, examples, arranged, generator))
+    gradient = torch.randn(len(swaps.start), tiny_scorer.model.hidden_size, generator=generator)
+    early = swaps.propose(swaps.start, gradient, 0.0)
+    late = swaps.propose(swaps.start, gradient, 0.9)
+
+    def apart(ids: tuple[int, ...]) -> int:
+        return sum(one != other for one, other in zip(ids, swaps.start, strict=True))
+
+    assert {len(ids) for ids in early} == {4, 5}
+    assert max(apart(ids) for ids in early if len(ids) == 5) > 1
+    assert max(apart(ids) for ids in late if len(ids) == 5) == 1
+
+
+def test_edits_are_of_whole_phrases(tiny_scorer: Scorer, examples: Examples) -> None:
+    plan = plan_of("edits", candidates=30, tokens=40)
+    arranged = Arrangement(plan, tiny_scorer)
+    generator = torch.Generator().manual_seed(0)
+    edits = SEARCHERS["edits"](Place(plan, tiny_scorer, examples, arranged, generator))
+    known = {word for phrase in (*SHARED["phrases"], plan.start) for word in phrase.split()}
+    proposed = edits.propose(edits.start, None, 0.0)
+    assert proposed
+    for ids in proposed:
+        assert set(tiny_scorer.model.tokenizer.decode(ids).split()) <= known
+    assert phrases_of("On the whole, it was rather a long film.") == [
+        "On the whole,", "it was rather", "a long film.",
+    ]  # fmt: skip
+    assert joined(["on the whole ,", "so"]) == "on the whole, so"
+
+
+@pytest.mark.parametrize("searcher", ["edits", "rewriting"])
+def test_one_phrase_needs_one_place(searcher: str, tiny_scorer: Scorer, examples: Examples) -> None:
+    with pytest.raises(AutopromptError, match="writes one phrase"):
+        last(plan_of(searcher, position="both"), tiny_scorer, examples)
+
+
+def test_words_in_several_places_of_the_template(tiny_scorer: Scorer, examples: Examples) -> None:
+    template = "{text} the {hard} is {hard}:"
+    wording = tiny_scorer.wording.reworded("{text}:", None)
+    scorer = tiny_scorer.reworded(wording)
+    plan = plan_of("swaps", template=template, tokens=4)
+    found = last(plan, scorer, examples)
+    assert found.prompt.text.startswith("{text} the ")
+    assert found.prompt.text.endswith(":")
+    assert " is" in found.prompt.text
+    assert tiny_scorer.model.tokenizer.decode(found.prompt.token_ids).startswith(" the")
+
+
+def test_a_fluent_prompt_costs_less(tiny_scorer: Scorer, examples: Examples) -> None:
+    arranged = Arrangement(PLAN, tiny_scorer)
+    ids = tuple(tiny_scorer.model.tokenizer(" in short", add_special_tokens=False).input_ids)
+    found = surprise([ids], arranged, tiny_scorer, examples.train)
+    tail = tiny_scorer.task.question.tail_ids
+    by_hand = []
+    for text in examples.train[:2]:
+        row = (*text, *ids, *tail)
+        model: Any = tiny_scorer.model.model
+        tiny_scorer.model.keep_logits_of(None)
+        with torch.no_grad():
+            logits = model(torch.tensor([row])).logits[0]
+        losses = torch.nn.functional.cross_entropy(
+            logits[:-1], torch.tensor(row[1:]), reduction="none"
+        )
+        by_hand.append(losses[len(text) - 1 :].mean())
+    assert float(found[0]) == pytest.approx(float(torch.stack(by_hand).mean()), abs=1e-5)
+    assert len(text_surprise(examples.train[:3], tiny_scorer)) == 3
+    likely = likely_tokens(ids, arranged, tiny_scorer, examples.train)
+    assert likely is not None
+    assert likely.shape == (len(ids), len(tiny_scorer.model.embeddings))
+
+
+@pytest.mark.parametrize("term", ["fluency", "any_label"])
+def test_a_term_changes_what_is_found(term: str, tiny_scorer: Scorer, examples: Examples) -> None:
+    plain = last(plan_of("swaps", rounds=6), tiny_scorer, examples)
+    heavy = last(plan_of("swaps", rounds=6, **{term: 50.0}), tiny_scorer, examples)
+    assert plain.prompt.token_ids != heavy.prompt.token_ids
+
+
+def test_a_writer_that_writes_nothing_is_refused(tmp_path: Path) -> None:
+    folder = tiny.save_tiny_bert(tmp_path / "bert")
+    with pytest.raises(ModelError, match="only causal ones write"):
+        check_writer(str(folder))

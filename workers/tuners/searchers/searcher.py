@@ -1,0 +1,97 @@
+"""What every searcher must say: where it starts, and what it would try next."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from autoprompt.search_spaces import HardPlan
+from autoprompt.search_spaces.errors import AutopromptError
+from autoprompt.workers.question import ids_of
+from autoprompt.workers.scoring import Scorer
+from autoprompt.workers.text_states import TokenIds
+from autoprompt.workers.tuners.arrangement import Arrangement
+from autoprompt.workers.tuners.examples import Examples
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where words are searched for.
+
+    Attributes:
+        plan: the trial's.
+        arranged: the prompt around them.
+        generator: of all that is drawn.
+    """
+
+    plan: HardPlan
+    scorer: Scorer
+    examples: Examples
+    arranged: Arrangement
+    generator: torch.Generator
+
+    def reading_back(self, candidates: list[TokenIds], count: int) -> list[TokenIds]:
+        """Up to `count` of them, each once, that are tokenized as themselves again where they will
+        stand: those that are not are no text, and neither is what cannot be printed."""
+        tokenizer = self.scorer.model.tokenizer
+        special = set(tokenizer.all_special_ids)
+        candidates = [
+            ids
+            for ids in dict.fromkeys(candidates)
+            if not special & set(ids) and "\ufffd" not in tokenizer.decode(ids)
+        ]
+        kept = self.arranged.reads_back(candidates)
+        return [ids for ids, same in zip(candidates, kept, strict=True) if same][:count]
+
+    def start_as_it_is(self) -> TokenIds:
+        """The plan's phrase, neither repeated nor cut.
+
+        Raises:
+            AutopromptError: words are searched for in several places, or it does not read back.
+        """
+        searcher, phrase = self.plan.searcher, self.plan.start
+        if not self.arranged.may_resize:
+            raise AutopromptError(
+                f"the searcher {searcher} writes one phrase: give the template one {{hard}}, or "
+                "another position than both"
+            )
+        ids = ids_of(self.arranged.joint + phrase, self.scorer.model.tokenizer)
+        if not self.reading_back([ids], 1):
+            raise AutopromptError(
+                f"the phrase {phrase!r} does not read back at {self.arranged.position}; give the "
+                "hard prompt another start or position"
+            )
+        return ids
+
+    def drawn(self, count: int) -> int:
+        """A number below `count`."""
+        return int(torch.randint(count, (1,), generator=self.generator))
+
+
+class Searcher(ABC):
+    """Proposes words; a race decides between them.
+
+    Attributes:
+        start: the tokens it begins with.
+        uses_gradient: whether it asks for the loss's gradient by the best prompt's embeddings.
+    """
+
+    start: TokenIds
+    uses_gradient = False
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+
+    @abstractmethod
+    def propose(self, best: TokenIds, gradient: Tensor | None, part: float) -> list[TokenIds]:
+        """Candidates beside the best so far, each reading back as itself.
+
+        Args:
+            gradient: [P, H], where the searcher asks for it.
+            part: of the rounds that are over, 0 to 1.
+        """
+
+    def told(self, losses: Mapping[TokenIds, float]) -> None:  # noqa: B027 - most learn nothing
+        """The mean losses of what was raced, the best so far among it, on the same texts."""
