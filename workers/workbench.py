@@ -1,14 +1,18 @@
 """A worker's model, its scorers, and the texts of the search, ready for any plan."""
 
+from collections.abc import Sequence
+
 import torch
 
 from autoprompt.search_spaces import AnyPlan
 from autoprompt.search_spaces.registry import look_in
+from autoprompt.workers.demonstrations import chosen, demonstrated
 from autoprompt.workers.job import Job
 from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.report import Work
 from autoprompt.workers.scoring import Scorer, load_scorer
 from autoprompt.workers.tuners import Examples
+from autoprompt.workers.tuners.arrangement import pieces_of
 
 
 class Workbench:
@@ -23,6 +27,8 @@ class Workbench:
         self._scorer: Scorer | None = None
         #: By their wording: what asks in it, and the texts asked so, as tokens.
         self._seats: dict[str, tuple[Scorer, Examples]] = {}
+        #: Those whose texts have been brought to their places in the cache.
+        self._filled: set[str] = set()
 
     def open(self) -> Scorer:
         """The scorer of the task's own wording."""
@@ -46,29 +52,46 @@ class Workbench:
         """
         scorer = self.open()
         wording = scorer.wording
+        shown: list[int] = []
         if plan.rewords:
-            wording = wording.reworded(plan.template, plan.label_words)
+            template = plan.template and pieces_of(plan, plan.template, wording.columns).template
+            wording = wording.reworded(template, plan.label_words)
+        if plan.demonstrations:
+            train, names = self._job.train, scorer.task.answers.names
+            shown = chosen(plan, scorer, train, plan.seed)
+            labelled = [(train.texts[place], names[train.labels[place]]) for place in shown]
+            wording = demonstrated(wording, labelled)
         key = wording.model_dump_json()
         if key not in self._seats:
             own = scorer if wording == scorer.wording else scorer.reworded(wording)
-            self._seats[key] = (own, self._examples(own))
-        return self._seats[key]
+            self._seats[key] = (own, self._examples(own, shown))
+        own, examples = self._seats[key]
+        if key not in self._filled and not shown and getattr(plan, "searcher", "") != "none":
+            self._filled.add(key)
+            # Validation first, and of it the texts that judge every rung.
+            order = self._job.blocks.order
+            first = [examples.validation[place] for place in order] or examples.validation
+            own.prefill([*first, *examples.train], self._job.positions)
+        return own, examples
 
-    def _examples(self, scorer: Scorer) -> Examples:
+    def _examples(self, scorer: Scorer, shown: Sequence[int]) -> Examples:
+        """The texts in a scorer's wording.
+
+        Args:
+            shown: places of train texts whose labels its template says, and from which nothing is
+                to be learned.
+        """
         job = self._job
-        examples = Examples(
-            scorer.tokenize(job.train.texts),
-            torch.tensor(job.train.labels),
+        left = [place for place in range(len(job.train)) if place not in set(shown)]
+        return Examples(
+            scorer.tokenize([job.train.texts[place] for place in left]),
+            torch.tensor([job.train.labels[place] for place in left]),
             scorer.tokenize(job.validation.texts),
             torch.tensor(job.validation.labels),
             {name: Prompt.from_bytes(content) for name, content in job.earlier.items()},
             job.task.metric,
             job.blocks,
         )
-        # Validation first, and of it the texts that judge every rung.
-        first = [examples.validation[place] for place in job.blocks.order] or examples.validation
-        scorer.prefill([*first, *examples.train], job.positions)
-        return examples
 
     def work(self) -> Work:
         """What was done here so far."""
