@@ -205,6 +205,10 @@ class SearchConfig(Document):
         """The same search over another space."""
         return self._replace(space=space)
 
+    def with_label_words(self, words: dict[str, tuple[str, ...]]) -> "SearchConfig":
+        """The same search with these label words for its task."""
+        return self._replace(task=self.task.model_copy(update={"label_words": words}))
+
     def with_dtype(self, dtype: str) -> "SearchConfig":
         """The same search with its model held in this dtype."""
         return self._replace(model=self.model.model_copy(update={"dtype": dtype}))

@@ -8,18 +8,19 @@ it takes here; the controller makes one at a time, as Ray Tune's does.
 import heapq
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from autoprompt.controller.dispatch import Dispatch, Task
 from autoprompt.controller.executor import Executor
-from autoprompt.workers.population import Population
 from autoprompt.workers.report import Report, Step
 from autoprompt.workers.rows import Text
 from autoprompt.workers.vote import Floats
 from benchmarks.curves import Curves
 from benchmarks.simulated import ReplayWorker
+
+R = TypeVar("R")
 
 
 @dataclass
@@ -105,10 +106,8 @@ class VirtualCluster(Executor):
         outcome.makespan = max(now, free_at)
         return True
 
-    def measured_population(
-        self, job: Any, plans: Sequence[dict[str, Any]], most: int
-    ) -> Population:
-        raise NotImplementedError("curves are of single trials")
+    def on_worker(self, function: Callable[..., R], *arguments: Any) -> R:
+        raise NotImplementedError("curves have no workers")
 
     def score_texts(self, job: Any, prompts: Sequence[bytes], texts: Sequence[Text]) -> Floats:
         raise NotImplementedError("curves know no texts")

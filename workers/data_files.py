@@ -68,19 +68,13 @@ class RowReader:
         return self._rows(tables[split], f"{name} ({split})")
 
     def _rows(self, table: Any, source: str) -> list[Labelled]:
-        from datasets import ClassLabel  # late, as in `_load`, which has read the table
-
         for column in (*self.columns.values(), self.label):
             _require_column(table, source, column)
         if self.label in self.columns.values():
             raise DataError(
                 f"{source}: task.template reads {self.label!r}, the column of the right answers"
             )
-        feature = table.features[self.label]
-        values = table[self.label][:]
-        if isinstance(feature, ClassLabel):
-            values = [feature.int2str(value) if value >= 0 else value for value in values]
-        named = ["" if value is None else str(value).strip() for value in values]
+        named = _labels(table, self.label)
         unknown = Counter(value for value in named if value not in self.labels)
         if unknown:
             label, count = unknown.most_common(1)[0]
@@ -103,6 +97,34 @@ class RowReader:
             raise DataError(f"{source}: holds no rows")
         index = {label: number for number, label in enumerate(self.labels)}
         return [(text, index[value]) for text, value in zip(texts, named, strict=True)]
+
+
+def label_names(path: str, base: Path, subset: str | None, column: str) -> list[str]:
+    """The labels that are in a file's, or a Hub data set's train, column, sorted.
+
+    Raises:
+        DataError: no such file, data set or column, or it cannot be read.
+    """
+    if is_file(path):
+        table = _read_table(base / Path(path).expanduser())
+    else:
+        tables = _load_hub(path, subset)
+        if "train" not in tables:
+            raise DataError(f"data set {path}: has no train split, only {', '.join(tables)}")
+        table = tables["train"]
+    _require_column(table, path, column)
+    return sorted({label for label in _labels(table, column) if label})
+
+
+def _labels(table: Any, column: str) -> list[str]:
+    """The labels of all rows, by name."""
+    from datasets import ClassLabel  # late, as in `_load`, which has read the table
+
+    feature = table.features[column]
+    values = table[column][:]
+    if isinstance(feature, ClassLabel):
+        values = [feature.int2str(value) if value >= 0 else value for value in values]
+    return ["" if value is None else str(value).strip() for value in values]
 
 
 def read_texts(path: Path, columns: Mapping[str, str]) -> list[Text]:

@@ -4,8 +4,8 @@ An actor outlives its trials (`reuse_actors`): its worker, with the model and th
 belongs to the actor.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import ray
 import torch
@@ -17,9 +17,10 @@ from autoprompt.search_spaces import AnyPlan, plan_from_dict
 from autoprompt.workers import score_texts
 from autoprompt.workers.job import Job
 from autoprompt.workers.plan_worker import PlanWorker, Worker
-from autoprompt.workers.population import Population, measured_population
 from autoprompt.workers.report import Report
 from autoprompt.workers.rows import Text
+
+R = TypeVar("R")
 
 # What a worker says to Prometheus; the controller's part is in
 # autoprompt/controller/callbacks/prometheus.py.
@@ -120,7 +121,7 @@ def score_texts_task(job: Job, prompts: Sequence[bytes], texts: Sequence[Text]) 
     return bytes(save({"log_probs": score_texts.score_texts(job, prompts, texts)}))
 
 
-def measured_population_task(job: Job, plans: Sequence[dict[str, Any]], most: int) -> Population:
-    """A Ray task: `measured_population`."""
+def on_worker_task(function: Callable[..., R], *arguments: Any) -> R:
+    """A Ray task: a function of a job, on as many threads as a trial has."""
     _use_assigned_threads()
-    return measured_population(job, plans, most)
+    return function(*arguments)

@@ -4,7 +4,7 @@ can be read without the search that made it."""
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from autoprompt.search_spaces.documents import Document, parse
 from autoprompt.search_spaces.errors import ConfigError
@@ -24,8 +24,9 @@ class Wording(Document):
     template: str = "{text}"
     #: The kind of answers: a name in `ANSWERS`, or your own as module:class.
     answers: str = "label_words"
-    #: Label in the data -> the words that stand for it (the verbalizer of PET, LM-BFF).
-    label_words: dict[str, tuple[str, ...]]
+    #: Label in the data -> the words that stand for it (the verbalizer of PET, LM-BFF). Without
+    #: them the labels' own names are their words.
+    label_words: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     #: What a word of several tokens is judged by: its first token; or the log-probabilities of all
     #: of them, summed or averaged; or, token by token, its choice among those that go on a word
     #: there (tree).
@@ -59,12 +60,16 @@ class Wording(Document):
         return parse(cls, known, "task")
 
     def reworded(
-        self, template: str | None, label_words: Mapping[str, Sequence[str]] | None
+        self,
+        template: str | None,
+        label_words: Mapping[str, Sequence[str]] | None,
+        source: str = "plan",
     ) -> "Wording":
         """The same answers asked for in other words.
 
         Args:
             template, label_words: None leaves them as they are.
+            source: where they are named, for errors.
 
         Raises:
             ConfigError: they make no wording, read other columns, or are for other labels.
@@ -75,16 +80,16 @@ class Wording(Document):
         if label_words is not None:
             if set(label_words) != set(self.label_words):
                 raise ConfigError(
-                    f"plan: label_words: words for {', '.join(label_words)}, and the labels are "
-                    f"{', '.join(self.label_words)}"
+                    f"{source}: label_words: words for {', '.join(label_words)}, and the labels "
+                    f"are {', '.join(self.label_words)}"
                 )
             content["label_words"] = {label: label_words[label] for label in self.label_words}
-        wording = parse(Wording, content, "plan")
+        wording = parse(Wording, content, source)
         # What has been read of the data is what the task asks of it.
         missing = [name for name in wording.columns or () if name not in (self.columns or ())]
         if missing:
             raise ConfigError(
-                f"plan: the template reads the column {missing[0]!r}, and the task's has "
+                f"{source}: the template reads the column {missing[0]!r}, and the task's has "
                 f"{', '.join(self.columns or ())}"
             )
         return wording

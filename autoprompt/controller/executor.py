@@ -1,15 +1,16 @@
 """What carries out plans: workers on a Ray cluster, or this process itself."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from autoprompt.controller.dispatch import Dispatch, Watcher
 from autoprompt.store import SearchRecord, Store
 from autoprompt.workers.job import Job
-from autoprompt.workers.population import Population
 from autoprompt.workers.rows import Text
 from autoprompt.workers.vote import Floats
+
+R = TypeVar("R")
 
 
 class Executor(ABC):
@@ -41,14 +42,11 @@ class Executor(ABC):
         """
 
     @abstractmethod
-    def measured_population(
-        self, job: Job, plans: Sequence[dict[str, Any]], most: int
-    ) -> Population:
-        """How many trials a worker has use for, measured on one of them.
+    def on_worker(self, function: Callable[..., R], *arguments: Any) -> R:
+        """What a function makes of a job on one worker, set up as trials' workers are.
 
-        Args:
-            plans: one of each kind in the space.
-            most: look no further.
+        Raises:
+            AutopromptError: as the function.
         """
 
     @abstractmethod

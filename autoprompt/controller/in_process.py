@@ -2,7 +2,7 @@
 first try. Ray is never started, and nothing stands between a trial and its traceback."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -12,11 +12,12 @@ from autoprompt.controller.interruption import Interruption
 from autoprompt.progress import SearchProgress
 from autoprompt.workers.job import Job
 from autoprompt.workers.plan_worker import PlanWorker, Worker
-from autoprompt.workers.population import Population, measured_population
 from autoprompt.workers.rows import Text
 from autoprompt.workers.score_texts import score_texts
 from autoprompt.workers.torch_threads import torch_threads
 from autoprompt.workers.vote import Floats
+
+R = TypeVar("R")
 
 
 class InProcessExecutor(Executor):
@@ -53,11 +54,9 @@ class InProcessExecutor(Executor):
         dispatch.look(last=True)
         return not interruption.requested
 
-    def measured_population(
-        self, job: Job, plans: Sequence[dict[str, Any]], most: int
-    ) -> Population:
+    def on_worker(self, function: Callable[..., R], *arguments: Any) -> R:
         with torch_threads(self._threads):
-            return measured_population(job, plans, most)
+            return function(*arguments)
 
     def score_texts(self, job: Job, prompts: Sequence[bytes], texts: Sequence[Text]) -> Floats:
         with torch_threads(self._threads):

@@ -9,7 +9,7 @@ from autoprompt.controller.optuna_searcher import OptunaSearcher
 from autoprompt.preparation.prepare import Prepared
 from autoprompt.progress import SearchProgress
 from autoprompt.search_spec import SearchSpec
-from autoprompt.workers.population import Population
+from autoprompt.workers.population import Population, measured_population
 
 #: So many plans the searcher draws at random before it learns from any.
 _AT_RANDOM = 10
@@ -31,7 +31,7 @@ def with_pinned_population(
         first = OptunaSearcher(config.space, spec.seed).draw(len(config.space.kinds))
         plans = [trial["plan"] for trial in first]
         with progress.step("measuring how many trials a worker has use for"):
-            found = executor.measured_population(prepared.job, plans, most)
+            found = executor.on_worker(measured_population, prepared.job, plans, most)
     progress.say(f"trials side by side on each worker: {found}")
     return replace(
         prepared,

@@ -3,8 +3,8 @@
 import logging
 import shutil
 import tempfile
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import ray
@@ -33,10 +33,11 @@ from autoprompt.quiet import quiet
 from autoprompt.search_spec import SearchSpec
 from autoprompt.store import SearchRecord, Store
 from autoprompt.workers.job import Job
-from autoprompt.workers.population import Population
 from autoprompt.workers.rows import Text
-from autoprompt.workers.trial import TrialRunner, measured_population_task, score_texts_task
+from autoprompt.workers.trial import TrialRunner, on_worker_task, score_texts_task
 from autoprompt.workers.vote import Floats
+
+R = TypeVar("R")
 
 
 class RayExecutor(Executor):
@@ -111,12 +112,10 @@ class RayExecutor(Executor):
             raise dispatch.error from None
         return not interruption.requested
 
-    def measured_population(
-        self, job: Job, plans: Sequence[dict[str, Any]], most: int
-    ) -> Population:
-        remote = ray.remote(**self._cluster.options)(measured_population_task)
+    def on_worker(self, function: Callable[..., R], *arguments: Any) -> R:
+        remote = ray.remote(**self._cluster.options)(on_worker_task)
         try:
-            found: Population = ray.get(remote.remote(job, list(plans), most))
+            found: R = ray.get(remote.remote(function, *arguments))
         except RayTaskError as error:
             raise error.cause from None
         return found

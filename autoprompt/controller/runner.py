@@ -16,6 +16,7 @@ from autoprompt.controller.interruption import interruptible
 from autoprompt.controller.lease import claimed, refuse_if_alive
 from autoprompt.controller.optuna_searcher import OptunaSearcher
 from autoprompt.controller.pinned_population import with_pinned_population
+from autoprompt.controller.pinned_words import with_pinned_words
 from autoprompt.controller.resume import Past, settle
 from autoprompt.controller.stopping_rules import rule_over
 from autoprompt.preparation.kept_texts import with_kept_texts
@@ -50,6 +51,7 @@ def run_search(
         executor = stack.enter_context(executor_for(config.search, config.title, progress))
         prepared = with_pinned_dtype(prepared, executor.gpus, progress)
         processor = on_cpu(prepared.job.model, executor.gpus)
+        prepared = with_pinned_words(prepared, executor, progress)
         prepared = with_kept_texts(prepared, processor, progress)
         prepared = with_pinned_population(prepared, executor, progress)
         search = create_search(prepared, store)

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from autoprompt.preparation.prepare import Prepared
 from autoprompt.preparation.trial_tokens import trial_tokens
 from autoprompt.progress import SearchProgress
+from autoprompt.search_spaces.dimensions import values_of
 from autoprompt.search_spaces.errors import BadInputError
-from autoprompt.search_spaces.schema import values_of
 from autoprompt.workers.adapter import resolve
 from autoprompt.workers.dtype_choice import encoding_rate
 from autoprompt.workers.model_config import read_config

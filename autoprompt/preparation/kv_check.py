@@ -4,8 +4,8 @@ from typing import Any
 
 from autoprompt.config import SearchConfig
 from autoprompt.progress import SearchProgress
+from autoprompt.search_spaces.dimensions import values_of
 from autoprompt.search_spaces.errors import BadInputError
-from autoprompt.search_spaces.schema import values_of
 from autoprompt.workers.model_config import (
     Family,
     keeps_whole_text,

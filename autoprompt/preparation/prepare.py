@@ -7,10 +7,17 @@ from typing import Any
 from autoprompt.config import SearchConfig
 from autoprompt.preparation.job_files import unpacked
 from autoprompt.preparation.kv_check import row_shape, with_possible_kv
+from autoprompt.preparation.label_names import with_label_names
 from autoprompt.preparation.metric_check import with_checked_metric
 from autoprompt.preparation.task_similarity import Footprint
 from autoprompt.preparation.trial_tokens import TextTokens
 from autoprompt.preparation.validation_blocks import validation_blocks
+from autoprompt.preparation.wording_check import (
+    check_demonstrations,
+    check_wordings,
+    with_named_wordings,
+    with_possible_searchers,
+)
 from autoprompt.progress import SearchProgress
 from autoprompt.search_spaces.errors import BadInputError, ConfigError
 from autoprompt.versions import code_versions
@@ -66,7 +73,8 @@ def prepare(config: SearchConfig, progress: SearchProgress) -> Prepared:
     Raises:
         BadInputError: one line with the file, the key, and what would do.
     """
-    config = with_checked_metric(config)
+    config = with_checked_metric(with_label_names(config, progress))
+    config = with_named_wordings(config)
     source = config.source
     local = unpacked(config)
     with progress.step("reading the data"):
@@ -79,8 +87,11 @@ def prepare(config: SearchConfig, progress: SearchProgress) -> Prepared:
         task = build_task(config.task, tokenizer, family)
     except ConfigError as error:
         raise ConfigError(f"{source}: {error}") from None
+    config = with_possible_searchers(config, family)
+    check_wordings(config, tokenizer, family)
     with progress.step("tokenizing the texts"):
         lengths = _lengths(splits, task.question)
+    check_demonstrations(config, lengths["train"], task.question, context_length(model_config))
     window = text_window(model_config) if family == "causal" else None
     fitting = longest_text(window, task, config.space.longest_prompt())
     beyond = sum(length > fitting for own in lengths.values() for length in own)

@@ -1,0 +1,35 @@
+"""Labels whose words are not given are called by their own names."""
+
+import re
+
+from autoprompt.config import SearchConfig
+from autoprompt.progress import SearchProgress
+from autoprompt.search_spaces.errors import DataError
+from autoprompt.search_spaces.wording_space import LabelWords
+from autoprompt.workers.data import Paths
+from autoprompt.workers.data_files import label_names
+
+#: More labels than these are rather a column of numbers or texts.
+_MOST = 1000
+
+
+def with_label_names(config: SearchConfig, progress: SearchProgress) -> SearchConfig:
+    """The configuration with the data's own label names as label words, where it gives none.
+
+    Raises:
+        DataError: the data cannot be read, or has not at least two labels, or too many.
+    """
+    if config.task.label_words:
+        return config
+    data = config.data
+    path = data.path.train if isinstance(data.path, Paths) else data.path
+    names = label_names(path, config.base, data.subset, data.label)
+    if not 2 <= len(names) <= _MOST:
+        raise DataError(
+            f"{path}: column {data.label!r} has {len(names)} labels; say which are meant, and "
+            "their words, in task.label_words"
+        )
+    words: LabelWords = {name: (re.sub(r"[_\-]+", " ", name).strip() or name,) for name in names}
+    shown = ", ".join(names[:8]) + (" ..." if names[8:] else "")
+    progress.say(f"label words: the {len(names)} labels' own names ({shown})")
+    return config.with_label_words(words)
