@@ -105,6 +105,27 @@ class SearchResult(StoredSearch):
         self.__dict__.pop("evaluations", None)
         return evaluated
 
+    def on_other_model(
+        self, model: str, data: str | None = None, *, quiet: bool = False
+    ) -> dict[str, Any]:
+        """The hard prompts of this search on another model, beside that model's zero-shot; see
+        `autoprompt.evaluation.other_model`.
+
+        Args:
+            data: labelled texts; the validation split without any.
+
+        Raises:
+            BadInputError: the search has found no hard prompt, or its question does not suit the
+                model.
+            DataError, ModelError: the texts or a model cannot be read.
+        """
+        from autoprompt.evaluation.candidates import CANDIDATES
+        from autoprompt.evaluation.other_model import on_other_model
+        from autoprompt.progress import SearchProgress
+
+        records = self._store.prompts(self.id, limit=CANDIDATES)
+        return on_other_model(self.record, records, model, data, SearchProgress(quiet=quiet))
+
     def explain(self, trial: int | None = None, *, quiet: bool = False) -> dict[str, Any]:
         """The best prompt, or this trial's, without each of its positions in turn; see
         `autoprompt.evaluation.left_out`.

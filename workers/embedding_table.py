@@ -18,21 +18,36 @@ def _parts(table: Tensor, numbers: int) -> Iterator[tuple[int, Tensor]]:
         yield start, table[start : start + rows]
 
 
-@torch.no_grad()
 def nearest_tokens(vectors: Tensor, table: Tensor, numbers: int = _NUMBERS) -> list[int]:
     """The row of the table that is nearest by cosine to each of the vectors [P, H].
 
     Args:
         numbers: of the table, looked at together.
     """
+    places, _ = nearest(vectors, table, 1, numbers)
+    tokens: list[int] = places[:, 0].tolist()
+    return tokens
+
+
+@torch.no_grad()
+def nearest(
+    vectors: Tensor, table: Tensor, count: int, numbers: int = _NUMBERS
+) -> tuple[Tensor, Tensor]:
+    """The rows of the table that are nearest by cosine to each of the vectors [P, H], the nearest
+    first, and their cosines: both [P, count].
+
+    Args:
+        numbers: of the table, looked at together.
+    """
     directions = normalize(vectors.to(table.device).float(), dim=-1)
-    closest = torch.full((len(vectors),), -torch.inf, device=table.device)
-    nearest = torch.zeros(len(vectors), dtype=torch.long, device=table.device)
+    closest = directions.new_full((len(vectors), count), -torch.inf)
+    found = torch.zeros(len(vectors), count, dtype=torch.long, device=table.device)
     for start, part in _parts(table, numbers):
-        cosines, places = (directions @ normalize(part.float(), dim=-1).T).max(dim=-1)
-        nearest = torch.where(cosines > closest, places + start, nearest)
-        closest = torch.maximum(cosines, closest)
-    return nearest.tolist()
+        cosines = directions @ normalize(part.float(), dim=-1).T
+        places = torch.arange(start, start + len(part), device=table.device)
+        closest, order = torch.cat([closest, cosines], dim=1).topk(count, dim=1)
+        found = torch.cat([found, places.expand(len(vectors), -1)], dim=1).gather(1, order)
+    return found.cpu(), closest.cpu()
 
 
 @torch.no_grad()

@@ -9,8 +9,13 @@ from autoprompt.workers.metrics import METRICS
 @click.option(
     "--data",
     metavar="FILE",
-    required=True,
     help="Labelled texts: CSV, TSV, JSON lines, Parquet, or a Hub id.",
+)
+@click.option(
+    "--model",
+    metavar="MODEL",
+    help="Another model, a Hub id or a folder: the search's hard prompts on it, beside its own "
+    "zero-shot; on the validation texts where no --data are given.",
 )
 @click.option(
     "--text", metavar="COLUMN", help="Its column of texts, if not called as in the search."
@@ -25,14 +30,15 @@ from autoprompt.workers.metrics import METRICS
 @json_option
 def command(
     search: str,
-    data: str,
+    data: str | None,
+    model: str | None,
     text: str | None,
     label: str | None,
     metric: str | None,
     db: str | None,
     as_json: bool,
 ) -> None:
-    """Score a search's prompts on other labelled texts, as of another domain.
+    """Score a search's prompts on other labelled texts, or its words on another model.
 
     The best prompt, the ensemble and its members, beside the template alone, each with its 95%
     interval. The labels must be the search's. Scores are kept in the store and shown in the report;
@@ -40,11 +46,24 @@ def command(
 
     \b
     autoprompt evaluate movies --data amazon.csv
+    autoprompt evaluate movies --model HuggingFaceTB/SmolLM2-360M-Instruct
     """
     from autoprompt.api import load
-    from autoprompt.cli.tables import print_evaluation
+    from autoprompt.cli.tables import print_evaluation, print_other_model
 
+    if data is None and model is None:
+        raise click.UsageError("nothing to evaluate on: give --data FILE, or --model MODEL")
     result = load(search, db=db)
+    if model is not None:
+        if text or label or metric:
+            raise click.UsageError("--text, --label and --metric go with --data alone")
+        travelled = result.on_other_model(model, data)
+        if as_json:
+            print_json(travelled)
+        else:
+            print_other_model(travelled)
+        return
+    assert data is not None
     scored = result.evaluate(data, text=text, label=label, metric=metric)
     if as_json:
         print_json(scored)

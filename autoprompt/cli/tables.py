@@ -202,6 +202,33 @@ def print_evaluation(result: SearchResult, scored: dict[str, Any]) -> None:
         out.print(Text(f"{scored['seen']} of these texts are the search's own, and it saw them."))
 
 
+def print_other_model(travelled: dict[str, Any]) -> None:
+    """All that `autoprompt evaluate --model` tells a person."""
+    title = (
+        f"{travelled['model']}: {travelled['metric']} on {travelled['texts']} texts "
+        f"({travelled['data']})"
+    )
+    columns = [
+        ("trial", "right"), ("here", "right"), ("there", "right"), ("95% interval", "right"),
+        ("prompt", "left"),
+    ]  # fmt: skip
+    zero = travelled["no_prompt"]
+    rows: list[Sequence[Any]] = [
+        ("-", "-", number(zero["score"]), interval(zero), "zero-shot: the template alone")
+    ]
+    rows += [
+        (
+            own["trial"],
+            number(own["here"]),
+            number(own["there"]["score"]),
+            interval(own["there"]),
+            own["prompt"].strip(),
+        )
+        for own in travelled["prompts"]
+    ]
+    console().print(table(title, columns, rows))
+
+
 def print_left_out(explained: dict[str, Any]) -> None:
     """All that `autoprompt explain` tells a person."""
     metric = explained["metric"]
@@ -212,19 +239,38 @@ def print_left_out(explained: dict[str, Any]) -> None:
     )
     columns = [
         ("without", "right"), ("token", "left"), ("more loss", "right"), ("95%", "right"),
-        (metric, "right"),
+        (metric, "right"), ("texts flip", "right"),
     ]  # fmt: skip
     rows = [
         (
             row["position"],
-            repr(row["token"]) if row["token"] else "-",
+            _standing(row),
             f"{row['more_loss']:+.4f}",
             "{:+.4f} to {:+.4f}".format(*row["interval"]),
             number(row["score"]),
+            str(row["flips"]),
         )
         for row in explained["positions"]
     ]
-    console().print(table(title, columns, rows))
+    out = console()
+    out.print(table(title, columns, rows))
+    words = explained["as_words"]
+    if words is not None:
+        out.print(
+            Text(
+                f"As words, {words['text']!r}: {metric} {number(words['score'])}, loss "
+                f"{number(words['loss'])}; the same answer for {words['agrees']:.0%} of the texts."
+            )
+        )
+    if explained["warning"]:
+        out.print(Text(f"Warning: {explained['warning']}.", style="yellow"))
+
+
+def _standing(row: dict[str, Any]) -> str:
+    """A position's token, or those nearest to its vector with their cosines."""
+    if row["nearest"]:
+        return " ".join(f"{near['token']!r} {near['cosine']:.2f}" for near in row["nearest"])
+    return repr(row["token"]) if row["token"] else "-"
 
 
 def print_ensemble(ensemble: Ensemble) -> None:

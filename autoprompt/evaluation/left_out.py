@@ -1,9 +1,13 @@
-"""Which parts of a prompt do the work: its score on validation with each position left out in turn.
+"""Which parts of a prompt do the work: its score on validation with each position left out in turn,
+and with the nearest tokens in the place of its vectors.
 
 That is as far as an explanation of trained numbers can honestly go. What a position says is not in
-it, and two that do the same work each look idle, since the other is there.
+it, and two that do the same work each look idle, since the other is there. The tokens nearest to
+vectors can be anything while the vectors do the task (Khashabi et al. 2022), so they are scored as
+words, too.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,13 +20,21 @@ from autoprompt.search_model import model_of
 from autoprompt.search_spaces.errors import DataError
 from autoprompt.store import PromptRecord, SearchRecord
 from autoprompt.workers.data import Split
-from autoprompt.workers.embedding_table import nearest_tokens
+from autoprompt.workers.embedding_table import nearest
 from autoprompt.workers.frozen_model import FrozenModel
+from autoprompt.workers.metrics import Metric
 from autoprompt.workers.prompt import VIRTUAL, Prompt
+from autoprompt.workers.rows import as_text
 from autoprompt.workers.scoring import load_scorer
 
 #: Standard errors to either side of a mean that hold 95% of a normal distribution.
 _TWO_SIDES = 1.96
+
+#: Tokens that are named beside a vector, and texts beside a position that decides them.
+_NEAREST, _SHOWN_TEXTS = 3, 3
+
+#: Words that score so much less carry the score.
+_CARRIED = 0.02
 
 
 def left_out(
@@ -33,8 +45,11 @@ def left_out(
     Returns:
         Its `trial`, `kind` and `position`; the `metric`, and of how many `texts`; its own `score`
         and `loss` (in nats); and `positions`: of each the `token` that stands there, or is nearest
-        to its vector, and without it the `score` and how much more `loss` there is, with a 95%
-        interval of the paired differences.
+        to its vector (`nearest` has some with their cosines), and without it the `score`, how many
+        texts are decided otherwise (`flips`, and the first of them), and how much more `loss` there
+        is, with a 95% interval of the paired differences; `as_words`, of vectors: their nearest
+        tokens as a hard prompt, its score, and on which part of the texts the two agree; and a
+        `warning` where these do not carry the score.
 
     Raises:
         DataError: the data is gone, or not what it was.
@@ -48,6 +63,9 @@ def left_out(
     if prompt.wording is not None and prompt.wording != scorer.wording:
         scorer = scorer.reworded(prompt.wording)
     asked = [prompt, *(prompt.without(place) for place in range(len(prompt)))]
+    as_words = _as_words(prompt, scorer.model)
+    if as_words is not None:
+        asked.append(as_words)
     with (
         progress.step(f"scoring {len(split)} texts without each of {len(prompt)} positions"),
         progress.counting("texts scored", len(split)) as advance,
@@ -60,20 +78,32 @@ def left_out(
         metric.score(np.array(split.labels), metric.predictions(own.numpy(), decided))
         for own in log_probs
     ]
+    chosen = np.stack([decided(own.numpy()) for own in log_probs])
     positions = []
-    for place, token in enumerate(_tokens(prompt, scorer.model), 1):
+    for place, standing in enumerate(_standing(prompt, scorer.model), 1):
+        flips = np.flatnonzero(chosen[place] != chosen[0])
         more = losses[place] - losses[0]
         margin = _TWO_SIDES * more.std(ddof=1) / np.sqrt(len(more))
         mean = float(more.mean())
         positions.append(
             {
                 "position": place,
-                "token": token,
+                **standing,
                 "score": scores[place],
+                "flips": len(flips),
+                "flipped": [as_text(split.texts[at]) for at in flips[:_SHOWN_TEXTS]],
                 "more_loss": mean,
                 "interval": [mean - float(margin), mean + float(margin)],
             }
         )
+    words = None
+    if as_words is not None:
+        words = {
+            "text": as_words.text,
+            "score": scores[-1],
+            "loss": float(losses[-1].mean()),
+            "agrees": float((chosen[-1] == chosen[0]).mean()),
+        }
     return {
         "search": search.name,
         "trial": record.number,
@@ -84,7 +114,23 @@ def left_out(
         "score": scores[0],
         "loss": float(losses[0].mean()),
         "positions": positions,
+        "as_words": words,
+        "warning": _warning(words, scores[0], metric),
     }
+
+
+def _warning(words: dict[str, Any] | None, score: float, metric: Metric) -> str | None:
+    """What is wrong with reading a prompt's nearest tokens as what it says."""
+    if words is None:
+        return None
+    behind = metric.direction.oriented(score) - metric.direction.oriented(words["score"])
+    if behind <= _CARRIED:
+        return None
+    return (
+        f"the nearest words do not carry the score: asked as words the prompt scores "
+        f"{words['score']:.4f} in the place of {score:.4f}; they name its vectors, and say nothing "
+        "of why they work"
+    )
 
 
 def _validation(search: SearchRecord, config: SearchConfig) -> Split:
@@ -96,11 +142,39 @@ def _validation(search: SearchRecord, config: SearchConfig) -> Split:
     return splits.validation
 
 
-def _tokens(prompt: Prompt, model: FrozenModel) -> list[str]:
-    """[P], what stands at each position, as far as it can be told."""
+def _standing(prompt: Prompt, model: FrozenModel) -> list[dict[str, Any]]:
+    """[P], what stands at each position, as far as it can be told: a token; or those nearest to a
+    vector, with their cosines."""
     if prompt.kind == "kv":
-        return [""] * len(prompt)
-    vectors = prompt.vectors
-    nearest = iter(nearest_tokens(vectors, model.embeddings) if vectors is not None else ())
-    ids = [next(nearest) if token == VIRTUAL else token for token in prompt.token_ids]
-    return [str(model.tokenizer.decode([token])) for token in ids]
+        return [{"token": "", "nearest": []}] * len(prompt)
+    decode = model.tokenizer.decode
+    found: list[dict[str, Any]] = []
+    near = iter(_nearest(prompt, model))
+    for token in prompt.token_ids:
+        if token != VIRTUAL:
+            found.append({"token": str(decode([token])), "nearest": []})
+            continue
+        named = [{"token": str(decode([own])), "cosine": cosine} for own, cosine in next(near)]
+        found.append({"token": named[0]["token"], "nearest": named})
+    return found
+
+
+def _nearest(prompt: Prompt, model: FrozenModel) -> list[list[tuple[int, float]]]:
+    """For each vector the tokens nearest to it, with their cosines."""
+    if prompt.vectors is None:
+        return []
+    tokens, cosines = nearest(prompt.vectors, model.embeddings, _NEAREST)
+    return [
+        list(zip(own, near, strict=True))
+        for own, near in zip(tokens.tolist(), cosines.tolist(), strict=True)
+    ]
+
+
+def _as_words(prompt: Prompt, model: FrozenModel) -> Prompt | None:
+    """The prompt with the nearest token in the place of each vector; None where it has none."""
+    if prompt.vectors is None:
+        return None
+    near = iter(_nearest(prompt, model))
+    ids = tuple(next(near)[0][0] if token == VIRTUAL else token for token in prompt.token_ids)
+    text = str(model.tokenizer.decode(ids))
+    return replace(prompt, text=text, token_ids=ids, vectors=None)
