@@ -16,7 +16,7 @@ from dataclasses import asdict
 import torch
 
 from autoprompt.search_spaces import KVPlan, SoftPlan
-from autoprompt.search_spaces.schema import Position
+from autoprompt.search_spaces.pieces import Position
 from autoprompt.workers.scoring import Scorer, load_scorer
 from autoprompt.workers.tuners import Examples, Pack, Progress, tune
 from benchmarks.setting import (

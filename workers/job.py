@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from autoprompt.search_spaces.schema import Position
+from autoprompt.search_spaces.pieces import Position
 from autoprompt.workers.blocks import Blocks
 from autoprompt.workers.data import Split
 from autoprompt.workers.model_files import ModelSpec

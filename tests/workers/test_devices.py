@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from autoprompt.search_spaces.schema import Position
+from autoprompt.search_spaces.pieces import Position
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.model_files import ModelSpec
 from autoprompt.workers.model_loading import load_model

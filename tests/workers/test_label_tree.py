@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from autoprompt.search_spaces.errors import ConfigError
-from autoprompt.search_spaces.schema import Position
+from autoprompt.search_spaces.pieces import Position
 from autoprompt.workers.answers.word_readout import Word, WordReadout, told_apart
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.prompt import Prompt, lay

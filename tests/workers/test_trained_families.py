@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModelForMaskedLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
 from autoprompt.search_spaces import SoftPlan
-from autoprompt.search_spaces.schema import Position
+from autoprompt.search_spaces.pieces import Position
 from autoprompt.workers.model_files import ModelSpec
 from autoprompt.workers.model_loading import load_model
 from autoprompt.workers.prompt import Prompt
