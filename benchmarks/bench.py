@@ -31,6 +31,15 @@ from benchmarks.engine_rows import (
 )
 from benchmarks.row import Row
 from benchmarks.service_rows import killed, leaderboard, nothing, simulated, virtual, warm
+from benchmarks.word_rows import (
+    candidates,
+    demonstrations,
+    everything,
+    hard,
+    label_words,
+    racing,
+    words,
+)
 
 RESULTS = Path(__file__).parent / "results.json"
 HEADINGS = ("what", "ours", "against", "ratio", "target", "met", "note")
@@ -112,6 +121,13 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "prediction": prediction,
     "prefix": prefix,
     "labels": labels,
+    "words": words,
+    "hard": hard,
+    "everything": everything,
+    "candidates": candidates,
+    "racing": racing,
+    "label_words": label_words,
+    "demonstrations": demonstrations,
     "many_texts": many_texts,
     "memory": memory,
     "limit": limit,

@@ -37,7 +37,7 @@ LABELS = (
 )
 
 
-def _timed(work: Callable[[], object]) -> float:
+def timed(work: Callable[[], object]) -> float:
     """The median seconds of a few runs."""
     seconds = []
     for _ in range(REPEATS):
@@ -47,7 +47,7 @@ def _timed(work: Callable[[], object]) -> float:
     return statistics.median(seconds)
 
 
-def _plain(scorer: Scorer) -> Scorer:
+def uncached(scorer: Scorer) -> Scorer:
     """A scorer that runs the whole input every time."""
     plain = Scorer(scorer.model, scorer.task, longest_prompt=16)
     plain.family._trusts_cache = False
@@ -72,13 +72,13 @@ def ensemble() -> dict[str, float]:
     rows = [torch.randn(VIRTUAL_TOKENS, *shape, generator=generator) for _ in members]
     of_rows = [kv_prompt(row, "end") for row in rows]
     scorer.score_texts(members[:1], texts[:32])
-    plain = _plain(scorer)
+    plain = uncached(scorer)
     tokens: list[TokenIds] = scorer.tokenize(texts)
     return {
-        "five_members": _timed(lambda: scorer.score_texts(members, texts)),
-        "five_at_the_end": _timed(lambda: scorer.score_texts(at_the_end, texts)),
-        "five_kv_members": _timed(lambda: scorer.score_texts(of_rows, texts)),
-        "one_member_uncached": _timed(lambda: plain.log_probs(members[:1], tokens)),
+        "five_members": timed(lambda: scorer.score_texts(members, texts)),
+        "five_at_the_end": timed(lambda: scorer.score_texts(at_the_end, texts)),
+        "five_kv_members": timed(lambda: scorer.score_texts(of_rows, texts)),
+        "one_member_uncached": timed(lambda: plain.log_probs(members[:1], tokens)),
     }
 
 
@@ -88,10 +88,10 @@ def prefix() -> dict[str, float]:
     tokens = scorer.tokenize(movie_splits().validation.texts)
     prompt = [Prompt("", tuple(range(1000, 1016)), position="prefix")]
     scorer.family.trusts_cache(tokens)
-    plain = _plain(scorer)
+    plain = uncached(scorer)
     return {
-        "shared_prefix": _timed(lambda: scorer.log_probs(prompt, tokens)),
-        "plain": _timed(lambda: plain.log_probs(prompt, tokens)),
+        "shared_prefix": timed(lambda: scorer.log_probs(prompt, tokens)),
+        "plain": timed(lambda: plain.log_probs(prompt, tokens)),
     }
 
 
@@ -108,8 +108,8 @@ def labels() -> dict[str, float]:
     for scorer in (two, many):
         scorer.score_texts(prompt, texts[:32])
     return {
-        "two": _timed(lambda: two.score_texts(prompt, texts)),
-        "many": _timed(lambda: many.score_texts(prompt, texts)),
+        "two": timed(lambda: two.score_texts(prompt, texts)),
+        "many": timed(lambda: many.score_texts(prompt, texts)),
         "read": len(many.task.readout.branches),
         "of": sum(len(ids) - 1 for ids in many.task.readout.spoken),
     }

@@ -10,7 +10,7 @@ A dimension is written as one value (fixed), a list (categorical), or `{low, hig
 
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import field_validator, model_validator
 
@@ -33,7 +33,7 @@ from autoprompt.search_spaces.wording_space import (
     written,
 )
 
-Init = Literal["random", "uniform", "vocabulary", "labels", "text", "prompt"]
+Init = Literal["random", "uniform", "vocabulary", "labels", "text", "prompt", "examples"]
 Optimizer = Literal["adamw", "adafactor"]
 Schedule = Literal["linear", "cosine", "constant"]
 Calibration = Literal["none", "content_free", "batch"]
@@ -51,8 +51,11 @@ Layout = Literal[
 KVPosition = Literal["end", "suffix", "prefix", "decoder"]
 #: How the words of a hard prompt are found (`workers/tuners/searchers`); none asks the template as
 #: it is.
-Searcher = Literal["none", "swaps", "edits", "rewriting", "policy"]
+Searcher = Literal["none", "swaps", "edits", "rewriting", "policy", "demonstrations"]
 KINDS = ("soft", "hard", "mixed", "kv")
+
+
+T = TypeVar("T", bound="TrainedSpace")
 
 
 class TrainedSpace(Document):
@@ -102,6 +105,10 @@ class SoftSpace(TrainedSpace):
 
     position: Categorical[Position] = "suffix"
 
+    @model_validator(mode="after")
+    def _init_known(self) -> "SoftSpace":
+        return _without_examples(self)
+
     @property
     def positions(self) -> set[Position]:
         return set(values_of(self.position))
@@ -149,7 +156,7 @@ class HardSpace(Document):
 
     @model_validator(mode="after")
     def _start_given(self) -> "HardSpace":
-        searchers = set(values_of(self.searcher)) - {"none"}
+        searchers = set(values_of(self.searcher)) - {"none", "demonstrations"}
         if searchers and not all(phrase.strip() for phrase in values_of(self.start)):
             raise ValueError(
                 "start is required: a phrase, or a list of phrases, none of them empty"
@@ -160,11 +167,14 @@ class HardSpace(Document):
 
     @property
     def longest(self) -> int:
-        return 0 if values_of(self.searcher) == ("none",) else max(values_of(self.tokens))
+        worded = set(values_of(self.searcher)) - {"none", "demonstrations"}
+        return max(values_of(self.tokens)) if worded else 0
 
     @property
     def positions(self) -> set[Position]:
-        return set(values_of(self.position))
+        searchers = set(values_of(self.searcher))
+        own = set(values_of(self.position)) if searchers - {"demonstrations"} else set()
+        return own | ({"prefix"} if "demonstrations" in searchers else set())
 
 
 class MixedSpace(TrainedSpace):
@@ -178,6 +188,10 @@ class MixedSpace(TrainedSpace):
     candidates: Count = 16
     swap_every: Count = 8
 
+    @model_validator(mode="after")
+    def _init_known(self) -> "MixedSpace":
+        return _without_examples(self)
+
     @property
     def longest(self) -> int:
         return super().longest + max(values_of(self.tokens))
@@ -185,6 +199,12 @@ class MixedSpace(TrainedSpace):
     @property
     def positions(self) -> set[Position]:
         return set(map(position_of, values_of(self.layout)))
+
+
+def _without_examples(space: T) -> T:
+    if "examples" in values_of(space.init):
+        raise ValueError("init 'examples' is for keys and values; vectors have init 'text'")
+    return space
 
 
 def position_of(layout: Layout) -> Position:
@@ -209,9 +229,9 @@ class Space(Document):
     hard: HardSpace | None = None
     mixed: MixedSpace | None = None
     kv: KVSpace | None = None
-    #: Kinds and searchers that are left out where the model cannot take them, instead of being
-    #: refused.
-    optional: tuple[Literal["kv", "rewriting"], ...] = ()
+    #: What is left out where the model cannot take it, or the data have no room for it, instead of
+    #: being refused.
+    optional: tuple[Literal["kv", "rewriting", "demonstrations"], ...] = ()
 
     @field_validator("label_words", mode="before")
     @classmethod

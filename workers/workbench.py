@@ -56,7 +56,8 @@ class Workbench:
         if plan.rewords:
             template = plan.template and pieces_of(plan, plan.template, wording.columns).template
             wording = wording.reworded(template, plan.label_words)
-        if plan.demonstrations:
+        searched = getattr(plan, "searcher", None) == "demonstrations"
+        if plan.demonstrations and not searched:
             train, names = self._job.train, scorer.task.answers.names
             shown = chosen(plan, scorer, train, plan.seed)
             labelled = [(train.texts[place], names[train.labels[place]]) for place in shown]

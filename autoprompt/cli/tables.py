@@ -370,6 +370,10 @@ def print_result(result: SearchResult) -> None:
         out.print(Text(judging_line(result.judging)))
     if result.finalists:
         out.print(finalists_table(result))
+    words = next((trial for trial in result.leaderboard if trial.kind == "hard"), None)
+    if words is not None and words.prompt:
+        out.print(Text(f"Best in words (trial {words.number}, {number(words.score)}):"))
+        out.print(Text(words.prompt.strip(), style="italic"))
     if record.ensemble:
         columns = [("trial", "right"), ("kind", "left"), ("score", "right"), ("prompt", "left")]
         rows = [

@@ -13,8 +13,8 @@ from autoprompt.preparation.task_similarity import Footprint
 from autoprompt.preparation.trial_tokens import TextTokens
 from autoprompt.preparation.validation_blocks import validation_blocks
 from autoprompt.preparation.wording_check import (
-    check_demonstrations,
     check_wordings,
+    with_fitting_demonstrations,
     with_named_wordings,
     with_possible_searchers,
 )
@@ -91,7 +91,9 @@ def prepare(config: SearchConfig, progress: SearchProgress) -> Prepared:
     check_wordings(config, tokenizer, family)
     with progress.step("tokenizing the texts"):
         lengths = _lengths(splits, task.question)
-    check_demonstrations(config, lengths["train"], task.question, context_length(model_config))
+    config = with_fitting_demonstrations(
+        config, lengths["train"], task.question, context_length(model_config), progress
+    )
     window = text_window(model_config) if family == "causal" else None
     fitting = longest_text(window, task, config.space.longest_prompt())
     beyond = sum(length > fitting for own in lengths.values() for length in own)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from autoprompt.config import SearchConfig
+from autoprompt.progress import SearchProgress
 from autoprompt.search_spaces.dimensions import values_of
 from autoprompt.search_spaces.errors import BadInputError, ConfigError
 from autoprompt.search_spaces.pieces import Pieces
@@ -130,34 +131,45 @@ def with_possible_searchers(config: SearchConfig, family: Family) -> SearchConfi
     return config
 
 
-def check_demonstrations(
-    config: SearchConfig, train: Sequence[int], question: Question, context: int | None
-) -> None:
-    """Whether as many demonstrations as the space names fit.
+def with_fitting_demonstrations(
+    config: SearchConfig,
+    train: Sequence[int],
+    question: Question,
+    context: int | None,
+    progress: SearchProgress,
+) -> SearchConfig:
+    """The configuration, without more demonstrations than fit where they are optional.
 
     Args:
         train: how many tokens each train text has in its question, up to the last column.
         context: tokens that the model takes.
 
     Raises:
-        BadInputError: they do not.
+        BadInputError: the space wants more of them than fit.
     """
     shown = config.space.demonstrations
-    most = max(values_of(shown.count)) if shown is not None else 0
-    if not most:
-        return
+    if shown is None:
+        return config
+    counts = values_of(shown.count)
     batch = max(max(values_of(part.batch_size)) for part in config.space.parts)
+    most, problem = len(train) - batch, f"and a batch of {batch} are more than the train texts"
+    if context is not None:
+        # The template behind each, an answer, and what parts it from the next.
+        mean = sum(train) / len(train) + len(question.tail_ids) + 2
+        room = max(0, int((context - max(train)) / mean))
+        if room < most:
+            most = room
+            problem = (
+                f"texts of {mean:.0f} tokens and the longest one leave no room in the {context} "
+                f"tokens that {config.model.path} takes"
+            )
+    if max(counts) <= most:
+        return config
     where = f"{config.source}: space.demonstrations.count"
-    if most > len(train) - batch:
-        raise BadInputError(
-            f"{where}: {most} and a batch of {batch} are more than the {len(train)} train texts; "
-            "show fewer"
-        )
-    # The template behind each, an answer, and what parts it from the next.
-    mean = sum(train) / len(train) + len(question.tail_ids) + 2
-    if context is not None and most * mean + max(train) > context:
-        fit = max(0, int((context - max(train)) / mean))
-        raise BadInputError(
-            f"{where}: {most} texts of {mean:.0f} tokens and the longest one leave no room in the "
-            f"{context} tokens that {config.model.path} takes; show at most {fit}"
-        )
+    said = f"{max(counts)} {problem}; show at most {max(most, 0)}"
+    fitting = tuple(count for count in counts if count <= most)
+    if "demonstrations" not in config.space.optional:
+        raise BadInputError(f"{where}: {said}")
+    progress.say(f"demonstrations: {said}")
+    fewer = shown.model_copy(update={"count": fitting}) if fitting else None
+    return config.with_space(config.space.model_copy(update={"demonstrations": fewer}))

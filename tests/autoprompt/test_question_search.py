@@ -159,6 +159,21 @@ def test_the_labels_own_names_are_their_words(tiny_folder: Path, tmp_path: Path)
     }  # fmt: skip
 
 
+def test_what_is_optional_is_left_out_where_it_does_not_fit(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    space = {
+        "demonstrations": {"count": [0, 2, 8]},
+        "optional": ["demonstrations"],
+        "hard": {"searcher": "none"},
+    }
+    path = write_yaml(tmp_path / "few.yaml", config_of(tmp_path, tiny_folder, space))
+    prepared = prepare(SearchConfig.read(path), SearchProgress(quiet=True))
+    shown = prepared.config.space.demonstrations
+    assert shown is not None
+    assert shown.count == (0, 2)
+
+
 def test_built_in_templates_begin_as_the_tasks_own(tiny_folder: Path, tmp_path: Path) -> None:
     space = {"template": "built_in", "hard": {"searcher": "none"}}
     config = config_of(tmp_path, tiny_folder, space)
@@ -191,8 +206,8 @@ HARD = {"start": "in short", "rounds": 1}
         ),
         ({"hard": HARD | {"searcher": "edits", "position": "both"}}, "position both has several"),
         (
-            {"demonstrations": {"count": 20}, "hard": HARD},
-            "20 and a batch of 16 are more than the 24 train texts; show fewer",
+            {"demonstrations": {"count": 4}, "hard": HARD | {"batch_size": 22}},
+            "4 and a batch of 22 are more than the train texts; show at most 2",
         ),
         ({"demonstrations": {"count": 8}, "hard": HARD}, "leave no room in the 64 tokens"),
         ({"hard": HARD | {"searcher": "rewriting", "writer": "nobody/nothing"}}, "nobody/nothing"),

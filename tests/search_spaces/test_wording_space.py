@@ -1,11 +1,13 @@
 """The question in the space: what trials draw of it, and what is refused."""
 
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import optuna
 import pytest
 
-from autoprompt.search_spaces import Space, params_within, sample
+from autoprompt.search_spaces import Space, load_space, params_within, sample
+from autoprompt.search_spaces.schema import Searcher
 from autoprompt.search_spaces.wording_space import Proposals
 
 SOFT = {"length": 2, "learning_rate": 0.01, "steps": 4}
@@ -115,3 +117,9 @@ def test_plans_without_a_question_of_their_own_read_as_before() -> None:
 def test_what_is_wrong_is_said(content: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         space(**({"hard": HARD} | content))
+
+
+def test_the_full_preset_draws_every_kind_and_searcher() -> None:
+    plans = [plan for plan, _ in drawn(load_space("full", Path(), "full"), 150)]
+    assert {plan.kind for plan in plans} == {"soft", "hard", "mixed", "kv"}
+    assert {plan.searcher for plan in plans if plan.kind == "hard"} == set(get_args(Searcher))

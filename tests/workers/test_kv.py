@@ -334,3 +334,21 @@ def test_it_can_be_read_back(model: FrozenModel) -> None:
     assert again.rows is not None
     assert prompt.rows is not None
     assert torch.equal(again.rows, prompt.rows)
+
+
+@pytest.mark.parametrize("position", POSITIONS)
+def test_rows_may_start_from_whole_labelled_examples(
+    model: FrozenModel, position: KVPosition, examples: Examples
+) -> None:
+    scorer = scorer_of(model)
+    plan = PLAN.model_copy(update={"init": "examples", "length": 5, "position": position})
+    rows = initial_rows(plan, scorer, examples, torch.Generator().manual_seed(0))
+    shape = KeysAndValues(model).row_shape
+    assert rows.shape == (5, *(shape or ()))
+    if position == "prefix":
+        # The last tokens of one example, read by itself: its label's word stands last.
+        again = initial_rows(
+            plan.model_copy(update={"length": 2}), scorer, examples,
+            torch.Generator().manual_seed(0),
+        )  # fmt: skip
+        torch.testing.assert_close(rows[-2:], again)

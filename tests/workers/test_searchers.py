@@ -14,6 +14,7 @@ from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.tuners import Examples, Progress, tune
 from autoprompt.workers.tuners.arrangement import Arrangement
 from autoprompt.workers.tuners.fluency import likely_tokens, surprise, text_surprise
+from autoprompt.workers.tuners.racing import Racing
 from autoprompt.workers.tuners.searchers import SEARCHERS, Place
 from autoprompt.workers.tuners.searchers.edits import joined, phrases_of
 from autoprompt.workers.writer import check_writer
@@ -30,6 +31,7 @@ PLAN = HardPlan(
     batch_size=8,
     position="suffix",
 )
+ORDER = range(56)
 SHARED = {"phrases": ("the film", "in short", "a joy", "the plot is", "dull")}
 
 
@@ -81,7 +83,9 @@ def test_a_searcher_lowers_the_loss(searcher: str, tiny_scorer: Scorer, examples
     plan = plan_of(searcher, rounds=12, candidates=12)
     arranged = Arrangement(plan, tiny_scorer)
     generator = torch.Generator().manual_seed(0)
-    start = SEARCHERS[searcher](Place(plan, tiny_scorer, examples, arranged, generator)).start
+    start = SEARCHERS[searcher](
+        Place(plan, tiny_scorer, examples, arranged, ORDER, generator)
+    ).start
     before = tiny_scorer.losses(
         [arranged.prompt(start)], examples.train, examples.train_labels
     ).mean()
@@ -104,7 +108,7 @@ def test_swaps_may_be_several_and_change_the_length(
     plan = plan_of("swaps", tokens=5, candidates=24)
     arranged = Arrangement(plan, tiny_scorer)
     generator = torch.Generator().manual_seed(0)
-    swaps = SEARCHERS["swaps"](Place(plan, tiny_scorer, examples, arranged, generator))
+    swaps = SEARCHERS["swaps"](Place(plan, tiny_scorer, examples, arranged, ORDER, generator))
     gradient = torch.randn(len(swaps.start), tiny_scorer.model.hidden_size, generator=generator)
     early = swaps.propose(swaps.start, gradient, 0.0)
     late = swaps.propose(swaps.start, gradient, 0.9)
@@ -121,7 +125,7 @@ def test_edits_are_of_whole_phrases(tiny_scorer: Scorer, examples: Examples) -> 
     plan = plan_of("edits", candidates=30, tokens=40)
     arranged = Arrangement(plan, tiny_scorer)
     generator = torch.Generator().manual_seed(0)
-    edits = SEARCHERS["edits"](Place(plan, tiny_scorer, examples, arranged, generator))
+    edits = SEARCHERS["edits"](Place(plan, tiny_scorer, examples, arranged, ORDER, generator))
     known = {word for phrase in (*SHARED["phrases"], plan.start) for word in phrase.split()}
     proposed = edits.propose(edits.start, None, 0.0)
     assert proposed
@@ -185,3 +189,26 @@ def test_a_writer_that_writes_nothing_is_refused(tmp_path: Path) -> None:
     folder = tiny.save_tiny_bert(tmp_path / "bert")
     with pytest.raises(ModelError, match="only causal ones write"):
         check_writer(str(folder))
+
+
+def test_demonstrations_are_searched_among_texts_that_no_race_goes_over(
+    tiny_scorer: Scorer, examples: Examples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raced: set[int] = set()
+    run = Racing._score
+
+    def noted(self: Racing, candidates: Any, number: int) -> None:
+        raced.update(self._blocks[number])
+        run(self, candidates, number)
+
+    monkeypatch.setattr(Racing, "_score", noted)
+    plan = plan_of("demonstrations", rounds=6, demonstrations=2)
+    found = last(plan, tiny_scorer, examples).prompt
+    assert found.position == "prefix"
+    decode = tiny_scorer.model.tokenizer.decode
+    written = decode(found.token_ids)
+    shown = [place for place, ids in enumerate(examples.train) if f"{decode(ids)}\n" in written]
+    assert len(shown) == 2
+    assert not raced & set(shown)
+    assert len({int(examples.train_labels[place]) for place in shown}) == 2
+    assert written.endswith("\n\n")

@@ -6,7 +6,7 @@ from itertools import chain
 import torch
 from torch import Tensor
 
-from autoprompt.search_spaces import AnyPlan, MixedPlan
+from autoprompt.search_spaces import AnyPlan, HardPlan, MixedPlan
 from autoprompt.search_spaces.errors import ConfigError
 from autoprompt.search_spaces.pieces import PIECES, Pieces, Position
 from autoprompt.workers.prompt import VIRTUAL, Laid, Prompt, hard_prompt, lay, trained_prompt
@@ -29,8 +29,10 @@ def pieces_of(plan: AnyPlan, template: str, columns: Sequence[str] | None = None
         ConfigError: a piece stands where none can.
     """
     layout = plan.layout if isinstance(plan, MixedPlan) else None
+    shows = isinstance(plan, HardPlan) and plan.searcher == "demonstrations"
+    position = "prefix" if shows else plan.position
     try:
-        return Pieces.of(plan.template or template, plan.kind, plan.position, layout, columns)
+        return Pieces.of(plan.template or template, plan.kind, position, layout, columns)
     except ValueError as error:
         raise ConfigError(f"plan: {error}") from None
 

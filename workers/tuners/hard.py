@@ -35,12 +35,14 @@ def tune_hard(
     generator = torch.Generator().manual_seed(plan.seed)
     arranged = Arrangement(plan, scorer)
     order = next(examples.train_batches(len(examples.train), plan.data_seed))
-    racing = Racing(order, plan.batch_size, _losses(plan, arranged, scorer, examples))
+    losses_of = _losses(plan, arranged, scorer, examples)
     if plan.searcher == "none":
-        _, loss = racing.run([()], 1)
+        _, loss = Racing(order, plan.batch_size, losses_of).run([()], 1)
         yield AtRung(len(fractions), 1, arranged.prompt(()), [checked(loss, 1, _NO_NUMBER)])
         return
-    searcher = SEARCHERS[plan.searcher](Place(plan, scorer, examples, arranged, generator))
+    searcher = SEARCHERS[plan.searcher](Place(plan, scorer, examples, arranged, order, generator))
+    raced = [place for place in order if place not in searcher.reserved]
+    racing = Racing(raced, plan.batch_size, losses_of)
     best = searcher.start
     batches = examples.train_batches(plan.batch_size, plan.data_seed)
     rungs = rungs_by_step(plan.rounds, fractions)

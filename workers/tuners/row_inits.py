@@ -9,6 +9,7 @@ from torch import Tensor
 
 from autoprompt.search_spaces import KVPlan
 from autoprompt.search_spaces.errors import ModelError
+from autoprompt.workers.question import ids_of
 from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.text_states import KeysAndValues, Passage
 from autoprompt.workers.tuners.examples import Examples
@@ -42,6 +43,8 @@ def initial_rows(
             return rows[torch.arange(length) % len(rows)].clone()
         embeds = torch.cat(earlier.embedded(model)[:4])
         embeds = embeds[torch.arange(length) % len(embeds)]
+    elif plan.init == "examples":
+        embeds = model.embed(_labelled(plan, scorer, examples, generator))
     else:
         if plan.init == "random":
             plan = plan.model_copy(update={"length": max(plan.length, _TOKENS)})
@@ -59,7 +62,23 @@ def initial_rows(
         passages = [Passage(text) for text in texts]
     behind = states.behind(passages, embeds.to(model.dtype))
     if plan.init != "random":
-        return behind.mean(0)
+        return behind[:, -length:].mean(0)
     # Numbers spread as those of frequent tokens are, in every layer by itself.
     noise = torch.randn(length, *behind.shape[2:], generator=generator).to(model.device)
     return behind.mean((0, 1)) + behind.std((0, 1)) * noise
+
+
+def _labelled(
+    plan: KVPlan, scorer: Scorer, examples: Examples, generator: torch.Generator
+) -> list[int]:
+    """The tokens of whole labelled examples, as many as have at least as many as the prompt has
+    rows: all are read, and the last ones' states are kept (CARTRIDGE, Eyuboglu et al. 2025)."""
+    question, tokenizer = scorer.task.question, scorer.model.tokenizer
+    words = [own[0].strip() for own in scorer.wording.label_words.values()]
+    found: list[int] = []
+    while len(found) < plan.length:
+        drawn = int(torch.randint(len(examples.train), (1,), generator=generator))
+        word = ids_of(question.joint + words[int(examples.train_labels[drawn])], tokenizer)
+        text = examples.train[drawn][len(question.begin_ids) :]
+        found = [*text, *question.tail_ids, *word, *found]
+    return found

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from autoprompt.search_spaces.registry import Registry
+from autoprompt.workers.tuners.searchers.demonstrations import Demonstrations
 from autoprompt.workers.tuners.searchers.edits import Edits
 from autoprompt.workers.tuners.searchers.policy import Policy
 from autoprompt.workers.tuners.searchers.rewriting import Rewriting
@@ -11,7 +12,14 @@ from autoprompt.workers.tuners.searchers.swaps import Swaps
 
 #: By the `searcher` of the plans that each carries out.
 SEARCHERS: Registry[Callable[[Place], Searcher]] = Registry(
-    "searcher", {"swaps": Swaps, "edits": Edits, "rewriting": Rewriting, "policy": Policy}
+    "searcher",
+    {
+        "swaps": Swaps,
+        "edits": Edits,
+        "rewriting": Rewriting,
+        "policy": Policy,
+        "demonstrations": Demonstrations,
+    },
 )
 
 __all__ = ["SEARCHERS", "Place", "Searcher"]

@@ -1,7 +1,7 @@
 """What every searcher must say: where it starts, and what it would try next."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -23,6 +23,7 @@ class Place:
     Attributes:
         plan: the trial's.
         arranged: the prompt around them.
+        order: places of the train texts, as races go over them.
         generator: of all that is drawn.
     """
 
@@ -30,6 +31,7 @@ class Place:
     scorer: Scorer
     examples: Examples
     arranged: Arrangement
+    order: Sequence[int]
     generator: torch.Generator
 
     def reading_back(self, candidates: list[TokenIds], count: int) -> list[TokenIds]:
@@ -76,10 +78,12 @@ class Searcher(ABC):
     Attributes:
         start: the tokens it begins with.
         uses_gradient: whether it asks for the loss's gradient by the best prompt's embeddings.
+        reserved: places of train texts that prompts are made of, and no race may go over.
     """
 
     start: TokenIds
     uses_gradient = False
+    reserved: Collection[int] = ()
 
     def __init__(self, place: Place) -> None:
         self.place = place

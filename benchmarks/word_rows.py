@@ -1,0 +1,148 @@
+"""The lines of words: what searching the question costs, and what it finds."""
+
+import statistics
+from typing import Any
+
+from benchmarks.row import Row, measure
+
+SEEDS = [str(seed) for seed in range(3)]
+
+
+def demonstrations() -> list[Row]:
+    found = measure("words", "demonstrations")
+    ratio = found["plain"] / found["shared"]
+    same = found["apart"] < (1e-3 if found["dtype"] == "float32" else 0.1)
+    return [
+        Row(
+            "8 demonstrations, 400 texts",
+            f"{found['shared']:.1f} s",
+            f"{found['plain']:.1f} s, plain forward over demonstrations and text",
+            ratio,
+            ">= 5x, same numbers",
+            ratio >= 5 and same,
+            f"log-probabilities at most {found['apart']:.1g} apart, {found['dtype']}",
+        )
+    ]
+
+
+def candidates() -> list[Row]:
+    found = measure("words", "candidates")
+    rows = []
+    for (name, rates), least in zip(found.items(), (3, 8), strict=True):
+        ratio = rates["ours"] / rates["plain"]
+        rows.append(
+            Row(
+                f"candidates x texts a second, a suffix of 8 tokens, {name}",
+                f"{rates['ours']:.1f}",
+                f"{rates['plain']:.1f}, plain forward passes",
+                ratio,
+                f">= {least}x",
+                ratio >= least,
+                f"log-probabilities at most {rates['apart']:.1g} apart",
+            )
+        )
+    return rows
+
+
+def racing() -> list[Row]:
+    found = measure("words", "racing")
+    raced, whole = found["raced"], found["not raced"]
+    part = raced["scored"] / whole["scored"]
+    return [
+        Row(
+            "candidates times texts scored by a search for words that races",
+            f"{raced['scored']:,}, validation {raced['score']:.4f}",
+            f"{whole['scored']:,}, validation {whole['score']:.4f}, without racing",
+            part,
+            ">= 60% spared, an equal result",
+            part <= 0.4 and raced["score"] >= whole["score"],
+            "one search of 6 rounds and 6 candidates, the same seed",
+        )
+    ]
+
+
+def label_words() -> list[Row]:
+    found = measure("words", "label_words")
+    words = "; ".join(", ".join(own) for own in found["best"].values())
+    return [
+        Row(
+            "label words: all of 10,000 pairs scored",
+            f"{found['encoded']} texts read in {found['asked']:.0f} s, pairs in "
+            f"{found['proposed']:.1f} s",
+            f"{found['pairs']:,} passes over {found['texts']} texts",
+            None,
+            "one pass over the texts in all",
+            found["encoded"] <= found["texts"],
+            f"best: {words}",
+        )
+    ]
+
+
+def words() -> list[Row]:
+    """Prompts of nothing but words, over three seeds: the whole question searched."""
+    ours = [
+        measure(
+            "our_answer", "--seed", seed, "--space", "words", "--trials", "16", "--together", "4"
+        )
+        for seed in SEEDS
+    ]
+    rows = [_best(ours, "movies", "best words-only prompt", 0.86)]
+    for data in ("amazon", "tweets"):
+        scores = [each[data]["best"]["score"] for each in ours]
+        alone = [each[data]["no_prompt"]["score"] for each in ours]
+        mean, zero = statistics.mean(scores), statistics.mean(alone)
+        rows.append(
+            Row(
+                f"{data}: best words-only prompt",
+                _each(scores),
+                f"{_each(alone)}, zero-shot",
+                mean / zero,
+                ">= zero-shot",
+                mean >= zero,
+                "trained on movies",
+            )
+        )
+    return rows
+
+
+def hard() -> list[Row]:
+    """The best words under the demo's own question."""
+    ours = [
+        measure(
+            "our_answer", "--seed", seed, "--space", "hard", "--trials", "8", "--together", "4",
+            "--no-elsewhere",
+        )
+        for seed in SEEDS
+    ]  # fmt: skip
+    return [_best(ours, "movies", "best hard prompt under the demo's question", 0.845)]
+
+
+def everything() -> list[Row]:
+    """The best prompt of any kind, everything searched."""
+    ours = [
+        measure(
+            "our_answer", "--seed", seed, "--space", "full", "--trials", "24", "--together", "4",
+            "--no-elsewhere",
+        )
+        for seed in SEEDS
+    ]  # fmt: skip
+    return [_best(ours, "movies", "best prompt of any kind, everything searched", 0.875)]
+
+
+def _best(ours: list[dict[str, Any]], data: str, what: str, least: float) -> Row:
+    scores = [each[data]["best"]["score"] for each in ours]
+    mean = statistics.mean(scores)
+    minutes = max(each["seconds"] for each in ours) / 60
+    return Row(
+        f"{data}: {what}",
+        _each(scores),
+        f"{_each([each[data]['no_prompt']['score'] for each in ours])}, the template alone",
+        None,
+        f">= {least:g}",
+        mean >= least,
+        f"{len(ours)} seeds, {ours[0]['trials']} trials each, {minutes:.1f} minutes at most",
+    )
+
+
+def _each(scores: list[float]) -> str:
+    return f"{statistics.mean(scores):.4f} ({', '.join(f'{each:.3f}' for each in scores)})"
