@@ -53,7 +53,7 @@ class Proposals(Document):
     #: Words looked at for each label; for two labels all pairs of them are scored.
     candidates: Annotated[int, Field(ge=2)] = 100
     #: At most so many words stand for a label.
-    words: Annotated[int, Field(ge=1)] = 3
+    words: Annotated[int, Field(ge=1)] = 5
     #: The task's own words and what was proposed, for each template, once the search has begun.
     found: dict[str, tuple[LabelWords, ...]] = Field(default_factory=dict)
 

@@ -11,7 +11,6 @@ import pytest
 import yaml
 
 import autoprompt
-from autoprompt.search_spaces import preset_path
 from tests.conftest import DEMO, write_yaml
 
 ROOT = DEMO.parent.parent
@@ -27,11 +26,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, subprocess.Comp
         "path": str(DEMO / config["data"]["path"]),
         "sizes": {"train": 96, "validation": 64, "test": 150},
     }
-    preset = preset_path(config["space"]).read_text(encoding="utf-8")
-    config["space"] = yaml.safe_load(preset)
-    config["space"]["soft"]["steps"] = 30
-    config["space"]["kv"]["steps"] = 60
-    config["space"]["hard"] |= {"rounds": 3, "batch_size": 16}
+    config["space"]["hard"] |= {"rounds": 2, "candidates": 3}
+    config["search"] |= {"trials_per_worker": 2, "judging": 32, "seed": 0}
     # Nothing from an earlier run, so that what is counted below was done in this one.
     config["search"]["cache_gib_on_disk"] = 0
     path = write_yaml(folder / "search.yaml", config)

@@ -30,6 +30,9 @@ TEXTS = 512
 #: A word has at least so many letters.
 _LETTERS = 3
 
+#: Words that a label may take on are looked for among so many times the candidates.
+_FURTHER = 4
+
 #: Rounds over the labels where there are more than two.
 _ROUNDS = 8
 
@@ -86,12 +89,14 @@ def proposed(said: Asked, labels: Sequence[str], spec: Proposals) -> tuple[Label
     """Sets of label words by the loss of the train texts, the lowest first: each judged as a trial
     would ask it, and with batch calibration, and ranked by the lower of the two.
     """
-    candidates = _candidates(said, len(labels), spec.candidates)
+    ranked = _candidates(said, len(labels), _FURTHER * spec.candidates)
+    candidates = [own[: spec.candidates] for own in ranked]
     found: dict[_Words, float] = {}
     for calibrates in (True, False):
         judge = _Judge(said.log_probs, said.labels, calibrates)
         for single in _sets(judge, candidates, spec.propose):
-            words, loss = _widened(judge, candidates, single, spec.words)
+            words, loss = _widened(judge, ranked, single, spec.words)
+            words = tuple(tuple(sorted(own)) for own in words)
             found[words] = min(found.get(words, torch.inf), loss)
     best = sorted(found, key=found.__getitem__)[: spec.propose]
     return tuple(
