@@ -157,8 +157,13 @@ class SearchResult(StoredSearch):
 
         return export(self, folder, form, trial=trial, ensemble=ensemble)
 
-    def report(self, path: str | Path, *, texts: bool = True) -> Path:
-        """Write the HTML report to a new file; see `autoprompt.reporting.report.write_report`."""
+    def report(self, path: str | Path, *, texts: bool = True, explain: bool = False) -> Path:
+        """Write the HTML report to a new file; see `autoprompt.reporting.report.write_report`.
+
+        Args:
+            explain: load the model, and tell what the best prompt's parts do; see `explain`.
+        """
         from autoprompt.reporting.report import write_report
 
-        return write_report(self, path, texts=texts)
+        explained = self.explain() if explain else None
+        return write_report(self, path, texts=texts, explained=explained)

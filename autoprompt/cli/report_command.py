@@ -7,13 +7,16 @@ from autoprompt.cli.options import db_option, search_argument
 @search_argument
 @click.option("--out", required=True, metavar="FILE.html", type=click.Path(), help="A new file.")
 @click.option("--no-texts", is_flag=True, help="Let no text of the data into the file.")
+@click.option(
+    "--explain", is_flag=True, help="Also what the best prompt's parts do; see `explain`."
+)
 @db_option
-def command(search: str, out: str, no_texts: bool, db: str | None) -> None:
+def command(search: str, out: str, no_texts: bool, explain: bool, db: str | None) -> None:
     """Write a search's report: one HTML file, readable without a network.
 
     Scores with their intervals, history, what mattered, the prompts, and the texts that were most
     often wrong; with --no-texts, their numbers alone. Files are told by name, not by folder. Works
-    for a search that is still running, too.
+    for a search that is still running, too. With --explain the model is loaded.
     """
     from pathlib import Path
 
@@ -21,5 +24,5 @@ def command(search: str, out: str, no_texts: bool, db: str | None) -> None:
     from autoprompt.new_files import check_new
 
     check_new(Path(out), "--out")
-    load(search, db=db).report(out, texts=not no_texts)
+    load(search, db=db).report(out, texts=not no_texts, explain=explain)
     click.echo(out)

@@ -46,26 +46,36 @@ _WITNESSES, _HARD_TEXTS = 50, 15
 _TRIALS_FOR_IMPORTANCE = 10
 
 
-def write_report(result: StoredSearch, path: str | Path, *, texts: bool = True) -> Path:
+def write_report(
+    result: StoredSearch,
+    path: str | Path,
+    *,
+    texts: bool = True,
+    explained: dict[str, Any] | None = None,
+) -> Path:
     """Write the report of a search, finished or not, to a new file.
 
     Args:
         texts: show those that were most often wrong; without, no text of the data is in the file.
+        explained: what the best prompt's parts do, as `evaluation.left_out` has it.
 
     Raises:
         BadInputError: the file exists, or its folder does not.
         SearchUnfinishedError: no trial has a score yet.
     """
     with made_whole(Path(path), "--out") as unfinished:
-        unfinished.write_text(render(result, texts=texts), encoding="utf-8")
+        written = render(result, texts=texts, explained=explained)
+        unfinished.write_text(written, encoding="utf-8")
     return Path(path)
 
 
-def render(result: StoredSearch, *, texts: bool = True) -> str:
+def render(
+    result: StoredSearch, *, texts: bool = True, explained: dict[str, Any] | None = None
+) -> str:
     """The report as HTML.
 
     Args:
-        texts: as in `write_report`.
+        texts, explained: as in `write_report`.
 
     Raises:
         SearchUnfinishedError: no trial has a score yet.
@@ -78,7 +88,7 @@ def render(result: StoredSearch, *, texts: bool = True) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    report = Report(result, texts=texts)
+    report = Report(result, texts=texts, explained=explained)
     environment.filters |= {"score": "{:.4f}".format, "percent": "{:.0%}".format, "clock": clock}
     environment.filters |= {"name": shown_path, "sentence": report.sentence}
     environment.globals["size"] = {
@@ -111,11 +121,15 @@ class Report:
 
     Attributes:
         with_texts: whether texts of the data may be shown.
+        explained: what the best prompt's parts do.
     """
 
-    def __init__(self, result: StoredSearch, *, texts: bool = True) -> None:
+    def __init__(
+        self, result: StoredSearch, *, texts: bool = True, explained: dict[str, Any] | None = None
+    ) -> None:
         self.result = result
         self.with_texts = texts
+        self.explained = explained
         self.record = result.record
         self.labels = list(result.answers.names)
         self.scored = [trial for trial in result.trials if trial.score is not None]
@@ -124,6 +138,22 @@ class Report:
         ]
         self.failed = [trial for trial in result.trials if trial.error]
         self.kinds = sorted({trial.kind for trial in result.trials}, reverse=True)
+
+    @cached_property
+    def showing(self) -> set[int]:
+        """The trials whose prompts have texts of the data in them."""
+        plans = {trial.number: trial.plan for trial in self.result.trials}
+        return {
+            number
+            for number, plan in plans.items()
+            if plan.get("demonstrations") or plan.get("searcher") == "demonstrations"
+        }
+
+    def prompt(self, number: int, text: str | None) -> str:
+        """A trial's prompt, as far as it may be shown."""
+        if not self.with_texts and number in self.showing:
+            return "[a prompt with demonstrations from the data]"
+        return (text or "").strip()
 
     @property
     def seconds(self) -> float | None:
