@@ -19,7 +19,7 @@ from torch import Tensor
 from autoprompt.search_spaces import HardPlan
 from autoprompt.search_spaces.wording_space import Proposals
 from autoprompt.workers import label_search
-from autoprompt.workers.demonstrations import chosen, demonstrated
+from autoprompt.workers.demonstrations import Pool, chosen, demonstrated
 from autoprompt.workers.prompt import Prompt, hard_prompt
 from autoprompt.workers.question import ids_of
 from autoprompt.workers.rows import as_text
@@ -53,7 +53,7 @@ def demonstrations() -> dict[str, Any]:
     splits = movie_splits()
     names = scorer.task.answers.names
     plan = HardPlan(seed=SEED, searcher="none", demonstrations=8)
-    places = chosen(plan, scorer, splits.train, SEED)
+    places = chosen(plan, Pool(scorer, splits.train))
     labelled = [(splits.train.texts[at], names[splits.train.labels[at]]) for at in places]
     behind = scorer.reworded(demonstrated(scorer.wording, labelled))
     plain = uncached(behind)

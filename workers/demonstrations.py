@@ -5,6 +5,7 @@ what the model makes of them is computed once."""
 import random
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -12,10 +13,10 @@ from torch import Tensor
 from autoprompt.search_spaces import AnyPlan
 from autoprompt.search_spaces.errors import BadInputError
 from autoprompt.workers.data import Split
-from autoprompt.workers.families.causal import CausalFamily
 from autoprompt.workers.rows import Text, as_text
 from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.template import MASK, Template
+from autoprompt.workers.text_states import KeysAndValues, Passage
 from autoprompt.workers.wording import Wording
 
 #: What stands between two of them.
@@ -24,8 +25,11 @@ _BETWEEN = "\n\n"
 #: Train texts of each label among which the central ones are looked for.
 _LOOKED_AT = 64
 
+#: And read together.
+_AT_A_TIME = 16
 
-def chosen(plan: AnyPlan, scorer: Scorer, train: Split, seed: int) -> list[int]:
+
+def chosen(plan: AnyPlan, pool: "Pool") -> list[int]:
     """The places of a plan's demonstrations among the train texts, in their order: as many of each
     label as may be, and no label twice in a row where that can be.
 
@@ -33,23 +37,20 @@ def chosen(plan: AnyPlan, scorer: Scorer, train: Split, seed: int) -> list[int]:
         BadInputError: the train split has too few texts, or the model keeps nothing of a text by
             which the central ones could be found.
     """
-    count = plan.demonstrations
-    if count > len(train) - plan.batch_size:
+    count, texts = plan.demonstrations, len(pool.train)
+    if count > texts - plan.batch_size:
         raise BadInputError(
             f"{count} demonstrations and a batch of {plan.batch_size} are more than the "
-            f"{len(train)} train texts; show fewer"
+            f"{texts} train texts; show fewer"
         )
-    drawn = random.Random(seed)
-    waiting: dict[int, list[int]] = defaultdict(list)
-    for place, label in enumerate(train.labels):
-        if fits(train.texts[place], scorer.wording.columns or ()):
-            waiting[label].append(place)
-    for own in waiting.values():
-        drawn.shuffle(own)
-    if plan.choose == "central":
-        waiting = {
-            label: _central(own[:_LOOKED_AT], train, scorer) for label, own in waiting.items()
-        }
+    drawn = random.Random(plan.seed)
+    waiting = {
+        label: list(own)
+        for label, own in (pool.central if plan.choose == "central" else pool.by_label).items()
+    }
+    if plan.choose == "random":
+        for own in waiting.values():
+            drawn.shuffle(own)
     labels = sorted(waiting)
     drawn.shuffle(labels)
     found: list[int] = []
@@ -62,20 +63,49 @@ def chosen(plan: AnyPlan, scorer: Scorer, train: Split, seed: int) -> list[int]:
     return found
 
 
+class Pool:
+    """The train texts that may be shown, and which of them are central.
+
+    Attributes:
+        train: all of the train texts.
+    """
+
+    def __init__(self, scorer: Scorer, train: Split) -> None:
+        self._scorer = scorer
+        self.train = train
+
+    @cached_property
+    def by_label(self) -> dict[int, list[int]]:
+        """The places of each label's texts."""
+        found: dict[int, list[int]] = defaultdict(list)
+        for place, label in enumerate(self.train.labels):
+            if fits(self.train.texts[place], self._scorer.wording.columns or ()):
+                found[label].append(place)
+        return dict(found)
+
+    @cached_property
+    def central(self) -> dict[int, list[int]]:
+        """The places of each label's texts by how near their states are to the label's mean, the
+        nearest first, of the first few of each label.
+
+        Raises:
+            BadInputError: the model keeps nothing of a text.
+        """
+        found = {}
+        for label, own in self.by_label.items():
+            places = own[:_LOOKED_AT]
+            vectors = text_vectors([self.train.texts[place] for place in places], self._scorer)
+            mean = vectors.mean(0, keepdim=True)
+            near = torch.nn.functional.cosine_similarity(vectors, mean)
+            order = near.argsort(descending=True, stable=True).tolist()
+            found[label] = [places[index] for index in order]
+        return found
+
+
 def fits(text: Text, columns: Sequence[str]) -> bool:
     """Whether a text may be part of a template: nothing in it reads as a column."""
     written = as_text(text)
     return not any(f"{{{name}}}" in written for name in (*columns, MASK.strip("{}")))
-
-
-def _central(places: list[int], train: Split, scorer: Scorer) -> list[int]:
-    """The places by how near their texts' states are to the mean, the nearest first."""
-    if not places:
-        return places
-    states = text_vectors([train.texts[place] for place in places], scorer)
-    near = torch.nn.functional.cosine_similarity(states, states.mean(0, keepdim=True))
-    order = near.argsort(descending=True, stable=True).tolist()
-    return [places[index] for index in order]
 
 
 @torch.no_grad()
@@ -91,15 +121,17 @@ def text_vectors(texts: Sequence[Text], scorer: Scorer) -> Tensor:
             "central demonstrations are found by the hidden states of texts, which this model does "
             "not keep; choose them at random"
         )
-    family = scorer.family
-    vectors = []
-    for text in scorer.tokenize(texts):
-        cached = scorer.cache.batch(family.keys([], [text]))
-        if isinstance(family, CausalFamily):
-            _, values = cached.states[-1]
-            vectors.append(values[0].mean(1).flatten())
-        else:
-            vectors.append(cached.states[0].mean(0))
+    # Read anew, a few at a time and in this order: what the cache holds may differ in last bits
+    # with what was read before.
+    states, vectors = scorer.cache.states, []
+    tokens = scorer.tokenize(texts)
+    for start in range(0, len(tokens), _AT_A_TIME):
+        passages = [Passage(ids) for ids in tokens[start : start + _AT_A_TIME]]
+        for passage, row in zip(passages, states.encode(passages), strict=True):
+            own = row[: passage.length].mean(0)
+            if isinstance(states, KeysAndValues):
+                own = own[-states.widths[-1] :]
+            vectors.append(own)
     return torch.stack(vectors).float().cpu()
 
 

@@ -105,10 +105,11 @@ class KeysAndValues:
 
     @property
     def width(self) -> int:
-        return sum(self._widths)
+        return sum(self.widths)
 
     @property
-    def _widths(self) -> list[int]:
+    def widths(self) -> list[int]:
+        """How many of the F numbers are each layer's keys, and its values, in turn."""
         return [size.numel() for *pair, _ in self.sizes for size in pair]
 
     @cached_property
@@ -224,7 +225,7 @@ class KeysAndValues:
                 states = row.view(len(row), *self.row_shape).permute(1, 2, 3, 0, 4)
                 block[:, :, number, :, : len(row)] = states
             return [(keys, values) for keys, values in block]
-        states = iter(pad_sequence(list(rows), batch_first=True).split(self._widths, dim=-1))
+        states = iter(pad_sequence(list(rows), batch_first=True).split(self.widths, dim=-1))
         for keys, values, device in self.sizes:
             pair = [
                 next(states).to(device).unflatten(-1, sizes).transpose(1, 2)

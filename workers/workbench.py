@@ -6,7 +6,7 @@ import torch
 
 from autoprompt.search_spaces import AnyPlan
 from autoprompt.search_spaces.registry import look_in
-from autoprompt.workers.demonstrations import chosen, demonstrated
+from autoprompt.workers.demonstrations import Pool, chosen, demonstrated
 from autoprompt.workers.job import Job
 from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.report import Work
@@ -29,6 +29,8 @@ class Workbench:
         self._seats: dict[str, tuple[Scorer, Examples]] = {}
         #: Those whose texts have been brought to their places in the cache.
         self._filled: set[str] = set()
+        #: What demonstrations are chosen from.
+        self._pool: Pool | None = None
 
     def open(self) -> Scorer:
         """The scorer of the task's own wording."""
@@ -59,7 +61,8 @@ class Workbench:
         searched = getattr(plan, "searcher", None) == "demonstrations"
         if plan.demonstrations and not searched:
             train, names = self._job.train, scorer.task.answers.names
-            shown = chosen(plan, scorer, train, plan.seed)
+            self._pool = self._pool or Pool(scorer, train)
+            shown = chosen(plan, self._pool)
             labelled = [(train.texts[place], names[train.labels[place]]) for place in shown]
             wording = demonstrated(wording, labelled)
         key = wording.model_dump_json()

@@ -9,7 +9,7 @@ Files are told by their names, since a report is passed on: where they lie is no
 import dataclasses
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -203,7 +203,11 @@ class Report:
 
     @cached_property
     def charts(self) -> TrialCharts:
-        return TrialCharts(self.result.trials, self.record.metric, self.result.direction)
+        trials = [
+            replace(trial, prompt=self.prompt(trial.number, trial.prompt))
+            for trial in self.result.trials
+        ]
+        return TrialCharts(trials, self.record.metric, self.result.direction)
 
     @cached_property
     def kind_rows(self) -> list[dict[str, Any]]:

@@ -36,12 +36,10 @@ class TrialCharts:
 
     @cached_property
     def by_length(self) -> Scatter:
-        """Validation score by the prompt's length."""
-        lengths = [_length(trial) for trial in self._scored]
-        points = [
-            _point(trial, length, trial.score)
-            for trial, length in zip(self._scored, lengths, strict=True)
-        ]
+        """Validation score by the prompt's length, where it has tokens of its own."""
+        found = [(trial, _length(trial)) for trial in self._scored]
+        points = [_point(trial, length, trial.score) for trial, length in found if length]
+        lengths = [length for _, length in found if length]
         return Scatter(Axis.over("tokens in the prompt", lengths, log=True), self._scores, points)
 
     @cached_property

@@ -10,7 +10,7 @@ import torch
 from autoprompt.search_spaces import HardPlan, KVPlan, SoftPlan
 from autoprompt.search_spaces.errors import BadInputError
 from autoprompt.workers.data import Split
-from autoprompt.workers.demonstrations import chosen, demonstrated, fits
+from autoprompt.workers.demonstrations import Pool, chosen, demonstrated, fits
 from autoprompt.workers.prompt import Prompt, soft_prompt
 from autoprompt.workers.rows import Row
 from autoprompt.workers.scoring import Scorer
@@ -27,9 +27,9 @@ PLAN = HardPlan(seed=0, searcher="none", demonstrations=4)
 
 def shown(scorer: Scorer, count: int, seed: int = 0) -> Scorer:
     """The scorer of a template with so many demonstrations before it."""
-    plan = PLAN.model_copy(update={"demonstrations": count})
+    plan = PLAN.model_copy(update={"demonstrations": count, "seed": seed})
     names = scorer.task.answers.names
-    places = chosen(plan, scorer, TRAIN, seed)
+    places = chosen(plan, Pool(scorer, TRAIN))
     labelled = [(TRAIN.texts[place], names[TRAIN.labels[place]]) for place in places]
     return scorer.reworded(demonstrated(scorer.wording, labelled))
 
@@ -37,18 +37,20 @@ def shown(scorer: Scorer, count: int, seed: int = 0) -> Scorer:
 @pytest.mark.parametrize("choose", ["random", "central"])
 def test_they_are_balanced_and_follow_from_the_seed(choose: str, tiny_scorer: Scorer) -> None:
     plan = PLAN.model_copy(update={"choose": choose, "demonstrations": 6})
-    first = chosen(plan, tiny_scorer, TRAIN, 0)
+    pool = Pool(tiny_scorer, TRAIN)
+    first = chosen(plan, pool)
     assert Counter(TRAIN.labels[place] for place in first) == {0: 3, 1: 3}
     assert len(set(first)) == 6
-    assert chosen(plan, tiny_scorer, TRAIN, 0) == first
-    if choose == "random":
-        assert chosen(plan, tiny_scorer, TRAIN, 1) != first
+    # Whatever was read in between.
+    tiny_scorer.log_probs([Prompt("")], tiny_scorer.tokenize(TRAIN.texts))
+    assert chosen(plan, Pool(tiny_scorer, TRAIN)) == first
+    assert chosen(plan.model_copy(update={"seed": 1}), pool) != first
 
 
 def test_more_than_there_are_is_refused(tiny_scorer: Scorer) -> None:
     plan = PLAN.model_copy(update={"demonstrations": len(TRAIN)})
     with pytest.raises(BadInputError, match="more than the 112 train texts; show fewer"):
-        chosen(plan, tiny_scorer, TRAIN, 0)
+        chosen(plan, Pool(tiny_scorer, TRAIN))
 
 
 def test_a_text_that_reads_as_a_column_is_no_demonstration() -> None:
@@ -152,7 +154,7 @@ def test_a_seat_keeps_its_demonstrations_out_of_training(tiny_folder: Any) -> No
     scorer, examples = bench.seat(PLAN)
     assert len(examples.train) == len(TRAIN) - 4
     asked = scorer.wording.template
-    for place in chosen(PLAN, bench.open(), TRAIN, PLAN.seed):
+    for place in chosen(PLAN, Pool(bench.open(), TRAIN)):
         assert TRAIN.texts[place] in asked
     assert bench.seat(PLAN)[0] is scorer
     other = PLAN.model_copy(update={"seed": 1})
