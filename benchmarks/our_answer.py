@@ -11,15 +11,23 @@ import argparse
 import json
 import tempfile
 import time
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import autoprompt
 from autoprompt.config import SearchConfig
+from autoprompt.results import SearchResult
 from autoprompt.search_spaces import load_space
+from autoprompt.store import PromptRecord
 from benchmarks.setting import DEMO, MODEL, TASK
 
 ELSEWHERE = ("amazon", "tweets")
+
+#: Members of a varied vote are no further behind the best.
+MARGIN = 0.015
 
 
 def run(
@@ -78,7 +86,31 @@ def run(
             "members": len(result.ensemble.members),
             "validation": result.ensemble.validation,
             "warnings": result.record.warnings,
+            "varied": varied(result),
         } | {name: {key: table[key] for key in kept} for name, table in scored.items()}
+
+
+def varied(result: SearchResult) -> dict[str, float]:
+    """Up to five prompts that ask in templates of their own, none more than 1.5 points behind the
+    best on validation: on which part of the validation texts two of them disagree, and what their
+    vote scores there beside their mean."""
+    templates = {trial.number: trial.plan.get("template") for trial in result.trials}
+    records = result.prompts()
+    chosen: dict[Any, PromptRecord] = {}
+    for record in records:
+        if record.score >= records[0].score - MARGIN:
+            chosen.setdefault(templates[record.number], record)
+    members = list(chosen.values())[:5]
+    said = np.stack([result.answers.unpacked(member.log_probs) for member in members])
+    decided = [result.answers.decided(own) for own in said]
+    right = np.array(result.validation_labels)
+    pairs = [float((one != other).mean()) for one, other in combinations(decided, 2)]
+    return {
+        "members": len(members),
+        "disagreement": float(np.mean(pairs)) if pairs else 0.0,
+        "mean": float(np.mean([(own == right).mean() for own in decided])),
+        "vote": float((result.answers.voted(said).labels == right).mean()),
+    }
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ def words() -> list[Row]:
         )
         for seed in SEEDS
     ]
-    rows = [_best(ours, "movies", "best words-only prompt", 0.86)]
+    rows = [_best(ours, "movies", "best words-only prompt", 0.86), _apart(ours)]
     for data in ("amazon", "tweets"):
         scores = [each[data]["best"]["score"] for each in ours]
         alone = [each[data]["no_prompt"]["score"] for each in ours]
@@ -141,6 +141,23 @@ def _best(ours: list[dict[str, Any]], data: str, what: str, least: float) -> Row
         f">= {least:g}",
         mean >= least,
         f"{len(ours)} seeds, {ours[0]['trials']} trials each, {minutes:.1f} minutes at most",
+    )
+
+
+def _apart(ours: list[dict[str, Any]]) -> Row:
+    """How far prompts of different templates disagree, and what their vote gains."""
+    found = [each["varied"] for each in ours]
+    apart = statistics.mean(each["disagreement"] for each in found)
+    gains = [each["vote"] - each["mean"] for each in found]
+    counts = ", ".join(str(each["members"]) for each in found)
+    return Row(
+        "disagreement of members of different templates",
+        f"{apart:.1%} of validation texts ({counts} members)",
+        f"their vote {statistics.mean(gains) * 100:+.1f} points from their mean",
+        None,
+        ">= 10%",
+        apart >= 0.1,
+        "each within 1.5 points of the best on validation",
     )
 
 

@@ -39,7 +39,7 @@ class TrialCharts:
         """Validation score by the prompt's length, where it has tokens of its own."""
         found = [(trial, _length(trial)) for trial in self._scored]
         points = [_point(trial, length, trial.score) for trial, length in found if length]
-        lengths = [length for _, length in found if length]
+        lengths = [length for _, length in found if length] or [1]
         return Scatter(Axis.over("tokens in the prompt", lengths, log=True), self._scores, points)
 
     @cached_property
