@@ -38,6 +38,7 @@ from benchmarks.word_rows import (
     hard,
     label_words,
     racing,
+    ratings,
     words,
 )
 
@@ -122,6 +123,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "prefix": prefix,
     "labels": labels,
     "words": words,
+    "ratings": ratings,
     "hard": hard,
     "everything": everything,
     "candidates": candidates,

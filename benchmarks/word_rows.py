@@ -105,6 +105,23 @@ def words() -> list[Row]:
     return rows
 
 
+def ratings() -> list[Row]:
+    """Three levels of rating: words alone beside a bag of words."""
+    found = measure("ratings")
+    best, bag = found["best"], found["bag"]
+    return [
+        Row(
+            "three levels of rating, best words-only prompt",
+            f"{best['score']:.4f} ({best['low']:.3f} to {best['high']:.3f})",
+            f"{bag['score']:.4f} ({bag['low']:.3f} to {bag['high']:.3f}), bag of words",
+            best["score"] / bag["score"],
+            "above the bag's interval",
+            best["score"] > bag["high"],
+            f"1,000 unseen texts; the template alone {found['no_prompt']['score']:.4f}",
+        )
+    ]
+
+
 def hard() -> list[Row]:
     """The best words under the demo's own question."""
     ours = [

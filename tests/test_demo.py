@@ -109,4 +109,5 @@ def test_the_unseen_texts_stay_unseen() -> None:
         "movies.csv",
         "amazon.csv",
         "tweets.csv",
+        "ratings.csv",
     }

