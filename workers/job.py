@@ -20,6 +20,7 @@ class Job:
         longest_prompt: the most tokens a prompt may take; texts are cut to leave room for it.
         cache: how much of the texts each worker keeps, and where it is shared.
         positions: where the prompts of the space may stand.
+        kv: whether KV prompts are among them.
         fractions: the rungs, each as a part of a plan's budget, rising to 1.
         patience: a trial ends after so many rungs without a better score.
         earlier: prompts that a soft trial may start from, as safetensors, by the names that plans
@@ -42,3 +43,4 @@ class Job:
     search: str = ""
     modules: tuple[str, ...] = ()
     blocks: Blocks = field(default_factory=Blocks)
+    kv: bool = False

@@ -96,14 +96,17 @@ class Scorer:
         self.truncated += sum(len(ids) > self._longest_text for ids in encoded)
         return [ids[: self._longest_text] for ids in encoded]
 
-    def prefill(self, texts: Sequence[TokenIds], positions: Set[Position]) -> None:
+    def prefill(
+        self, texts: Sequence[TokenIds], positions: Set[Position], kv: bool = False
+    ) -> None:
         """Fill the cache ahead of its use, if prompts at any of these positions can use it.
 
         Args:
             texts: all that will be used, the ones used most first: not all may fit.
+            kv: whether KV prompts are among them.
         """
         family = self.family
-        family.expect(positions)
+        family.expect(positions, kv)
         usable = [position for position in family.reusable if position in positions]
         texts = [text for text in texts if len(text) <= family.longest_reused]
         if usable and texts and self.model.may_reuse_text:

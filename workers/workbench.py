@@ -75,7 +75,7 @@ class Workbench:
             # Validation first, and of it the texts that judge every rung.
             order = self._job.blocks.order
             first = [examples.validation[place] for place in order] or examples.validation
-            own.prefill([*first, *examples.train], self._job.positions)
+            own.prefill([*first, *examples.train], self._job.positions, self._job.kv)
         return own, examples
 
     def _examples(self, scorer: Scorer, shown: Sequence[int]) -> Examples:

@@ -159,6 +159,7 @@ def prepare(config: SearchConfig, progress: SearchProgress) -> Prepared:
                 folder=os.environ.get("AUTOPROMPT_CACHE"),
             ),
             positions=config.space.positions,
+            kv=config.space.kv is not None,
             fractions=config.search.fractions,
             patience=config.search.patience,
             blocks=validation_blocks(config.search, splits.validation.labels),

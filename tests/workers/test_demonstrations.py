@@ -11,7 +11,7 @@ from autoprompt.search_spaces import HardPlan, KVPlan, SoftPlan
 from autoprompt.search_spaces.errors import BadInputError
 from autoprompt.workers.data import Split
 from autoprompt.workers.demonstrations import Pool, chosen, demonstrated, fits
-from autoprompt.workers.prompt import Prompt, soft_prompt
+from autoprompt.workers.prompt import Prompt, kv_prompt, soft_prompt
 from autoprompt.workers.rows import Row
 from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.task import TaskSpec, build_task
@@ -176,3 +176,15 @@ def test_families_without_cached_texts_take_them_too(tiny_scorer: Scorer) -> Non
         other.log_probs([Prompt("")], other.tokenize(texts)),
         atol=1e-5, rtol=0,
     )  # fmt: skip
+
+
+def test_where_kv_prompts_are_expected_texts_are_kept_once_and_whole(tiny_scorer: Scorer) -> None:
+    scorer = shown(tiny_scorer, 2)
+    texts = scorer.tokenize(TRAIN.texts[:8])
+    scorer.prefill(texts, {"suffix", "end"}, kv=True)
+    encoded = scorer.cache.encoded
+    vectors = torch.zeros(2, scorer.model.hidden_size)
+    scorer.log_probs([soft_prompt(vectors, "suffix", scorer.model)], texts)
+    shape = scorer.cache.states.row_shape  # type: ignore[union-attr]
+    scorer.log_probs([kv_prompt(torch.zeros(2, *shape), "end")], texts)
+    assert scorer.cache.encoded == encoded

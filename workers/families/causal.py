@@ -88,7 +88,8 @@ class CausalFamily(Family):
         """How many tokens at the beginning of all these texts are read once for all of them: a long
         head of the template. The rows of a KV prompt mean the same behind every text only where it
         ends at position 0, so texts before one are read whole."""
-        if self.states.row_shape is None or any(len(prompt.rows) for prompt in prompts):
+        kv = self._expects_kv or any(len(prompt.rows) for prompt in prompts)
+        if kv or self.states.row_shape is None:
             return 0
         return self.question.shared_head(texts)
 

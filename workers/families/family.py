@@ -52,6 +52,7 @@ class Family(ABC):
         self.distrust: str | None = None
         self.longest_reused = 1 << 30
         self._expected: frozenset[Position] = frozenset()
+        self._expects_kv = False
         self._tried = _TRIED
         self._trusts_cache: bool | None = None if model.may_reuse_text else False
 
@@ -81,9 +82,14 @@ class Family(ABC):
         texts that are not reused."""
         return prompt.tokens + len(self.readout.branches)
 
-    def expect(self, positions: Set[Position]) -> None:
-        """From now on the cache keeps of a text what serves prompts at all of these positions."""
+    def expect(self, positions: Set[Position], kv: bool = False) -> None:
+        """From now on the cache keeps of a text what serves prompts at all of these positions.
+
+        Args:
+            kv: KV prompts among them.
+        """
         self._expected = frozenset(positions)
+        self._expects_kv = kv
 
     def keys(self, prompts: Sequence[Laid], texts: Sequence[TokenIds]) -> list[Passage]:
         """What the cache keeps each text's states under: all that the model reads before any of
