@@ -104,6 +104,10 @@ REASONS = {
         "by count of tokens: a step of eight puts 128 tokens through the model, forward and back, "
         "and two fifths of the texts are computed with each batch of 16, about 200 tokens forward"
     ),
+    "candidates times texts scored by a search for words that races": (
+        "every candidate is scored on a first block of 16 texts, and swaps of a token or two are "
+        "so much alike that few are clearly worse there"
+    ),
     "a hard prefix of 16 tokens, 400 texts": (
         "30 tokens a text in the place of 46, so 1.53x at the most; the rest is the cost of "
         "joining the prefix's states to every text's"

@@ -31,7 +31,7 @@ from benchmarks.engine import timed, uncached
 from benchmarks.setting import MODEL, SEED, TASK, movie_splits
 
 #: A searched prompt's tokens, and how many are tried at a time on how many texts.
-TOKENS, CANDIDATES, TEXTS = 8, 8, 64
+TOKENS, CANDIDATES, TEXTS = 8, 8, 32
 
 #: Texts of one plain pass.
 BATCH = 32
@@ -109,12 +109,13 @@ def _plainly(scorer: Scorer, tried: list[Prompt], texts: list[str]) -> Tensor:
         assert all(ids[: len(head) - 1] == head[:-1] for ids in whole)
         order = sorted(range(len(whole)), key=lambda place: len(whole[place]))
         for start in range(0, len(order), BATCH):
-            part = [torch.tensor(whole[place]) for place in order[start : start + BATCH]]
-            ids = torch.nn.utils.rnn.pad_sequence(part, batch_first=True)
-            lengths = torch.tensor([len(row) for row in part])
-            mask = torch.arange(ids.shape[1]) < lengths[:, None]
-            logits = model(input_ids=ids, attention_mask=mask.long()).logits
-            scores.append(logits[torch.arange(len(part)), lengths - 1][:, words].float())
+            part = [whole[place] for place in order[start : start + BATCH]]
+            width = max(map(len, part))
+            # Padded on the left, so that the answer's logits are the last ones.
+            ids = torch.tensor([[0] * (width - len(row)) + list(row) for row in part])
+            mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in part])
+            logits = model(input_ids=ids, attention_mask=mask, logits_to_keep=1).logits
+            scores.append(logits[:, -1, words].float())
         block = torch.cat(scores)
         rows.append(torch.empty_like(block).index_copy_(0, torch.tensor(order), block))
     return torch.log_softmax(torch.stack(rows), dim=-1)

@@ -90,12 +90,17 @@ def number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
+def one_line(text: str) -> str:
+    """A prompt, or a template, in a table: where its lines end is drawn."""
+    return text.strip().replace("\n", "⏎ ")
+
+
 def settings(trial: TrialRecord) -> str:
     """The sampled parameters in a few words, without the kind they repeat."""
     parts = []
     for name, value in trial.params.items():
         if name != "kind":
-            shown = f"{value:.3g}" if isinstance(value, float) else str(value)
+            shown = f"{value:.3g}" if isinstance(value, float) else one_line(str(value))
             parts.append(f"{name.split('.', 1)[-1]}={shown}")
     return " ".join(parts)
 
@@ -116,7 +121,7 @@ def trials_table(title: str, trials: Sequence[TrialRecord], direction: Direction
             number(trial.loss),
             f"{trial.seconds:.0f}",
             settings(trial),
-            Text(trial.error, style="red") if trial.error else (trial.prompt or "").strip(),
+            Text(trial.error, style="red") if trial.error else one_line(trial.prompt or ""),
         )
         for trial in trials
     ]
@@ -222,7 +227,7 @@ def print_other_model(travelled: dict[str, Any]) -> None:
             number(own["here"]),
             number(own["there"]["score"]),
             interval(own["there"]),
-            own["prompt"].strip(),
+            one_line(own["prompt"]),
         )
         for own in travelled["prompts"]
     ]
@@ -288,7 +293,7 @@ def print_ensemble(ensemble: Ensemble) -> None:
             f"{member['votes']:.3g}",
             number(member["validation"]["score"]),
             number(member["test"]["score"] if member["test"] else None),
-            member["prompt"].strip(),
+            one_line(member["prompt"]),
         )
         for member in document["members"]
     ]
@@ -377,7 +382,7 @@ def print_result(result: SearchResult) -> None:
     if record.ensemble:
         columns = [("trial", "right"), ("kind", "left"), ("score", "right"), ("prompt", "left")]
         rows = [
-            (member.number, word(member.kind), number(member.score), member.text.strip())
+            (member.number, word(member.kind), number(member.score), one_line(member.text))
             for member in result.ensemble.members
         ]
         out.print(table("The prompts that vote", columns, rows))

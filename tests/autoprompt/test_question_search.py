@@ -289,3 +289,5 @@ def test_what_vectors_mean_is_scored_as_words(searched: SearchResult, url: str) 
     assert told.exit_code == 0, told.output
     assert "texts flip" in told.stdout
     assert "Best in words (trial" in told.stdout
+    # In a table a question is one line.
+    assert "Review: {text}⏎" in "".join(told.stdout.split("\n"))
