@@ -28,7 +28,6 @@ from autoprompt.workers.tuners import Examples
 from benchmarks.limit import (
     Measured,
     judge,
-    load_examples,
     median_seconds,
     name_of,
     random_prompts,
@@ -37,7 +36,7 @@ from benchmarks.limit import (
     wait,
 )
 from benchmarks.our_trial import KV_PLAN, PLAN
-from benchmarks.setting import MODEL, TASK, VIRTUAL_TOKENS, movie_splits
+from benchmarks.setting import MODEL, TASK, VIRTUAL_TOKENS, movie_examples, movie_splits
 
 #: No row is begun after so many seconds.
 SECONDS = 400
@@ -76,7 +75,7 @@ Row = dict[str, float]
 
 def rows(scorer: Scorer, size: Size) -> dict[str, Callable[[], Row]]:
     """What is measured, by its name; the first row fills the cache that later ones go over."""
-    whole = load_examples(scorer)
+    whole = movie_examples(scorer)
     examples = replace(
         whole,
         train=whole.train[: size.train],

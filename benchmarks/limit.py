@@ -23,7 +23,7 @@ from autoprompt.workers.text_states import KeysAndValues
 from autoprompt.workers.tuners import Examples
 from benchmarks.operations import Operations, matrices
 from benchmarks.our_trial import KV_PLAN, PLAN
-from benchmarks.setting import MODEL, TASK, VIRTUAL_TOKENS, movie_splits
+from benchmarks.setting import MODEL, TASK, VIRTUAL_TOKENS, movie_examples
 from benchmarks.steps import WARM_UP, timed_steps
 
 #: A prompt that is counted here.
@@ -81,17 +81,6 @@ def matrix_rate(scorer: Scorer, dtype: torch.dtype, rows: int) -> float:
         operations += 2.0 * rows * height * width * count
         seconds += median_seconds(product, device) * count
     return operations / seconds
-
-
-def load_examples(scorer: Scorer) -> Examples:
-    """The movie snippets that every benchmark trains on and is judged by."""
-    splits = movie_splits()
-    return Examples(
-        scorer.tokenize(splits.train.texts),
-        torch.tensor(splits.train.labels),
-        scorer.tokenize(splits.validation.texts),
-        torch.tensor(splits.validation.labels),
-    )
 
 
 def blank(plan: Measured, scorer: Scorer) -> Laid:
@@ -157,7 +146,7 @@ def name_of(dtype: torch.dtype) -> str:
 
 def main() -> None:
     scorer = load_scorer(MODEL, TASK, VIRTUAL_TOKENS)
-    examples = load_examples(scorer)
+    examples = movie_examples(scorer)
     for texts in (examples.train, examples.validation):
         scorer.prefill(texts, {"suffix", "end"})
     found = {

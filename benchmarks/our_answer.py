@@ -18,11 +18,10 @@ from typing import Any
 import numpy as np
 
 import autoprompt
-from autoprompt.config import SearchConfig
 from autoprompt.results import SearchResult
 from autoprompt.search_spaces import load_space
 from autoprompt.store import PromptRecord
-from benchmarks.setting import DEMO, MODEL, TASK
+from benchmarks.setting import DEMO, search_config
 
 ELSEWHERE = ("amazon", "tweets")
 
@@ -50,23 +49,11 @@ def run(
     searched = load_space(space, Path(), space).model_dump(mode="json", exclude_none=True)
     if position is not None:
         searched["soft"]["position"] = position
-    config = SearchConfig.model_validate(
-        {
-            "name": "answer",
-            "model": MODEL.model_dump(),
-            "data": {
-                "path": str(DEMO / "data" / "movies.csv"),
-                "sizes": {"train": 512, "validation": 256, "test": test},
-            },
-            "task": TASK.model_dump(),
-            "space": searched,
-            "search": {
-                "trials": trials,
-                "workers": workers,
-                "trials_per_worker": together,
-                "seed": seed,
-            },
-        }
+    config = search_config(
+        "answer",
+        {"train": 512, "validation": 256, "test": test},
+        searched,
+        {"trials": trials, "workers": workers, "trials_per_worker": together, "seed": seed},
     )
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()

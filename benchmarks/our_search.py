@@ -27,7 +27,7 @@ from autoprompt.workers.plan_worker import Worker
 from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.report import Report, Step
 from autoprompt.workers.trial import TrialRunner
-from benchmarks.setting import DEMO, MODEL, SEED, STEPS, TASK
+from benchmarks.setting import SEED, STEPS, search_config
 
 SOFT = {
     "length": {"low": 2, "high": 8},
@@ -51,25 +51,18 @@ def config(
     Args:
         together: how many trials each worker carries out side by side.
     """
-    return SearchConfig.model_validate(
+    return search_config(
+        "bench",
+        {"train": 512, "validation": 400, "test": 100},
+        SPACES[space],
         {
-            "name": "bench",
-            "model": MODEL.model_dump(),
-            "data": {
-                "path": str(DEMO / "data" / "movies.csv"),
-                "sizes": {"train": 512, "validation": 400, "test": 100},
-            },
-            "task": TASK.model_dump(),
-            "space": SPACES[space],
-            "search": {
-                "trials": trials,
-                "workers": workers,
-                "trials_per_worker": together,
-                "seed": SEED,
-                "rungs": rungs,
-                "judging": 100 if rungs > 1 else "all",
-            },
-        }
+            "trials": trials,
+            "workers": workers,
+            "trials_per_worker": together,
+            "seed": SEED,
+            "rungs": rungs,
+            "judging": 100 if rungs > 1 else "all",
+        },
     )
 
 

@@ -13,8 +13,6 @@ import json
 import time
 from dataclasses import asdict
 
-import torch
-
 from autoprompt.search_spaces import KVPlan, SoftPlan
 from autoprompt.search_spaces.pieces import Position
 from autoprompt.workers.scoring import Scorer, load_scorer
@@ -28,7 +26,7 @@ from benchmarks.setting import (
     TASK,
     VIRTUAL_TOKENS,
     Timed,
-    movie_splits,
+    movie_examples,
 )
 
 PLAN = SoftPlan(
@@ -90,13 +88,7 @@ def run(
     if position is not None:
         plan = plan.model_copy(update={"position": position})
     scorer = load_scorer(MODEL.model_copy(update={"dtype": dtype}), TASK, VIRTUAL_TOKENS)
-    splits = movie_splits()
-    examples = Examples(
-        scorer.tokenize(splits.train.texts),
-        torch.tensor(splits.train.labels),
-        scorer.tokenize(splits.validation.texts),
-        torch.tensor(splits.validation.labels),
-    )
+    examples = movie_examples(scorer)
     return {
         "first": trial(scorer, examples, plan, cold=True),
         "later": trial(scorer, examples, plan, cold=False),

@@ -21,24 +21,23 @@ from autoprompt.config import SearchConfig
 from autoprompt.statistics.intervals import estimate
 from autoprompt.workers.metrics import METRICS
 from autoprompt.workers.rows import as_text
-from benchmarks.setting import DEMO, MODEL
+from autoprompt.workers.task import TaskSpec
+from benchmarks.setting import search_config
 
-WORDS = {"low": ("bad",), "middle": ("okay",), "high": ("great",)}
+TASK = TaskSpec(
+    template="Review: {text}\nRating:",
+    label_words={"low": ("bad",), "middle": ("okay",), "high": ("great",)},
+)
 
 
 def config(seed: int, trials: int) -> SearchConfig:
-    return SearchConfig.model_validate(
-        {
-            "name": "ratings",
-            "model": MODEL.model_dump(),
-            "data": {
-                "path": str(DEMO / "data" / "ratings.csv"),
-                "sizes": {"train": 512, "validation": 256, "test": 1000},
-            },
-            "task": {"template": "Review: {text}\nRating:", "label_words": WORDS},
-            "space": "words",
-            "search": {"trials": trials, "workers": 2, "trials_per_worker": 4, "seed": seed},
-        }
+    return search_config(
+        "ratings",
+        {"train": 512, "validation": 256, "test": 1000},
+        "words",
+        {"trials": trials, "workers": 2, "trials_per_worker": 4, "seed": seed},
+        file="ratings",
+        task=TASK,
     )
 
 

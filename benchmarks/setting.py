@@ -2,10 +2,18 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import torch
+
+from autoprompt.config import SearchConfig
 from autoprompt.workers.data import DataSpec, Sizes, Splits, load_splits
 from autoprompt.workers.model_files import ModelSpec
 from autoprompt.workers.task import TaskSpec
+
+if TYPE_CHECKING:
+    from autoprompt.workers.scoring import Scorer
+    from autoprompt.workers.tuners import Examples
 
 DEMO = Path(__file__).parent.parent / "examples" / "demo"
 MODEL = ModelSpec(path=str(DEMO / "model" / "SmolLM2-135M-Instruct.Q4_1.gguf"))
@@ -45,4 +53,38 @@ def movie_splits(seed: int = SEED, validation: int = 400, test: int = 1000) -> S
         tuple(TASK.label_words),
         Path(),
         seed,
+    )
+
+
+def search_config(
+    name: str,
+    sizes: dict[str, int],
+    space: Any,
+    search: dict[str, Any],
+    file: str = "movies",
+    task: TaskSpec = TASK,
+) -> SearchConfig:
+    """A search of the demo's model over one of its files."""
+    return SearchConfig.model_validate(
+        {
+            "name": name,
+            "model": MODEL.model_dump(),
+            "data": {"path": str(DEMO / "data" / f"{file}.csv"), "sizes": sizes},
+            "task": task.model_dump(),
+            "space": space,
+            "search": search,
+        }
+    )
+
+
+def movie_examples(scorer: "Scorer") -> "Examples":
+    """The movie snippets that every benchmark trains on and is judged by."""
+    from autoprompt.workers.tuners import Examples
+
+    splits = movie_splits()
+    return Examples(
+        scorer.tokenize(splits.train.texts),
+        torch.tensor(splits.train.labels),
+        scorer.tokenize(splits.validation.texts),
+        torch.tensor(splits.validation.labels),
     )

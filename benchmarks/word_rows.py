@@ -3,9 +3,8 @@
 import statistics
 from typing import Any
 
+from benchmarks.answer_rows import SEEDS
 from benchmarks.row import Row, measure
-
-SEEDS = [str(seed) for seed in range(3)]
 
 
 def demonstrations() -> list[Row]:
@@ -80,12 +79,7 @@ def label_words() -> list[Row]:
 
 def words() -> list[Row]:
     """Prompts of nothing but words, over three seeds: the whole question searched."""
-    ours = [
-        measure(
-            "our_answer", "--seed", seed, "--space", "words", "--trials", "16", "--together", "4"
-        )
-        for seed in SEEDS
-    ]
+    ours = _searched("words", 16)
     rows = [_best(ours, "movies", "best words-only prompt", 0.86), _apart(ours)]
     for data in ("amazon", "tweets"):
         scores = [each[data]["best"]["score"] for each in ours]
@@ -124,26 +118,20 @@ def ratings() -> list[Row]:
 
 def hard() -> list[Row]:
     """The best words under the demo's own question."""
-    ours = [
-        measure(
-            "our_answer", "--seed", seed, "--space", "hard", "--trials", "8", "--together", "4",
-            "--no-elsewhere",
-        )
-        for seed in SEEDS
-    ]  # fmt: skip
+    ours = _searched("hard", 8, "--no-elsewhere")
     return [_best(ours, "movies", "best hard prompt under the demo's question", 0.845)]
 
 
 def everything() -> list[Row]:
     """The best prompt of any kind, everything searched."""
-    ours = [
-        measure(
-            "our_answer", "--seed", seed, "--space", "full", "--trials", "24", "--together", "4",
-            "--no-elsewhere",
-        )
-        for seed in SEEDS
-    ]  # fmt: skip
+    ours = _searched("full", 24, "--no-elsewhere")
     return [_best(ours, "movies", "best prompt of any kind, everything searched", 0.875)]
+
+
+def _searched(space: str, trials: int, *options: str) -> list[dict[str, Any]]:
+    """What searches of a preset found, one a seed."""
+    given = ("--space", space, "--trials", str(trials), "--together", "4", *options)
+    return [measure("our_answer", "--seed", seed, *given) for seed in SEEDS]
 
 
 def _best(ours: list[dict[str, Any]], data: str, what: str, least: float) -> Row:

@@ -24,11 +24,11 @@ from autoprompt.workers.prompt import Prompt, hard_prompt
 from autoprompt.workers.question import ids_of
 from autoprompt.workers.rows import as_text
 from autoprompt.workers.scoring import Scorer, load_scorer
-from autoprompt.workers.tuners import Examples, tune
 from autoprompt.workers.tuners import racing as racing_file
+from autoprompt.workers.tuners import tune
 from autoprompt.workers.tuners.racing import Racing
 from benchmarks.engine import timed, uncached
-from benchmarks.setting import MODEL, SEED, TASK, movie_splits
+from benchmarks.setting import MODEL, SEED, TASK, movie_examples, movie_splits
 
 #: A searched prompt's tokens, and how many are tried at a time on how many texts.
 TOKENS, CANDIDATES, TEXTS = 8, 8, 32
@@ -125,13 +125,7 @@ def racing() -> dict[str, Any]:
     """The same search for words with candidates that race, and with all of them compared on every
     text of a race."""
     scorer = load_scorer(MODEL, TASK, 16)
-    splits = movie_splits()
-    examples = Examples(
-        scorer.tokenize(splits.train.texts),
-        torch.tensor(splits.train.labels),
-        scorer.tokenize(splits.validation.texts),
-        torch.tensor(splits.validation.labels),
-    )
+    examples = movie_examples(scorer)
     found: dict[str, Any] = {}
     for name, chance in (("raced", racing_file._CHANCE), ("not raced", 0.0)):
         races: list[Racing] = []
