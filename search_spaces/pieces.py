@@ -104,11 +104,6 @@ class Pieces:
         )
 
 
-def without_pieces(template: str) -> str:
-    """A template's own words and columns."""
-    return _PIECE.sub("", template)
-
-
 def _shorthand(piece: str, position: Position) -> str:
     """The layout of a prompt of one kind."""
     before = piece if position in ("prefix", "both") else ""

@@ -71,6 +71,8 @@ def params_within(space: Space, plan: dict[str, Any]) -> dict[str, Any]:
     params = {"kind": kind} if len(space.kinds) > 1 else {}
     params |= _wording_within(space, kind, plan)
     for name in type(part).model_fields:
+        if plan.get("searcher") == "none" and name not in _UNSEARCHED:
+            continue
         value = plan.get(name)
         if name in _INIT_OF and value is not None:
             init = params.get(f"{kind}.init", part.init if isinstance(part, TrainedSpace) else None)

@@ -15,7 +15,7 @@ from autoprompt.search_spaces.errors import BadInputError
 from autoprompt.workers.data import Split
 from autoprompt.workers.rows import Text, as_text
 from autoprompt.workers.scoring import Scorer
-from autoprompt.workers.template import MASK, Template
+from autoprompt.workers.template import MASK
 from autoprompt.workers.text_states import KeysAndValues, Passage
 from autoprompt.workers.wording import Wording
 
@@ -142,14 +142,8 @@ def demonstrated(wording: Wording, shown: Sequence[tuple[Text, str]]) -> Wording
         shown: texts and their labels.
     """
     template = wording.parsed_template
-    written = [_written(template, text, wording.label_words[label][0]) for text, label in shown]
+    written = [
+        template.answered(template.filled(text), wording.label_words[label][0])
+        for text, label in shown
+    ]
     return wording.reworded(_BETWEEN.join([*written, wording.template]), None)
-
-
-def _written(template: Template, text: Text, word: str) -> str:
-    """A text in the template, with the answer in it."""
-    if MASK in template.head or MASK in template.tail:
-        template = template.with_mask(word)
-        return template.filled(text) + template.tail
-    joint = "" if template.tail[-1:].isspace() else " "
-    return template.filled(text) + template.tail + joint + word

@@ -33,6 +33,7 @@ class Question:
             prompt where it is 0 or more, else from the input's end.
         answer_ids: what a decoder reads behind its start before it answers.
         head_ids: what an input begins with whatever the text is, where that is long.
+        token: what stands in the template for {mask}; empty for nothing.
     """
 
     template: Template
@@ -45,6 +46,7 @@ class Question:
     mask: int | None = None
     answer_ids: tuple[int, ...] = ()
     head_ids: tuple[int, ...] = ()
+    token: str = ""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -115,6 +117,7 @@ def build_question(template: Template, tokenizer: Any, family: "Family" = "causa
         end_ids=end_ids,
         mask=place,
         answer_ids=answer_ids,
+        token=token,
         head_ids=(*begin_ids, *_head_ids(head, tokenizer)) if len(head) > _LONG_HEAD else (),
     )
 

@@ -80,6 +80,19 @@ class Template:
             before + cell for (before, _), cell in zip(self.parts, self._cells(text), strict=True)
         )
 
+    def answered(self, filled: str, word: str, mask: str = MASK) -> str:
+        """A text as `filled` gives it, with the rest of the template and an answer: in the place of
+        the mask where there is one, else behind everything.
+
+        Args:
+            mask: what stands for {mask}; empty for nothing.
+        """
+        whole = filled + self.tail
+        if mask and mask in whole:
+            return whole.replace(mask, word)
+        joint = "" if self.tail[-1:].isspace() else " "
+        return f"{whole}{joint}{word}"
+
     def _cells(self, text: Text) -> list[str]:
         if isinstance(text, str):
             if len(self.parts) == 1:

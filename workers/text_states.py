@@ -51,6 +51,18 @@ class Passage(NamedTuple):
         return self.ids[: self.head]
 
 
+class Head(NamedTuple):
+    """What a head that texts share leaves.
+
+    Attributes:
+        layers: every layer's keys and values, each [1, groups, T, size].
+        rows: the same, [T, layers, 2, groups, size].
+    """
+
+    layers: list[LayerStates]
+    rows: Tensor
+
+
 class TextStates(Protocol):
     """How one family's texts become rows.
 
@@ -89,7 +101,7 @@ class KeysAndValues:
     def __init__(self, model: FrozenModel) -> None:
         self._model = model
         #: By its tokens, the head that was read last, which texts share.
-        self._heads: dict[TokenIds, list[LayerStates]] = {}
+        self._heads: dict[TokenIds, Head] = {}
 
     @cached_property
     @torch.no_grad()
@@ -142,7 +154,7 @@ class KeysAndValues:
             cache = self._read(self._model.embed(ids), real.long(), positions)
             return [(layer.keys, layer.values) for layer in cache.layers]
         past = shared_past(
-            ((keys[0], values[0]) for keys, values in self.head(head)), len(passages)
+            ((keys[0], values[0]) for keys, values in self.head(head).layers), len(passages)
         )
         mask = torch.cat([real.new_ones(len(passages), len(head)), real], dim=1)
         cache = self._read(self._model.embed(ids), mask.long(), positions, past)
@@ -155,22 +167,17 @@ class KeysAndValues:
         ]
 
     @torch.no_grad()
-    def head(self, ids: TokenIds) -> list[LayerStates]:
-        """Every layer's keys and values of a head, each [1, groups, T, size]."""
+    def head(self, ids: TokenIds) -> "Head":
+        """What a head leaves; of the one that was asked for last it is kept."""
         if ids not in self._heads:
             positions = torch.arange(len(ids), device=self._model.device)[None]
             if self._model.counts_distances:
                 positions = positions - len(ids)
             cache = self._read(self._model.embed(ids)[None], torch.ones_like(positions), positions)
-            self._heads = {ids: [(layer.keys, layer.values) for layer in cache.layers]}
+            layers = [(layer.keys, layer.values) for layer in cache.layers]
+            rows = _rows_of(cache, self._model.device)[0].to(self._model.dtype)
+            self._heads = {ids: Head(layers, rows)}
         return self._heads[ids]
-
-    def head_rows(self, ids: TokenIds) -> Tensor:
-        """The same as rows [T, layers, 2, groups, size]."""
-        layers = [
-            torch.cat([part.to(self._model.device) for part in pair]) for pair in self.head(ids)
-        ]
-        return torch.stack(layers).permute(3, 0, 1, 2, 4)
 
     @torch.no_grad()
     def behind(self, passages: Sequence[Passage], embeds: Tensor) -> Tensor:

@@ -86,7 +86,8 @@ class Workbench:
                 to be learned.
         """
         job = self._job
-        left = [place for place in range(len(job.train)) if place not in set(shown)]
+        known = set(shown)
+        left = [place for place in range(len(job.train)) if place not in known]
         return Examples(
             scorer.tokenize([job.train.texts[place] for place in left]),
             torch.tensor([job.train.labels[place] for place in left]),

@@ -126,11 +126,7 @@ def _texts(search: SearchRecord, config: SearchConfig, data: str | None) -> Spli
 
 def _anew(prompt: Prompt, tokenizer: Any, other: Any, otherwise: Wording) -> Prompt:
     """A hard prompt's words as the tokens of another tokenizer."""
-    cut = {"prefix": len(prompt.token_ids), "both": prompt.front}.get(prompt.position, 0)
-    front, behind = (
-        ids_of(tokenizer.decode(ids), other) if ids else ()
-        for ids in (prompt.token_ids[:cut], prompt.token_ids[cut:])
-    )
+    front, behind = (ids_of(tokenizer.decode(ids), other) if ids else () for ids in prompt.sides)
     return replace(
         prompt,
         token_ids=(*front, *behind),

@@ -136,7 +136,7 @@ class CausalFamily(Family):
         behind = texts.lengths[:, None] - self.states.zero(passages)
         rows = [prompt.rows for prompt in prompts]
         if passages[0].head:
-            rows = [self.states.head_rows(passages[0].shared)] * len(prompts)
+            rows = [self.states.head(passages[0].shared).rows] * len(prompts)
         past = Lot(texts.states, blocks.segments, rows, texts.mask)
         return _Lot(blocks, embeds, behind + blocks.offset, past)
 

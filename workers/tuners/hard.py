@@ -69,6 +69,8 @@ def tune_hard(
 
 def _losses(plan: HardPlan, arranged: Arrangement, scorer: Scorer, examples: Examples) -> Losses:
     """What candidates are raced by: their losses on train texts, and what the plan adds to them."""
+    #: How surprising each candidate's words are: the same on every block.
+    said: dict[TokenIds, Tensor] = {}
     massed = None
     if plan.any_label:
         readout = LabelMass(scorer.task.readout)
@@ -85,7 +87,10 @@ def _losses(plan: HardPlan, arranged: Arrangement, scorer: Scorer, examples: Exa
             found = scorer.task.readout.surprise(scores[..., :-1], labels)
             found = found - plan.any_label * scores[..., -1]
         if plan.fluency:
-            words = surprise(candidates, arranged, scorer, examples.train)
+            new = [ids for ids in candidates if ids not in said]
+            if new:
+                said.update(zip(new, surprise(new, arranged, scorer, examples.train), strict=True))
+            words = torch.stack([said[ids] for ids in candidates])
             found = found + plan.fluency * words[:, None]
         return found
 

@@ -82,7 +82,5 @@ class Demonstrations(Searcher):
         text = place.examples.train[number][len(question.begin_ids) :]
         words = list(place.scorer.wording.label_words.values())
         word = words[int(place.examples.train_labels[number])][0]
-        tail = question.template.tail
-        if question.mask is not None:
-            return str(tokenizer.decode(text)) + tail.replace(tokenizer.mask_token, word) + _BETWEEN
-        return f"{tokenizer.decode(text)}{tail}{question.joint}{word.strip()}{_BETWEEN}"
+        filled = str(tokenizer.decode(text))
+        return question.template.answered(filled, word.strip(), question.token) + _BETWEEN

@@ -10,10 +10,9 @@ import re
 
 from torch import Tensor
 
-from autoprompt.workers.question import ids_of
 from autoprompt.workers.text_states import TokenIds
 from autoprompt.workers.tuners.searchers.phrases import PHRASES
-from autoprompt.workers.tuners.searchers.searcher import Place, Searcher
+from autoprompt.workers.tuners.searchers.searcher import OnePhrase, Place
 
 #: Words of a phrase, at most.
 _WORDS = 3
@@ -22,34 +21,22 @@ _WORDS = 3
 _EARLY_EDITS = 2
 
 
-class Edits(Searcher):
+class Edits(OnePhrase):
     """An instruction of whole phrases."""
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
         bank = place.plan.phrases or PHRASES
         self._bank = [phrase.strip() for phrase in bank if phrase.strip()]
-        #: What each prompt says, by its tokens.
-        self._written: dict[TokenIds, str] = {}
-        self.start = place.start_as_it_is()
-        self._written[self.start] = place.plan.start
 
     def propose(self, best: TokenIds, gradient: Tensor | None, part: float) -> list[TokenIds]:
-        plan = self.place.plan
         found = []
-        for _ in range(3 * plan.candidates):
-            phrases = phrases_of(self._written[best])
+        for _ in range(3 * self.place.plan.candidates):
+            phrases = phrases_of(self.written[best])
             for _ in range(1 + (self.place.drawn(_EARLY_EDITS) if part < 0.5 else 0)):
                 phrases = self._edited(phrases)
-            ids = self._ids(joined(phrases))
-            if ids != best and 0 < len(ids) <= plan.tokens:
-                found.append(ids)
-        return self.place.reading_back(found, plan.candidates)
-
-    def _ids(self, written: str) -> TokenIds:
-        ids = ids_of(self.place.arranged.joint + written, self.place.scorer.model.tokenizer)
-        self._written.setdefault(ids, written)
-        return ids
+            found.append(joined(phrases))
+        return self.others(found, best)
 
     def _edited(self, phrases: list[str]) -> list[str]:
         drawn = self.place.drawn

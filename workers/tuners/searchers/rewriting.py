@@ -10,10 +10,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from autoprompt.workers.question import ids_of
-from autoprompt.workers.rows import as_text
 from autoprompt.workers.text_states import TokenIds
-from autoprompt.workers.tuners.searchers.searcher import Place, Searcher
+from autoprompt.workers.tuners.searchers.searcher import OnePhrase, Place
 from autoprompt.workers.writer import Writer, writer_of
 
 #: Examples that an instruction is proposed from, and instructions that others are made of.
@@ -21,16 +19,13 @@ _EXAMPLES = 4
 _PARENTS = 4
 
 
-class Rewriting(Searcher):
+class Rewriting(OnePhrase):
     """Instructions that a model writes."""
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
         self._writer: Writer = writer_of(place.plan.writer, place.scorer.model)
-        self._written: dict[TokenIds, str] = {}
         self._losses: dict[TokenIds, float] = {}
-        self.start = place.start_as_it_is()
-        self._written[self.start] = place.plan.start
 
     def propose(self, best: TokenIds, gradient: Tensor | None, part: float) -> list[TokenIds]:
         plan = self.place.plan
@@ -39,20 +34,10 @@ class Rewriting(Searcher):
             for number in range(plan.candidates)
         ]
         written = self._writer.write(asked, plan.tokens, self.place.drawn(1 << 30))
-        found = []
-        for text in written:
-            ids = self._ids(text) if text else ()
-            if ids != best and 0 < len(ids) <= plan.tokens:
-                found.append(ids)
-        return self.place.reading_back(found, plan.candidates)
+        return self.others(filter(None, written), best)
 
     def told(self, losses: Mapping[TokenIds, float]) -> None:
         self._losses |= losses
-
-    def _ids(self, written: str) -> TokenIds:
-        ids = ids_of(self.place.arranged.joint + written, self.place.scorer.model.tokenizer)
-        self._written.setdefault(ids, written)
-        return ids
 
     def _from_examples(self) -> str:
         """APE: what instruction gave these answers to these texts?"""
@@ -62,7 +47,7 @@ class Rewriting(Searcher):
         lines = []
         for _ in range(_EXAMPLES):
             number = place.drawn(len(place.examples.train))
-            text = as_text(decode(place.examples.train[number], skip_special_tokens=True))
+            text = str(decode(place.examples.train[number], skip_special_tokens=True))
             label = names[int(place.examples.train_labels[number])]
             lines.append(f"Input: {text.strip()}\nOutput: {label}")
         shown = "\n\n".join(lines)
@@ -76,7 +61,7 @@ class Rewriting(Searcher):
         ranked = sorted(self._losses, key=self._losses.__getitem__)[:_PARENTS]
         if number % 2 or len(ranked) < 2:
             shown = "\n".join(
-                f"{self._written[ids]} (loss {self._losses[ids]:.3f})" for ids in reversed(ranked)
+                f"{self.written[ids]} (loss {self._losses[ids]:.3f})" for ids in reversed(ranked)
             )
             return (
                 f"Instructions for the same task, and their losses:\n{shown}\n\nWrite one more "
@@ -85,7 +70,7 @@ class Rewriting(Searcher):
         first = self.place.drawn(len(ranked))
         second = (first + 1 + self.place.drawn(len(ranked) - 1)) % len(ranked)
         return (
-            f"Instruction 1: {self._written[ranked[first]]}\n"
-            f"Instruction 2: {self._written[ranked[second]]}\n\nCombine the two into one short new "
+            f"Instruction 1: {self.written[ranked[first]]}\n"
+            f"Instruction 2: {self.written[ranked[second]]}\n\nCombine the two into one short new "
             "instruction and change a word of it. Write the instruction alone."
         )

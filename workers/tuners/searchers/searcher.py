@@ -1,7 +1,7 @@
 """What every searcher must say: where it starts, and what it would try next."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -47,26 +47,6 @@ class Place:
         kept = self.arranged.reads_back(candidates)
         return [ids for ids, same in zip(candidates, kept, strict=True) if same][:count]
 
-    def start_as_it_is(self) -> TokenIds:
-        """The plan's phrase, neither repeated nor cut.
-
-        Raises:
-            AutopromptError: words are searched for in several places, or it does not read back.
-        """
-        searcher, phrase = self.plan.searcher, self.plan.start
-        if not self.arranged.may_resize:
-            raise AutopromptError(
-                f"the searcher {searcher} writes one phrase: give the template one {{hard}}, or "
-                "another position than both"
-            )
-        ids = ids_of(self.arranged.joint + phrase, self.scorer.model.tokenizer)
-        if not self.reading_back([ids], 1):
-            raise AutopromptError(
-                f"the phrase {phrase!r} does not read back at {self.arranged.position}; give the "
-                "hard prompt another start or position"
-            )
-        return ids
-
     def drawn(self, count: int) -> int:
         """A number below `count`."""
         return int(torch.randint(count, (1,), generator=self.generator))
@@ -99,3 +79,47 @@ class Searcher(ABC):
 
     def told(self, losses: Mapping[TokenIds, float]) -> None:  # noqa: B027 - most learn nothing
         """The mean losses of what was raced, the best so far among it, on the same texts."""
+
+
+class OnePhrase(Searcher):
+    """Words that are written as one phrase, which begins as the plan's, neither repeated nor cut.
+
+    Attributes:
+        written: what each phrase says, by its tokens.
+    """
+
+    def __init__(self, place: Place) -> None:
+        """The plan's phrase.
+
+        Raises:
+            AutopromptError: words are searched for in several places, or it does not read back.
+        """
+        super().__init__(place)
+        plan, arranged = place.plan, place.arranged
+        if not arranged.may_resize:
+            raise AutopromptError(
+                f"the searcher {plan.searcher} writes one phrase: give the template one {{hard}}, "
+                "or another position than both"
+            )
+        self.written: dict[TokenIds, str] = {}
+        self.start = self.ids(plan.start)
+        if not place.reading_back([self.start], 1):
+            raise AutopromptError(
+                f"the phrase {plan.start!r} does not read back at {arranged.position}; give the "
+                "hard prompt another start or position"
+            )
+
+    def ids(self, written: str) -> TokenIds:
+        """The tokens of a phrase, which is remembered by them."""
+        ids = ids_of(self.place.arranged.joint + written, self.place.scorer.model.tokenizer)
+        self.written.setdefault(ids, written)
+        return ids
+
+    def others(self, phrases: Iterable[str], best: TokenIds) -> list[TokenIds]:
+        """The tokens of phrases that say something else than the best, are no longer than the plan
+        has them, and read back: as many as it asks for."""
+        plan = self.place.plan
+        found = [
+            ids for ids in map(self.ids, phrases) if ids != best and 0 < len(ids) <= plan.tokens
+        ]
+        return self.place.reading_back(found, plan.candidates)
