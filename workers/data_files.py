@@ -48,9 +48,7 @@ class RowReader:
 
     def hub(self, name: str, subset: str | None) -> dict[str, list[Labelled]]:
         """The rows of every split of a Hub data set."""
-        tables = _load_hub(name, subset)
-        if "train" not in tables:
-            raise DataError(f"data set {name}: has no train split, only {', '.join(tables)}")
+        tables = _load_hub_with_train(name, subset)
         return {
             split: self._rows(tables[split], f"{name} ({split})")
             for split in SPLITS
@@ -108,10 +106,7 @@ def label_names(path: str, base: Path, subset: str | None, column: str) -> list[
     if is_file(path):
         table = _read_table(base / Path(path).expanduser())
     else:
-        tables = _load_hub(path, subset)
-        if "train" not in tables:
-            raise DataError(f"data set {path}: has no train split, only {', '.join(tables)}")
-        table = tables["train"]
+        table = _load_hub_with_train(path, subset)["train"]
     _require_column(table, path, column)
     return sorted({label for label in _labels(table, column) if label})
 
@@ -192,6 +187,13 @@ def _load_hub(name: str, subset: str | None) -> Any:
             f"data set {name}: neither a file that is here ({', '.join(_FORMATS)}) nor a Hub data "
             f"set that can be read: {_first_line(error)}"
         ) from error
+
+
+def _load_hub_with_train(name: str, subset: str | None) -> Any:
+    tables = _load_hub(name, subset)
+    if "train" not in tables:
+        raise DataError(f"data set {name}: has no train split, only {', '.join(tables)}")
+    return tables
 
 
 def _first_line(error: BaseException) -> str:

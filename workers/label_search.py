@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from autoprompt.search_spaces import HardPlan
 from autoprompt.search_spaces.errors import BadInputError
 from autoprompt.search_spaces.wording_space import LabelWords, Proposals
 from autoprompt.workers.answers.vocabulary_readout import NextTokens
@@ -235,7 +236,11 @@ def proposed_label_words(
     Raises:
         BadInputError: no word of one token can stand behind a template.
     """
-    scorer = Workbench(job).open()
+    bench = Workbench(job)
+    scorer = bench.open()
+    if job.cache.bytes_on_disk:
+        # Read as a trial's worker reads them, so that these find them in files.
+        bench.seat(HardPlan(seed=0))
     names = scorer.task.answers.names
     texts, labels = job.train.texts[:TEXTS], job.train.labels[:TEXTS]
     found = {}

@@ -130,7 +130,7 @@ def _shapes(
             if searchers != {"none"}:
                 for blocks in BLOCKS_OF_A_ROUND:
                     yield from (
-                        (position, length, batch, 1.0 * tried * blocks) for batch in batches
+                        (position, length, batch, float(tried * blocks)) for batch in batches
                     )
     elif isinstance(part, MixedSpace):
         mixed = (part.layout, part.length, part.tokens, part.candidates, part.swap_every)

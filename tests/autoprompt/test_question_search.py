@@ -120,6 +120,19 @@ def test_a_search_that_died_goes_on_with_what_was_proposed(
     assert [trial.score for trial in result.trials] == [trial.score for trial in searched.trials]
 
 
+def test_texts_that_proposals_were_made_from_are_encoded_once(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTOPROMPT_CACHE", str(tmp_path / "cache"))
+    space = {"label_words": SPACE["label_words"], "soft": SOFT}
+    config = config_of(tmp_path, tiny_folder, space)
+    config["search"] |= {"trials": 2, "cache_gib_on_disk": 1}
+    path = write_yaml(tmp_path / "once.yaml", config)
+    result = autoprompt.search(path, db=f"sqlite:///{tmp_path / 'once.db'}", quiet=True)
+    assert not [trial.error for trial in result.trials if trial.error]
+    assert sum(trial.texts_encoded for trial in result.trials) == 0
+
+
 def test_hard_prompts_are_scored_on_another_model(
     searched: SearchResult, url: str, tmp_path: Path
 ) -> None:
