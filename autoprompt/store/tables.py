@@ -101,6 +101,8 @@ class Search(Base):
     data: Mapped[dict[str, Any]]
     #: The right labels of the validation texts, [B]: what stored predictions are judged by.
     validation_labels: Mapped[list[Any]] = mapped_column(deferred=True)
+    #: And of the train texts, where prompts learn from folds of both; they stand before these.
+    train_labels: Mapped[list[Any] | None] = mapped_column(deferred=True)
     error: Mapped[str | None]
     started_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
@@ -111,6 +113,8 @@ class Search(Base):
     heartbeat_at: Mapped[datetime | None]
     #: Number of the trial that was chosen as the best; None before one was.
     best: Mapped[int | None]
+    #: The best prompt's temperature and one bias a label; None before there are such.
+    calibration: Mapped[dict[str, Any] | None]
     #: What a reader of the scores should be warned of, a line each; None before they are known.
     warnings: Mapped[list[Any] | None]
     #: What is kept of the texts to hold later searches against, as safetensors.
@@ -235,6 +239,61 @@ class Confirmation(Base):
     trial: Mapped[Trial] = relationship()
 
 
+class FoldPrompt(Base):
+    """A finalist's plan carried out on all labelled texts, train and validation, but one fold; what
+    it says of that fold is what it may be judged by."""
+
+    __tablename__ = "fold_prompts"
+
+    trial_id: Mapped[int] = mapped_column(
+        ForeignKey("trials.id", ondelete="CASCADE"), primary_key=True
+    )
+    #: Counted from 1: which division into folds, and which of them was left out; 0 for none.
+    repeat: Mapped[int] = mapped_column(primary_key=True)
+    fold: Mapped[int] = mapped_column(primary_key=True)
+    #: Places of the texts that it did not learn, train texts first, as safetensors.
+    left_out: Mapped[bytes] = mapped_column(LargeBinary)
+    #: On the texts that were left out; None where it failed, or none were.
+    score: Mapped[float | None]
+    loss: Mapped[float | None]
+    #: As in `prompts`; None where it failed. The log-probabilities are of the texts left out.
+    digest: Mapped[str | None] = mapped_column(Text(16))
+    text: Mapped[str | None]
+    content: Mapped[bytes | None] = mapped_column(LargeBinary)
+    log_probs: Mapped[bytes | None] = mapped_column(LargeBinary)
+    seconds: Mapped[float]
+    worker: Mapped[str | None] = mapped_column(Text(200))
+    error: Mapped[str | None]
+    finished_at: Mapped[datetime]
+
+    trial: Mapped[Trial] = relationship()
+
+
+class Baseline(Base):
+    """What stands beside the prompts: something simpler, or larger, that learnt the same texts."""
+
+    __tablename__ = "baselines"
+
+    search_id: Mapped[int] = mapped_column(
+        ForeignKey("searches.id", ondelete="CASCADE"), primary_key=True
+    )
+    name: Mapped[str] = mapped_column(Text(64), primary_key=True)
+    #: What was chosen for it, such as a layer or a rate.
+    settings: Mapped[dict[str, Any]]
+    #: On validation; None where it failed.
+    score: Mapped[float | None]
+    loss: Mapped[float | None]
+    seconds: Mapped[float]
+    #: What must be shipped beside the frozen model, or in its place.
+    shipped_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    #: What it has learnt, as safetensors, where that is kept.
+    content: Mapped[bytes | None] = mapped_column(LargeBinary)
+    #: Log-probabilities of the labels for the validation texts, [B, L], as safetensors.
+    log_probs: Mapped[bytes | None] = mapped_column(LargeBinary)
+    error: Mapped[str | None]
+    finished_at: Mapped[datetime]
+
+
 class Evaluation(Base):
     """Labelled texts that no trial saw, opened: the row is there before the first text is scored,
     and each further opening of the same texts is a row of its own."""
@@ -254,3 +313,5 @@ class Evaluation(Base):
     opened_at: Mapped[datetime]
     #: Scores with their intervals; None until they are known.
     result: Mapped[dict[str, Any] | None]
+    #: What was answered and what is right, as safetensors; None in stores of older versions.
+    predictions: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
