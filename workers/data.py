@@ -81,6 +81,13 @@ class Split:
     def __len__(self) -> int:
         return len(self.texts)
 
+    def at(self, places: Sequence[int]) -> "Split":
+        """The texts at some places, in that order."""
+        return Split(
+            tuple(self.texts[place] for place in places),
+            tuple(self.labels[place] for place in places),
+        )
+
     @property
     def fingerprint(self) -> str:
         """A hash of every text and label in order."""

@@ -21,6 +21,8 @@ class Job:
         cache: how much of the texts each worker keeps, and where it is shared.
         positions: where the prompts of the space may stand.
         kv: whether KV prompts are among them.
+        folds: places of train texts that a plan may be told to leave out, and is judged by; a fold
+            of none leaves nothing out.
         fractions: the rungs, each as a part of a plan's budget, rising to 1.
         patience: a trial ends after so many rungs without a better score.
         earlier: prompts that a soft trial may start from, as safetensors, by the names that plans
@@ -44,3 +46,4 @@ class Job:
     modules: tuple[str, ...] = ()
     blocks: Blocks = field(default_factory=Blocks)
     kv: bool = False
+    folds: tuple[tuple[int, ...], ...] = ()

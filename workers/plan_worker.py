@@ -24,7 +24,8 @@ class Worker(Protocol):
     """What carries out plans."""
 
     def begin(self, trials: Sequence[dict[str, Any]]) -> None:
-        """Take on trials, each with its `number` and `plan`; what was under way is left."""
+        """Take on trials, each with its `number` and `plan`, and the number of a `fold` where it
+        leaves one out; what was under way is left."""
 
     def advance(self) -> Step:
         """Go on until at least one trial reaches a rung or fails."""
@@ -53,6 +54,7 @@ class PlanWorker:
     def begin(self, trials: Sequence[dict[str, Any]]) -> None:
         job = self._job
         self._plans: dict[int, AnyPlan] = {}
+        self._folds: dict[int, int | None] = {}
         #: Those that have not been begun.
         self._waiting: dict[int, AnyPlan] = {}
         self._packs = Packs(self._bench.seat, job.fractions, job.patience)
@@ -63,6 +65,7 @@ class PlanWorker:
 
     def add(self, trials: Sequence[dict[str, Any]]) -> None:
         plans = {trial["number"]: plan_from_dict(trial["plan"]) for trial in trials}
+        self._folds |= {trial["number"]: trial.get("fold") for trial in trials}
         self._plans |= plans
         self._waiting |= plans
         self._seconds |= dict.fromkeys(plans, 0.0)
@@ -96,7 +99,7 @@ class PlanWorker:
             return [Told(number, error) for number in waiting]
         if not self._packs.numbers:
             self._bench.clear()
-        self._packs.add(waiting)
+        self._packs.add(waiting, self._folds)
         return self._packs.advance()
 
     def _report(self, entry: Told) -> Report | Failure:

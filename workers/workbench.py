@@ -11,7 +11,7 @@ from autoprompt.workers.job import Job
 from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.report import Work
 from autoprompt.workers.scoring import Scorer, load_scorer
-from autoprompt.workers.tuners import Examples
+from autoprompt.workers.tuners import Examples, Seat
 from autoprompt.workers.tuners.arrangement import pieces_of
 
 
@@ -25,12 +25,14 @@ class Workbench:
             look_in(folder)
         self._loads = 0
         self._scorer: Scorer | None = None
-        #: By their wording: what asks in it, and the texts asked so, as tokens.
+        #: By their wording: what asks in it, and all texts asked so, as tokens.
         self._seats: dict[str, tuple[Scorer, Examples]] = {}
+        #: What plans may see of them, by the wording and the fold that is left out.
+        self._parts: dict[tuple[str, int | None], Examples] = {}
         #: Those whose texts have been brought to their places in the cache.
         self._filled: set[str] = set()
-        #: What demonstrations are chosen from.
-        self._pool: Pool | None = None
+        #: What demonstrations are chosen from, by the fold that is left out.
+        self._pools: dict[int | None, Pool] = {}
 
     def open(self) -> Scorer:
         """The scorer of the task's own wording."""
@@ -46,51 +48,72 @@ class Workbench:
         if self._scorer is not None:
             self._scorer.cache.forget()
 
-    def seat(self, plan: AnyPlan) -> tuple[Scorer, Examples]:
+    def seat(self, plan: AnyPlan, fold: int | None = None) -> Seat:
         """The scorer and the tokenized examples in a plan's wording.
+
+        Args:
+            fold: of the job's, which it leaves out.
 
         Raises:
             BadInputError: the wording does not suit the model, the labels or the data.
         """
         scorer = self.open()
         wording = scorer.wording
-        shown: list[int] = []
+        learnt, shown = self._learnt(fold), list[int]()
         if plan.rewords:
             template = plan.template and pieces_of(plan, plan.template, wording.columns).template
             wording = wording.reworded(template, plan.label_words)
         searched = getattr(plan, "searcher", None) == "demonstrations"
         if plan.demonstrations and not searched:
             train, names = self._job.train, scorer.task.answers.names
-            self._pool = self._pool or Pool(scorer, train)
-            shown = chosen(plan, self._pool)
+            if fold not in self._pools:
+                self._pools[fold] = Pool(scorer, train.at(learnt))
+            shown = [learnt[place] for place in chosen(plan, self._pools[fold])]
             labelled = [(train.texts[place], names[train.labels[place]]) for place in shown]
             wording = demonstrated(wording, labelled)
         key = wording.model_dump_json()
         if key not in self._seats:
             own = scorer if wording == scorer.wording else scorer.reworded(wording)
-            self._seats[key] = (own, self._examples(own, shown))
+            self._seats[key] = (own, self._examples(own))
         own, examples = self._seats[key]
+        if (key, fold) not in self._parts:
+            self._parts[key, fold] = self._part(examples, learnt, shown, fold)
         if key not in self._filled and not shown and getattr(plan, "searcher", "") != "none":
             self._filled.add(key)
             # Validation first, and of it the texts that judge every rung.
             order = self._job.blocks.order
             first = [examples.validation[place] for place in order] or examples.validation
             own.prefill([*first, *examples.train], self._job.positions, self._job.kv)
-        return own, examples
+        return Seat(own, examples, self._parts[key, fold])
 
-    def _examples(self, scorer: Scorer, shown: Sequence[int]) -> Examples:
-        """The texts in a scorer's wording.
+    def _learnt(self, fold: int | None) -> list[int]:
+        """Places of the train texts that are not of a fold."""
+        left_out = set(() if fold is None else self._job.folds[fold])
+        return [place for place in range(len(self._job.train)) if place not in left_out]
+
+    def _part(
+        self, examples: Examples, learnt: Sequence[int], shown: Sequence[int], fold: int | None
+    ) -> Examples:
+        """What a plan may see.
 
         Args:
             shown: places of train texts whose labels its template says, and from which nothing is
                 to be learned.
         """
-        job = self._job
+        if fold is None and not shown:
+            return examples
         known = set(shown)
-        left = [place for place in range(len(job.train)) if place not in known]
+        left = [place for place in learnt if place not in known]
+        # A prompt that learns everything is judged by all of it, which says nothing of others.
+        judging = None if fold is None else self._job.folds[fold] or learnt
+        return examples.part(left, judging)
+
+    def _examples(self, scorer: Scorer) -> Examples:
+        """All texts in a scorer's wording."""
+        job = self._job
         return Examples(
-            scorer.tokenize([job.train.texts[place] for place in left]),
-            torch.tensor([job.train.labels[place] for place in left]),
+            scorer.tokenize(job.train.texts),
+            torch.tensor(job.train.labels),
             scorer.tokenize(job.validation.texts),
             torch.tensor(job.validation.labels),
             {name: Prompt.from_bytes(content) for name, content in job.earlier.items()},

@@ -167,7 +167,7 @@ def test_a_step_and_a_judging_push_as_many_tokens_through_the_model_as_was_said(
     job = prepared.job
     plan = plan_from_dict({**part, "kind": kind, "seed": 0})
     bench = Workbench(job)
-    scorer, examples = bench.seat(plan)
+    scorer, _, examples = bench.seat(plan)
     scorer.family.trusts_cache(examples.train)
     pushed: list[int] = []
     honest = FrozenModel.logits

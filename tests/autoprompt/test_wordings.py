@@ -157,14 +157,14 @@ def test_texts_that_are_the_same_tokens_are_encoded_once(
     """Two questions that begin alike share the cached texts: rows are keyed by tokens."""
     config = SearchConfig.read(write_yaml(tmp_path / "search.yaml", tiny_config))
     bench = Workbench(prepare(config, QUIET).job)
-    own, examples = bench.seat(plan_from_dict(PLANS[0]))
+    own, _, examples = bench.seat(plan_from_dict(PLANS[0]))
     encoded = bench.work().texts_encoded
-    other, same = bench.seat(plan_from_dict(PLANS[1]))
+    other, _, same = bench.seat(plan_from_dict(PLANS[1]))
     assert same.train == examples.train
     assert own is not other
     assert bench.work().texts_encoded == encoded
     assert bench.seat(plan_from_dict(PLANS[1]))[0] is other
-    _, apart = bench.seat(plan_from_dict(PLANS[2]))
+    _, _, apart = bench.seat(plan_from_dict(PLANS[2]))
     assert apart.train != examples.train
     assert bench.work().texts_encoded > encoded
     assert bench.work().models_loaded == 1

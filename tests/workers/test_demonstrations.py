@@ -151,7 +151,7 @@ def test_a_seat_keeps_its_demonstrations_out_of_training(tiny_folder: Any) -> No
         fractions=(1.0,),
     )
     bench = Workbench(job)
-    scorer, examples = bench.seat(PLAN)
+    scorer, _, examples = bench.seat(PLAN)
     assert len(examples.train) == len(TRAIN) - 4
     asked = scorer.wording.template
     for place in chosen(PLAN, Pool(bench.open(), TRAIN)):

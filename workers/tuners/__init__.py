@@ -6,10 +6,10 @@ from autoprompt.search_spaces import AnyPlan
 from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.tuners.examples import Examples
 from autoprompt.workers.tuners.pack import Pack, Told
-from autoprompt.workers.tuners.packs import Packs
+from autoprompt.workers.tuners.packs import Packs, Seat
 from autoprompt.workers.tuners.progress import Progress, TrialDivergedError
 
-__all__ = ["Examples", "Pack", "Packs", "Progress", "Told", "TrialDivergedError", "tune"]
+__all__ = ["Examples", "Pack", "Packs", "Progress", "Seat", "Told", "TrialDivergedError", "tune"]
 
 
 def tune(

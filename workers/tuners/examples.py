@@ -1,7 +1,7 @@
 """The texts a trial may see, tokenized: train to learn from, validation to be judged by."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -19,6 +19,8 @@ class Examples:
         metric: what prompts are judged by.
         earlier: the prompts of earlier searches that a soft trial may start from, by name.
         blocks: which of the validation texts judge a rung.
+        places: where the train texts stand among those of the whole, of which this is a part; None
+            where it is the whole.
     """
 
     train: list[TokenIds]
@@ -28,6 +30,32 @@ class Examples:
     earlier: Mapping[str, Prompt] = field(default_factory=dict)
     metric: str = "accuracy"
     blocks: Blocks = field(default_factory=Blocks)
+    places: Sequence[int] | None = None
+
+    def part(self, learnt: Sequence[int], judging: Sequence[int] | None = None) -> "Examples":
+        """What a trial may see that learns from the train texts at some places alone.
+
+        Args:
+            judging: places of the train texts that judge it; None for the validation texts.
+        """
+        judges = {}
+        if judging is not None:
+            judges = {
+                "validation": [self.train[place] for place in judging],
+                "validation_labels": self.train_labels[list(judging)],
+                "blocks": Blocks(),
+            }
+        return replace(
+            self,
+            train=[self.train[place] for place in learnt],
+            train_labels=self.train_labels[list(learnt)],
+            places=learnt,
+            **judges,
+        )
+
+    def in_whole(self, batch: list[int]) -> list[int]:
+        """Indices of train texts, as the whole counts them."""
+        return batch if self.places is None else [self.places[index] for index in batch]
 
     def judges(self, count: int | None) -> Sequence[int]:
         """The places of the validation texts in a block of so many; None for all, as they come."""

@@ -57,6 +57,7 @@ class _Member:
     """A plan that is being carried out.
 
     Attributes:
+        examples: what it may see.
         request: what its tuner came to last; None before it has begun.
         best: its best rung so far, as the texts that judged it see it.
         waited: rungs since its best score.
@@ -65,6 +66,7 @@ class _Member:
 
     plan: AnyPlan
     tuner: Tuner
+    examples: Examples
     request: Backward | AtRung | None = None
     best: Progress | None = None
     waited: int = 0
@@ -75,6 +77,7 @@ class Pack:
     """Plans under way, by their trials' numbers.
 
     Args:
+        examples: the texts of all of them.
         fractions: the rungs, each as a part of a plan's budget, rising to 1.
         patience: a plan ends after so many rungs without a better score; None runs to the end.
     """
@@ -94,11 +97,16 @@ class Pack:
         self._members: dict[int, _Member] = {}
         self.add(plans)
 
-    def add(self, plans: Mapping[int, AnyPlan]) -> None:
-        """Carry out these plans, too: from their beginning, beside what is under way."""
+    def add(self, plans: Mapping[int, AnyPlan], part: Examples | None = None) -> None:
+        """Carry out these plans, too: from their beginning, beside what is under way.
+
+        Args:
+            part: of the examples, which they may see; None for all.
+        """
+        examples = part or self._examples
         for number, plan in plans.items():
-            tuner = TUNERS[plan.kind](plan, self._scorer, self._examples, self._fractions)
-            self._members[number] = _Member(plan, tuner)
+            tuner = TUNERS[plan.kind](plan, self._scorer, examples, self._fractions)
+            self._members[number] = _Member(plan, tuner, examples)
 
     @property
     def numbers(self) -> list[int]:
@@ -137,9 +145,9 @@ class Pack:
 
     def _asked(self) -> dict[int, Backward]:
         return {
-            number: member.request
+            number: Backward(request.laid, member.examples.in_whole(request.batch))
             for number, member in self._members.items()
-            if isinstance(member.request, Backward)
+            if isinstance(request := member.request, Backward)
         }
 
     def _train(self) -> list[Told]:
@@ -195,15 +203,28 @@ class Pack:
         at_rung = self._at_rung()
         if not at_rung:
             return []
-        plans = [self._members[number].plan for number in at_rung]
+        seen: dict[int, list[int]] = defaultdict(list)
+        for number in at_rung:
+            seen[id(self._members[number].examples)].append(number)
+        told = [
+            each
+            for numbers in seen.values()
+            for each in self._judge_beside({number: at_rung[number] for number in numbers})
+        ]
+        return sorted(told, key=lambda each: list(at_rung).index(each.number))
+
+    def _judge_beside(self, at_rung: Mapping[int, AtRung]) -> list[Told]:
+        """What plans are worth that see the same texts."""
+        members = [self._members[number] for number in at_rung]
+        plans, examples = [member.plan for member in members], members[0].examples
         try:
-            judgements = judged(plans, list(at_rung.values()), self._scorer, self._examples)
+            judgements = judged(plans, list(at_rung.values()), self._scorer, examples)
         except Exception as error:
             return [self._failed(number, error) for number in at_rung]
         outcomes: dict[int, Outcome] = dict(zip(at_rung, judgements, strict=True))
         for number, at in at_rung.items():
             outcomes[number] = self._against_the_best(number, at, outcomes[number])
-        outcomes |= self._judged_by_enough(at_rung, outcomes)
+        outcomes |= self._judged_by_enough(at_rung, outcomes, examples)
         return [self._told(number, at, outcomes[number]) for number, at in at_rung.items()]
 
     def _against_the_best(self, number: int, at: AtRung, outcome: Outcome) -> Outcome:
@@ -214,7 +235,7 @@ class Pack:
         if best is None or isinstance(outcome, Exception):
             member.best = None if isinstance(outcome, Exception) else outcome
             return outcome
-        seen = judged_by_fewer(outcome, best.judged, self._scorer, self._examples)
+        seen = judged_by_fewer(outcome, best.judged, self._scorer, member.examples)
         if isinstance(seen, Exception):
             return seen
         member.waited = 0 if seen.score > best.score else member.waited + 1
@@ -225,7 +246,7 @@ class Pack:
         return outcome
 
     def _judged_by_enough(
-        self, at_rung: Mapping[int, AtRung], outcomes: Mapping[int, Outcome]
+        self, at_rung: Mapping[int, AtRung], outcomes: Mapping[int, Outcome], examples: Examples
     ) -> dict[int, Outcome]:
         """What fewer texts have judged than should, judged by the others, too: a prompt of an
         earlier rung by this rung's block, and one that its plan ends with by all texts."""
@@ -234,14 +255,14 @@ class Pack:
             outcome = outcomes[number]
             if isinstance(outcome, Progress) and outcome.judged is not None:
                 ends = self._ends(number, at)
-                enough = None if ends else self._examples.blocks.at(at.rung)
+                enough = None if ends else examples.blocks.at(at.rung)
                 if outcome.judged != enough:
                     short[outcome.judged, enough][number] = outcome
         mended: dict[int, Outcome] = {}
         for (_, enough), rungs in short.items():
             more: Sequence[Outcome]
             try:
-                more = judged_by_more(list(rungs.values()), enough, self._scorer, self._examples)
+                more = judged_by_more(list(rungs.values()), enough, self._scorer, examples)
             except Exception as error:
                 more = [error] * len(rungs)
             mended |= dict(zip(rungs, more, strict=True))
@@ -261,7 +282,7 @@ class Pack:
         improved = member.best.step == at.step
         try:
             # With blocks, the latest rung is kept: more texts have judged it.
-            if improved or (self._examples.blocks.sizes and not at.keeps_best):
+            if improved or (member.examples.blocks.sizes and not at.keeps_best):
                 prompt = named(outcome.prompt, self._scorer.model)
                 outcome = replace(outcome, prompt=prompt)
         except Exception as error:

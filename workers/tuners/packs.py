@@ -1,6 +1,7 @@
 """Plans of several wordings on one worker, over one frozen model and one text cache."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from autoprompt.search_spaces import AnyPlan
 from autoprompt.workers.device_errors import raise_if_device_broken
@@ -9,19 +10,32 @@ from autoprompt.workers.tuners.examples import Examples
 from autoprompt.workers.tuners.pack import Pack, Told
 
 
+class Seat(NamedTuple):
+    """Where a plan's prompts are asked.
+
+    Attributes:
+        examples: all of the texts in its wording.
+        part: those that it may see.
+    """
+
+    scorer: Scorer
+    examples: Examples
+    part: Examples
+
+
 class Packs:
     """Plans under way, by their trials' numbers: a pack for each wording, one after another.
 
     Plans of one wording share passes; those of several are to the model different texts.
 
     Args:
-        seat: the scorer and the examples in a plan's wording, the same for plans of the same.
+        seat: where a plan's prompts are asked, by its fold: in one wording with the same scorer.
         fractions, patience: as `Pack` has them.
     """
 
     def __init__(
         self,
-        seat: Callable[[AnyPlan], tuple[Scorer, Examples]],
+        seat: Callable[[AnyPlan, int | None], Seat],
         fractions: Sequence[float],
         patience: int | None = None,
     ) -> None:
@@ -31,18 +45,22 @@ class Packs:
         self._failed: list[Told] = []
         self._packs: dict[Scorer, Pack] = {}
 
-    def add(self, plans: Mapping[int, AnyPlan]) -> None:
-        """Carry out these plans, too."""
+    def add(self, plans: Mapping[int, AnyPlan], folds: Mapping[int, int | None]) -> None:
+        """Carry out these plans, too.
+
+        Args:
+            folds: of the job's, which each plan leaves out; None for those that learn all.
+        """
         for number, plan in plans.items():
             try:
-                scorer, examples = self._seat(plan)
+                scorer, whole, part = self._seat(plan, folds.get(number))
             except Exception as error:
                 raise_if_device_broken(error)
                 self._failed.append(Told(number, error))
                 continue
             if scorer not in self._packs:
-                self._packs[scorer] = Pack({}, scorer, examples, *self._rungs)
-            self._packs[scorer].add({number: plan})
+                self._packs[scorer] = Pack({}, scorer, whole, *self._rungs)
+            self._packs[scorer].add({number: plan}, part)
 
     @property
     def numbers(self) -> list[int]:
