@@ -42,16 +42,17 @@ class SearchResult(StoredSearch):
         from autoprompt.workers.vote import check_vote
 
         spec = self.record.config["ensemble"]
-        candidates = self._store.prompts(self.id, limit=CANDIDATES)
+        candidates, labels = self.candidates(limit=CANDIDATES)
         if not candidates:
             raise SearchUnfinishedError(f"search {self.name!r} has no trial with a score")
-        labels, metric = self.validation_labels, metric_of(self.record)
+        metric = metric_of(self.record)
         vote = vote or spec["vote"]
         check_vote(vote, metric, "try a weighted one")
         select = select or spec.get("select", "top")
         chosen = choose(candidates, labels, self.answers, metric, size, vote, select)
         members = [member.natural(self.direction) for member in chosen.members]
-        return Ensemble(self.record, replace(chosen, members=members), labels)
+        found = replace(chosen, members=members)
+        return Ensemble(self.record, found, deployed=self.deployed(members))
 
     def to_optuna(self, storage: str | None = None) -> "optuna.Study":
         """The trials as an Optuna study, for Optuna's plots, importances and dashboard.
@@ -89,13 +90,13 @@ class SearchResult(StoredSearch):
                 f"search {self.name!r} is {self.state}; only a finished one can be evaluated"
             )
         ensemble = self.ensemble
-        [best] = self.prompts([self.best.number])
+        best = self.best_prompt
         evaluated = evaluate(
             self._store,
             self.record,
             best,
             ensemble.members,
-            ensemble.weights,
+            ensemble.combination,
             data,
             text=text,
             label=label,

@@ -69,12 +69,30 @@ class EnsembleSpec(Document):
 
     #: How many; null lets the validation split decide.
     size: int | None = Field(default=None, ge=1)
-    #: A metric of probabilities needs a weighted vote, and is the reason for one where nothing else
-    #: is said.
+    #: By counted heads (majority) or heads weighted by their scores (weighted), by the mean of
+    #: recalibrated log-probabilities (mean), or by logistic regression over them (stacked). A
+    #: metric of probabilities needs one of the latter three, and is the reason for a weighted vote
+    #: where nothing else is said.
     vote: Vote = "majority"
     #: Which: the best few (top), a greedy draw (greedy; Caruana et al. 2004), those that disagree
-    #: (diversity), or your own as module:function.
+    #: (diversity), those that ask otherwise, in template, label words, position or kind (varied),
+    #: or your own as module:function.
     select: str = "top"
+
+
+class BaggingSpec(Document):
+    """The best plans, carried out once a fold on all labelled texts but that fold: the prompts of
+    the folds vote, and each text is judged by those that did not learn it."""
+
+    #: Into how many folds the labelled texts, train and validation, are divided.
+    folds: int = Field(default=5, ge=2)
+    #: How often they are divided anew.
+    repeats: int = Field(default=1, ge=1)
+    #: How many plans.
+    plans: int = Field(default=5, ge=1)
+    #: Carry each plan out on all labelled texts, too, and let that prompt vote in the place of the
+    #: folds'. Everything is decided by the folds' predictions all the same.
+    refit: bool = False
 
 
 class ConfirmSpec(Document):

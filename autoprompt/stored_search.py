@@ -1,6 +1,6 @@
 """A search's results, read from the store: trials, the best one, the ensemble, the test scores."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -146,28 +146,62 @@ class StoredSearch:
                 "one is chosen when a search finishes"
             )
         from autoprompt.ensemble.selection import Chosen
+        from autoprompt.workers.combination import Combination
         from autoprompt.workers.vote import vote_weights
 
-        by_number = {prompt.number: prompt for prompt in self.prompts(chosen["members"])}
+        candidates, labels = self.candidates(chosen["members"])
+        by_number = {prompt.number: prompt.natural(self.direction) for prompt in candidates}
         members = [by_number[number] for number in chosen["members"]]
-        vote = chosen["vote"]
         # Older versions stored no weights, and had no metrics of which less is better.
         scores = [member.score for member in members]
-        weights = chosen.get("weights") or vote_weights(vote, [1] * len(members), scores)
+        weights = chosen.get("weights") or vote_weights(chosen["vote"], [1] * len(members), scores)
         return Ensemble(
             self.record,
             Chosen(
                 members,
-                weights,
-                vote,
+                Combination.from_dict(chosen | {"weights": weights}),
                 chosen.get("select", "top"),
                 chosen["validation"],
+                labels,
                 self.answers,
                 chosen.get("note"),
             ),
-            self._store.validation_labels(self.id),
             self.test,
+            self.deployed(members),
         )
+
+    def candidates(
+        self, numbers: list[int] | None = None, limit: int | None = None
+    ) -> tuple[list[PromptRecord], list[int]]:
+        """What may vote, best first, and what is right of the texts that judge it: the trials'
+        prompts on validation; or finalists on all labelled texts, by prompts of folds.
+
+        Args:
+            numbers, limit: of these trials, at most so many.
+        """
+        if not self.is_bagged:
+            return self._store.prompts(self.id, numbers, limit), self.validation_labels
+        from autoprompt.evaluation.out_of_fold import out_of_fold
+        from autoprompt.search_answers import metric_of
+
+        labels = self._store.labelled(self.id)
+        found = out_of_fold(self._store, self.id, labels, self.answers, metric_of(self.record))
+        return [own for own in found if numbers is None or own.number in numbers], labels
+
+    @property
+    def is_bagged(self) -> bool:
+        """Whether prompts of folds vote."""
+        return bool((self.record.ensemble or {}).get("bagged"))
+
+    def deployed(self, voters: Sequence[PromptRecord]) -> list[PromptRecord]:
+        """The prompts that label texts in these plans' places: of folds, or where they were
+        refitted those that learnt all labelled texts; none where trials' own prompts do."""
+        spec = self.config.bagging
+        if not self.is_bagged or spec is None:
+            return []
+        from autoprompt.evaluation.out_of_fold import deployed
+
+        return deployed(self._store, self.id, voters, spec.refit)
 
     @cached_property
     def test(self) -> dict[str, Any] | None:
@@ -194,6 +228,18 @@ class StoredSearch:
         """The stored prompts, best first: of these trials, or of all; at most `limit`."""
         records = self._store.prompts(self.id, numbers, limit)
         return [prompt.natural(self.direction) for prompt in records]
+
+    @property
+    def best_prompt(self) -> PromptRecord:
+        """The best trial's prompt; the one that learnt all labelled texts, where it was refitted.
+
+        Raises:
+            SearchUnfinishedError: no trial has a score yet.
+        """
+        [prompt] = self.prompts([self.best.number])
+        if self.config.bagging is not None and self.config.bagging.refit:
+            return next(iter(self.deployed([prompt])), prompt)
+        return prompt
 
     @cached_property
     def validation_labels(self) -> list[int]:

@@ -12,7 +12,7 @@ from autoprompt.search_spaces.errors import ConfigError
 from autoprompt.workers.direction import UP, Direction
 from autoprompt.workers.metrics import Metric
 
-Vote = Literal["majority", "weighted"]
+Vote = Literal["majority", "weighted", "mean", "stacked"]
 Floats = NDArray[np.floating[Any]]
 
 
@@ -37,7 +37,7 @@ def predictions(log_probs: Floats) -> NDArray[np.intp]:
 def vote_weights(
     vote: Vote, counts: Sequence[int], scores: Sequence[float], direction: Direction = UP
 ) -> list[float]:
-    """[N], what each member's vote counts: heads, or heads by their score on validation.
+    """[N], what each member's vote counts: heads, or in a weighted vote heads by their scores.
 
     A score of which less is better counts as its negative exponential, a log loss thus as the
     (geometric) mean probability of the right labels; one below 0 of which more is better as 0.
@@ -47,7 +47,7 @@ def vote_weights(
         scores: [N], oriented by `direction`.
     """
     heads = [float(count) for count in counts]
-    if vote == "majority":
+    if vote != "weighted":
         return heads
     worth = [max(score, 0.0) if direction.greater_is_better else exp(score) for score in scores]
     return [head * value for head, value in zip(heads, worth, strict=True)] if any(worth) else heads
@@ -97,6 +97,18 @@ def agreement(decisions: NDArray[np.intp]) -> Floats:
         said: [N, B], what each member decides.
     """
     return np.array([[float((one == other).mean()) for other in decisions] for one in decisions])
+
+
+def disagreement_error_ratio(decisions: NDArray[np.intp], right: NDArray[np.intp]) -> float | None:
+    """Mean pairwise disagreement of N members over their mean error (Theisen et al. 2023): how much
+    a vote of theirs can give. Below 1 it gives little; None where no member errs.
+
+    Args:
+        decisions: [N, B], what each member decides.
+        right: [B].
+    """
+    error = float((decisions != right).mean())
+    return None if error == 0 else (1 - mean_agreement(agreement(decisions))) / error
 
 
 def mean_agreement(pairs: Floats) -> float:

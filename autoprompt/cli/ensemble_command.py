@@ -11,8 +11,12 @@ if TYPE_CHECKING:
 @click.command()
 @search_argument
 @click.option("--size", type=click.IntRange(min=1), help="How many prompts vote.")
-@click.option("--vote", type=click.Choice(["majority", "weighted"]), help="How they vote.")
-@click.option("--select", help="Which: top, greedy, diversity, or module:function.")
+@click.option(
+    "--vote",
+    type=click.Choice(["majority", "weighted", "mean", "stacked"]),
+    help="How they vote.",
+)
+@click.option("--select", help="Which: top, greedy, diversity, varied, or module:function.")
 @db_option
 @json_option
 def command(
@@ -28,11 +32,17 @@ def command(
     Trying reads the stored predictions: no model is loaded, and the search keeps the ensemble that
     was tested, the only one with test scores. Without --size the size is chosen on validation.
 
-    A majority vote counts heads; a weighted one counts each by its validation score. `top` takes
-    the best prompts; `greedy` draws, with replacement, whichever helps the vote most on one half of
-    validation, as long as the other half confirms it (Caruana et al. 2004); `diversity` takes those
-    that disagree most among the ones that are not clearly worse than the best. None of them scores
-    less on validation than the best prompt alone: where a vote would, fewer vote, down to one.
+    A majority vote counts heads; a weighted one counts each by its validation score; `mean` takes
+    the mean of the members' recalibrated log-probabilities, and `stacked` a logistic regression
+    over all of them. `top` takes the best prompts; `greedy` draws, with replacement, whichever
+    helps the vote most on one half of validation, as long as the other half confirms it (Caruana et
+    al. 2004); `diversity` takes those that disagree most among the ones that are not clearly worse
+    than the best, and `varied` those of other templates, label words, positions and kinds. None of
+    them scores less on validation than the best prompt alone: where a vote would, fewer vote, down
+    to one. Where prompts learnt from folds, all labelled texts stand in validation's place.
+
+    The disagreement-error ratio says in advance how much a vote can give (Theisen et al. 2023):
+    mean pairwise disagreement over mean error; far below 1, there is little to mend.
     """
     from autoprompt.api import load
     from autoprompt.cli.tables import print_ensemble

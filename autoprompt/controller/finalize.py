@@ -3,22 +3,26 @@ validation, and then the test split is opened."""
 
 from collections.abc import Sequence
 
+from autoprompt.controller.bagging import bag
 from autoprompt.controller.executor import Executor
 from autoprompt.controller.judge_unranked import judge_unranked
 from autoprompt.controller.retrain_finalists import confirm
-from autoprompt.ensemble.selection import choose
+from autoprompt.ensemble.selection import Chosen, choose
 from autoprompt.evaluation.candidates import CANDIDATES
 from autoprompt.evaluation.finalists import finalists
 from autoprompt.evaluation.held_out_log import open_texts
-from autoprompt.evaluation.score_table import held_out_table, scores_table
+from autoprompt.evaluation.out_of_fold import out_of_fold
+from autoprompt.evaluation.score_table import held_out_table
 from autoprompt.evaluation.score_warnings import lead_warnings, luck_warnings, overfit_warnings
 from autoprompt.preparation.prepare import Prepared
 from autoprompt.progress import SearchProgress
 from autoprompt.search_spaces.errors import SearchFailedError
 from autoprompt.store import PromptRecord, SearchRecord, State, Store
+from autoprompt.stored_search import StoredSearch
 from autoprompt.workers.answers import answers_of
 from autoprompt.workers.metrics import METRICS
 from autoprompt.workers.prompt import Prompt
+from autoprompt.workers.recalibration import Recalibration, recalibration
 from autoprompt.workers.vote import Floats
 
 
@@ -48,24 +52,41 @@ def conclude(
     config = prepared.config
     if config.confirm is not None:
         confirm(prepared, store, search, executor, progress)
+    if config.bagging is not None:
+        bag(prepared, store, search, executor, progress)
     confirmed = finalists(store, search.id)
     candidates = store.prompts(search.id, limit=CANDIDATES)
     by_number = {candidate.number: candidate for candidate in candidates}
     best = by_number[confirmed[0].number] if confirmed else candidates[0]
-    spec, labels = config.ensemble, prepared.splits.validation.labels
+    labels = prepared.splits.validation.labels
     answers, metric = answers_of(config.task), METRICS[config.task.metric]
-    chosen = choose(candidates, labels, answers, metric, spec.size, spec.vote, spec.select)
+    bagged = _bagged(prepared, store, search, progress)
+    if bagged and config.bagging is not None and config.bagging.refit:
+        best = by_number[bagged[0].number]
+    chosen = _chosen(prepared, store, search, candidates, bagged)
     warnings = lead_warnings(answers, metric, labels, best, candidates, confirmed)
     warnings += luck_warnings(metric, confirmed)
-    store.update_search(search.id, best=best.number, ensemble=chosen.as_row(), warnings=warnings)
+    store.update_search(
+        search.id,
+        best=best.number,
+        ensemble=chosen.as_row() | {"bagged": bool(bagged)},
+        calibration=_recalibrated(prepared, store, search, best, bagged).as_dict(),
+        warnings=warnings,
+    )
+    # As they are read from the store: what is scored is what will label texts.
+    stored = StoredSearch(store, store.find(str(search.id)))
+    ensemble, best = stored.ensemble, stored.best_prompt
     test = prepared.splits.test
     opening = open_texts(store, search, "test", test, "search", progress)
     with progress.step(f"scoring {len(test)} test texts"):
-        log_probs = _score_test(prepared, [best, *chosen.members], executor)
-    members, weights = chosen.members, chosen.weights
-    tested = held_out_table(answers, metric, test.labels, best, members, weights, log_probs)
-    validated = scores_table(answers, metric, labels, members, weights, chosen.log_probs)
-    warnings += overfit_warnings(answers, metric, labels, best, validated, tested, chosen.halves)
+        log_probs = _score_test(prepared, [best, *ensemble.members], executor)
+    tested = held_out_table(
+        answers, metric, test.labels, best, ensemble.members, ensemble.combination, log_probs
+    )
+    judged = by_number[best.number]
+    warnings += overfit_warnings(
+        answers, metric, labels, judged, ensemble.scores, tested, chosen.halves
+    )
     store.record_evaluation(search.id, opening, tested)
     store.update_search(search.id, warnings=warnings)
     for warning in warnings:
@@ -76,11 +97,52 @@ def choose_for_now(prepared: Prepared, store: Store, search: SearchRecord) -> No
     """An ensemble of what a stopped search has found, for predictions until it is resumed."""
     candidates = store.prompts(search.id, limit=CANDIDATES)
     if candidates:
-        spec, labels = prepared.config.ensemble, prepared.splits.validation.labels
-        task = prepared.config.task
-        answers, metric = answers_of(task), METRICS[task.metric]
-        chosen = choose(candidates, labels, answers, metric, spec.size, spec.vote, spec.select)
+        chosen = _chosen(prepared, store, search, candidates, [])
         store.update_search(search.id, best=candidates[0].number, ensemble=chosen.as_row())
+
+
+def _chosen(
+    prepared: Prepared,
+    store: Store,
+    search: SearchRecord,
+    candidates: Sequence[PromptRecord],
+    bagged: Sequence[PromptRecord],
+) -> Chosen:
+    """The ensemble among the finalists that were carried out on folds, by what the prompts of their
+    folds say; without any, among the trials' own prompts, by validation."""
+    spec, task = prepared.config.ensemble, prepared.config.task
+    answers, metric = answers_of(task), METRICS[task.metric]
+    labels = prepared.splits.validation.labels if not bagged else store.labelled(search.id)
+    return choose(bagged or candidates, labels, answers, metric, spec.size, spec.vote, spec.select)
+
+
+def _bagged(
+    prepared: Prepared, store: Store, search: SearchRecord, progress: SearchProgress
+) -> list[PromptRecord]:
+    """The finalists that were carried out on folds, best first; none where none were."""
+    if prepared.config.bagging is None:
+        return []
+    task = prepared.config.task
+    labels = store.labelled(search.id)
+    found = out_of_fold(store, search.id, labels, answers_of(task), METRICS[task.metric])
+    if not found:
+        progress.say("a fold of every finalist failed: the trials' own prompts vote")
+    return found
+
+
+def _recalibrated(
+    prepared: Prepared,
+    store: Store,
+    search: SearchRecord,
+    best: PromptRecord,
+    bagged: Sequence[PromptRecord],
+) -> Recalibration:
+    """How the best prompt's probabilities are recalibrated: by what its folds say, where they
+    do."""
+    folds = next((own for own in bagged if own.number == best.number), None)
+    labels = prepared.splits.validation.labels if folds is None else store.labelled(search.id)
+    answers = answers_of(prepared.config.task)
+    return recalibration(answers.unpacked((folds or best).log_probs), labels)
 
 
 def _score_test(prepared: Prepared, prompts: Sequence[PromptRecord], executor: Executor) -> Floats:

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from autoprompt.store import SearchRecord
+from autoprompt.store import PromptRecord, SearchRecord
 
 if TYPE_CHECKING:
     from autoprompt.ensemble.predictor import Prediction, Predictor
     from autoprompt.ensemble.selection import Chosen
+    from autoprompt.workers.metric_functions import Labels
     from autoprompt.workers.rows import Text
     from autoprompt.workers.vote import Floats
 
@@ -17,8 +18,12 @@ class Ensemble:
     """The prompts that vote, best first.
 
     Attributes:
-        weights: [N], what each member's vote counts.
-        validation: the vote's score on the validation split.
+        members: the N prompts that label texts.
+        combination: how these vote.
+        voters: what was chosen: trials' prompts, the members themselves; or plans whose prompts
+            of folds vote for them.
+        validation: the vote's score on the texts that judge it: the validation split, or all
+            labelled texts where prompts learnt from folds of them.
         note: why it is not what was asked for; None where it is.
     """
 
@@ -26,25 +31,37 @@ class Ensemble:
         self,
         search: SearchRecord,
         chosen: "Chosen",
-        labels: Sequence[int],
         test: dict[str, Any] | None = None,
+        deployed: Sequence[PromptRecord] = (),
     ) -> None:
         """An ensemble of a search.
 
         Args:
-            labels: [B], the right labels of the validation texts.
             test: the test split's table, where this ensemble is the one that was tested.
+            deployed: the prompts of folds, in the voters' order, where these label texts.
         """
         self.search = search
         self._chosen = chosen
-        self._labels = labels
         self._test = test
-        self.members = chosen.members
-        self.weights = chosen.weights
-        self.vote = chosen.vote
+        self.voters = chosen.members
+        self.members = list(deployed) or chosen.members
+        self.combination = chosen.combination
+        if deployed:
+            numbers = [prompt.number for prompt in deployed]
+            counts = [numbers.count(voter.number) for voter in self.voters]
+            self.combination = chosen.combination.of_members(counts)
         self.select = chosen.select
         self.validation = chosen.validation
         self.note = chosen.note
+
+    @property
+    def vote(self) -> str:
+        return self.combination.vote
+
+    @property
+    def weights(self) -> list[float]:
+        """[N], what each member's vote counts."""
+        return list(self.combination.weights)
 
     @cached_property
     def predictor(self) -> "Predictor":
@@ -62,27 +79,37 @@ class Ensemble:
         return self.predictor.predict(texts)[self.search.name]
 
     @cached_property
+    def log_probs(self) -> "Floats":
+        """[voters, B, L], what the voters say of the texts that judge them."""
+        return self._chosen.log_probs
+
+    @cached_property
+    def decisions(self) -> "Labels":
+        """[B], what the voters decide together of the texts that judge them."""
+        return self._chosen.combination.voted(self._chosen.answers, self.log_probs).labels
+
+    @cached_property
     def agreement(self) -> "Floats":
-        """[N, N], the part of the validation texts on which each two members say the same."""
+        """[voters, voters], the part of the texts that judge on which each two say the same."""
         from autoprompt.workers.vote import agreement
 
-        return agreement(self._chosen.answers.decided(self._chosen.log_probs))
+        return agreement(self._chosen.answers.decided(self.log_probs))
 
     @cached_property
     def scores(self) -> dict[str, Any]:
-        """Scores on validation with 95% intervals, as `SearchResult.test` has them on test. All of
+        """Scores of the voters with 95% intervals, as `SearchResult.test` has them on test. All of
         them were chosen by these texts, so they flatter."""
         from autoprompt.evaluation.score_table import scores_table
         from autoprompt.search_answers import metric_of
 
-        metric = metric_of(self.search)
+        chosen = self._chosen
         return scores_table(
-            self._chosen.answers,
-            metric,
-            self._labels,
-            self.members,
-            self.weights,
-            self._chosen.log_probs,
+            chosen.answers,
+            metric_of(self.search),
+            chosen.labels,
+            self.voters,
+            chosen.combination,
+            self.log_probs,
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -90,20 +117,20 @@ class Ensemble:
         from autoprompt.workers.vote import mean_agreement
 
         tested = self._test["members"] if self._test else [None] * len(self.members)
+        judged = {row["number"]: row for row in self.scores["members"]}
         members = [
             {
                 "number": member.number,
+                "fold": member.fold,
                 "kind": member.kind,
                 "score": member.score,
                 "loss": member.loss,
                 "prompt": member.text,
                 "votes": weight,
-                "validation": on_validation,
+                "validation": judged[member.number],
                 "test": on_test,
             }
-            for member, weight, on_validation, on_test in zip(
-                self.members, self.weights, self.scores["members"], tested, strict=True
-            )
+            for member, weight, on_test in zip(self.members, self.weights, tested, strict=True)
         ]
         tables = {
             name: {key: table.get(key) for key in ("texts", "ensemble", "best_member", "mean")}
@@ -122,5 +149,6 @@ class Ensemble:
                 "mean": mean_agreement(self.agreement),
                 "pairs": self.agreement.tolist(),
             },
+            "disagreement_error_ratio": self.scores["disagreement_error_ratio"],
             **tables,
         }

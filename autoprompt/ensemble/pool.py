@@ -1,15 +1,18 @@
-"""What a selection chooses from: candidates, what they say of validation, and what is right."""
+"""What a selection chooses from: candidates, what they say of the texts that judge them."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autoprompt.workers.answers import Answers
+from autoprompt.workers.combination import Combination
 from autoprompt.workers.metric_functions import Labels
 from autoprompt.workers.metrics import Metric
+from autoprompt.workers.recalibration import Recalibration, recalibration
 from autoprompt.workers.vote import Floats, Vote, vote_weights
 
 
@@ -18,10 +21,13 @@ class Pool:
     """N candidates that differ from one another, best first.
 
     Attributes:
-        log_probs: [N, B, L], what they say of the validation texts.
+        log_probs: [N, B, L], what they say of the texts that judge: of validation, or of every
+            labelled text by a prompt that did not learn it.
         labels: [B], what is right.
         answers: how a vote is decided.
-        scores: [N], each one's on validation, oriented: more is better.
+        scores: [N], each one's on these texts, oriented: more is better.
+        traits: [N], in what each may differ from others, such as its kind and its template, one
+            after another; none where that is not known.
     """
 
     log_probs: Floats
@@ -30,6 +36,7 @@ class Pool:
     answers: Answers
     metric: Metric
     vote: Vote
+    traits: Sequence[Sequence[Hashable]] = ()
 
     def judged(self, draws: Sequence[int], texts: Labels | None = None) -> float:
         """The oriented score of a vote of the drawn candidates, on all texts or some."""
@@ -40,16 +47,25 @@ class Pool:
     ) -> tuple[Labels, NDArray[Any]]:
         """What is right and what the drawn candidates predict, of all texts or some."""
         texts = np.arange(len(self.labels)) if texts is None else texts
-        numbers, weights = self.weighed(draws)
+        numbers, combination = self.combined(draws)
         log_probs = self.log_probs[numbers][:, texts]
-        return self.labels[texts], self.answers.vote_judged(self.metric, log_probs, weights)
+        return self.labels[texts], combination.judged(self.answers, self.metric, log_probs)
 
-    def weighed(self, draws: Sequence[int]) -> tuple[list[int], list[float]]:
-        """Each candidate that was drawn, best first, and the weight of its vote."""
+    def combined(self, draws: Sequence[int]) -> tuple[list[int], Combination]:
+        """Each candidate that was drawn, best first, and how they vote. Where the vote is stacked,
+        they are chosen by the mean that they have: a fit for every draw would take too long."""
         numbers = sorted(set(draws))
         counts = [list(draws).count(number) for number in numbers]
         scores = [self.scores[number] for number in numbers]
-        return numbers, vote_weights(self.vote, counts, scores, self.metric.direction)
+        weights = vote_weights(self.vote, counts, scores, self.metric.direction)
+        means = self.vote in ("mean", "stacked")
+        own = tuple(self.recalibrated[number] for number in numbers) if means else None
+        return numbers, Combination(self.vote, tuple(weights), own)
+
+    @cached_property
+    def recalibrated(self) -> list[Recalibration]:
+        """[N], how each candidate is recalibrated."""
+        return [recalibration(rows, self.labels.tolist()) for rows in self.log_probs]
 
     def halves(self) -> tuple[Labels, Labels]:
         """Two halves of the texts, each with half of every label; always the same two."""

@@ -12,6 +12,7 @@ from autoprompt.search_model import model_of, on_one_model
 from autoprompt.search_spaces.errors import BadInputError
 from autoprompt.store import PromptRecord, SearchRecord
 from autoprompt.workers.answers import Answers
+from autoprompt.workers.combination import Combination
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.mixture import Mixture, Panel
 from autoprompt.workers.model_loading import load_model
@@ -29,7 +30,7 @@ class Voting(Protocol):
     @property
     def members(self) -> Sequence[PromptRecord]: ...
     @property
-    def weights(self) -> Sequence[float]: ...
+    def combination(self) -> Combination: ...
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Prediction:
 
     Attributes:
         text: as it was given; a line for each of its columns where there are several.
-        probability: of that label, the members' mean by the weights of their votes.
+        probability: of that label, as the members give it together.
         votes: the part of the votes it got, 0 to 1.
         probabilities: of every label, likewise.
     """
@@ -115,8 +116,9 @@ class Predictor:
         for name, ensemble, answers, log_probs in zip(
             names, self._ensembles, self._answers, scores, strict=True
         ):
-            ballot, labels = answers.voted(log_probs, ensemble.weights), answers.names
-            probabilities = answers.mixed(log_probs, ensemble.weights)
+            vote, labels = ensemble.combination, answers.names
+            ballot = vote.voted(answers, log_probs)
+            probabilities = vote.probabilities(answers, log_probs)
             by_search[name] = [
                 Prediction(
                     text=as_text(text),

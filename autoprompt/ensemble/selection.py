@@ -3,20 +3,28 @@
 Everything here is decided on validation, from the predictions that the trials left in the store.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from autoprompt.ensemble.pool import Pool
 from autoprompt.ensemble.selections import SELECTIONS
+from autoprompt.ensemble.stacking import cross_fitted, stacked_vote
 from autoprompt.evaluation.candidates import POOL, best_distinct
 from autoprompt.search_spaces.errors import ConfigError
 from autoprompt.statistics.intervals import Estimate, estimate
 from autoprompt.store import PromptRecord
 from autoprompt.workers.answers import Answers
+from autoprompt.workers.combination import Combination
 from autoprompt.workers.metrics import Metric
-from autoprompt.workers.vote import Floats, Vote
+from autoprompt.workers.recalibration import recalibration
+from autoprompt.workers.vote import Floats, Vote, disagreement_error_ratio
+
+#: So many texts a stacked vote is fitted to at the least; of fewer, it is their mean.
+_STACKED = 20
 
 
 @dataclass(frozen=True)
@@ -24,9 +32,10 @@ class Chosen:
     """An ensemble.
 
     Attributes:
-        members: the N prompts that vote, best first.
-        weights: [N], what each one's vote counts.
-        validation: what the vote scores on validation, natural.
+        members: the N that vote, best first.
+        combination: how they vote.
+        validation: what the vote scores on the texts that judge it, natural.
+        labels: [B], what is right of these texts.
         answers: how they vote.
         note: why it is not what was asked for; None where it is.
         halves: of a greedy choice, the vote's score on the half of the validation texts that it was
@@ -34,29 +43,35 @@ class Chosen:
     """
 
     members: list[PromptRecord]
-    weights: list[float]
-    vote: Vote
+    combination: Combination
     select: str
     validation: float
+    labels: Sequence[int]
     answers: Answers
     note: str | None = None
     halves: tuple[Estimate, Estimate] | None = None
 
     @property
     def log_probs(self) -> Floats:
-        """[N, B, L] of the validation texts."""
+        """[N, B, L] of the texts that judge."""
         return stacked(self.members, self.answers)
 
     def as_row(self) -> dict[str, object]:
         """What the store keeps of it."""
         return {
             "members": [member.number for member in self.members],
-            "weights": self.weights,
-            "vote": self.vote,
+            **self.combination.as_dict(),
             "select": self.select,
             "validation": self.validation,
+            "disagreement_error_ratio": self.disagreement_error_ratio,
             "note": self.note,
         }
+
+    @property
+    def disagreement_error_ratio(self) -> float | None:
+        """How often two members disagree for each error of one; see `vote`."""
+        decisions = self.answers.decided(self.log_probs)
+        return disagreement_error_ratio(decisions, np.array(self.labels))
 
 
 def choose(
@@ -75,7 +90,7 @@ def choose(
 
     Args:
         candidates: best first.
-        labels: [B], the right labels of the validation texts.
+        labels: [B], what is right of the texts that judge.
         answers: how a vote is decided.
         size: how many vote, or as many as there are; with `greedy`, which draws some of them more
             than once, at most so many. None lets validation decide.
@@ -85,9 +100,7 @@ def choose(
         ConfigError: there is no such selection, or it draws what is not there.
     """
     members = best_distinct(candidates, max(POOL, size or 0))
-    scores = [member.score for member in members]
-    log_probs = stacked(members, answers)
-    pool = Pool(log_probs, np.array(labels), scores, answers, metric, vote)
+    pool = _pool(members, labels, answers, metric, vote)
     draws = _drawn(select, pool, size)
     validation, alone = pool.judged(draws), pool.judged([0])
     natural = metric.direction.natural
@@ -108,9 +121,77 @@ def choose(
     if select == "greedy":
         drawn, confirmed = (estimate(metric, *pool.voted(draws, half)) for half in pool.halves())
         halves = (drawn, confirmed)
-    numbers, weights = pool.weighed(draws)
+    numbers, combination = pool.combined(draws)
+    if vote == "stacked" and len(numbers) > 1 and len(labels) >= _STACKED:
+        stacked_score = _cross_fitted_score(pool, numbers)
+        if stacked_score >= alone:
+            stack = stacked_vote(pool.log_probs[numbers], labels)
+            combination = replace(combination, stack=stack, members=None)
+            validation = stacked_score
+        else:
+            note = (
+                f"one prompt votes: a stacked vote of {len(numbers)} by {select} scores "
+                f"{natural(stacked_score):.4f} on texts it was not fitted to, the best prompt "
+                f"alone {natural(alone):.4f}"
+            )
+            (numbers, combination), validation = pool.combined([0]), alone
+    said = combination.log_probs(answers, pool.log_probs[numbers])
+    combination = replace(combination, joint=recalibration(said, labels))
     chosen = [members[number] for number in numbers]
-    return Chosen(chosen, weights, vote, select, natural(validation), answers, note, halves)
+    return Chosen(
+        chosen, combination, select, natural(validation), list(labels), answers, note, halves
+    )
+
+
+def _cross_fitted_score(pool: Pool, numbers: Sequence[int]) -> float:
+    """The oriented score of a stacked vote for texts that it was not fitted to."""
+    said = cross_fitted(pool.log_probs[list(numbers)], pool.labels)
+    predicted = pool.metric.predictions(said, pool.answers.decided)
+    return pool.metric.direction.oriented(pool.metric.score(pool.labels, predicted))
+
+
+def traits_of(candidate: PromptRecord) -> tuple[Hashable, ...]:
+    """In what a prompt may ask otherwise than others."""
+    plan: dict[str, Any] = candidate.plan
+    words = json.dumps(plan.get("label_words"), sort_keys=True)
+    where = plan.get("position") or plan.get("layout")
+    return plan.get("template"), words, where, candidate.kind
+
+
+def drawn(
+    candidates: Sequence[PromptRecord],
+    labels: Sequence[int],
+    answers: Answers,
+    metric: Metric,
+    size: int,
+    select: str,
+) -> list[PromptRecord]:
+    """The candidates that a rule draws, each once, best first; as `choose` takes them.
+
+    Raises:
+        ConfigError: there is no such selection, or it draws what is not there.
+    """
+    members = best_distinct(candidates, max(POOL, size))
+    draws = _drawn(select, _pool(members, labels, answers, metric, "majority"), size)
+    return [members[number] for number in sorted(set(draws))]
+
+
+def _pool(
+    members: Sequence[PromptRecord],
+    labels: Sequence[int],
+    answers: Answers,
+    metric: Metric,
+    vote: Vote,
+) -> Pool:
+    return Pool(
+        stacked(members, answers),
+        np.array(labels),
+        [member.score for member in members],
+        answers,
+        metric,
+        vote,
+        [traits_of(member) for member in members],
+    )
 
 
 def _drawn(select: str, pool: Pool, size: int | None) -> list[int]:

@@ -34,18 +34,43 @@ def diversity(pool: Pool, size: int | None) -> list[int]:
     before it, among the candidates that are not clearly worse than the best."""
     longest = min(size or LARGEST, len(pool.scores))
     labels = pool.answers.decided(pool.log_probs)
-    right = labels == pool.labels
-    able = [
-        number
-        for number in range(len(labels))
-        if right[number].sum() >= right[0].sum() or mcnemar(right[0], right[number]) >= _WORSE
-    ]
-    order = [0]
+    able, order = _able(pool), [0]
     while len(order) < min(longest, len(able)):
         rest = [number for number in able if number not in order]
         apart = [float((labels[order] != labels[number]).mean()) for number in rest]
         order.append(rest[int(np.argmax(apart))])
     return _sized(pool, size, order)
+
+
+def varied(pool: Pool, size: int | None) -> list[int]:
+    """The best candidate, then each time the one that shares least with those before it: of other
+    templates, label words, positions and kinds, among the candidates that are not clearly worse
+    than the best; of several, the better one."""
+    longest = min(size or LARGEST, len(pool.scores))
+    traits = pool.traits or [(number,) for number in range(len(pool.scores))]
+    able, order = _able(pool), [0]
+    while len(order) < min(longest, len(able)):
+        rest = [number for number in able if number not in order]
+        shared = [
+            sum(
+                own == traits[taken][place]
+                for taken in order
+                for place, own in enumerate(traits[number])
+            )
+            for number in rest
+        ]
+        order.append(rest[int(np.argmin(shared))])
+    return _sized(pool, size, order)
+
+
+def _able(pool: Pool) -> list[int]:
+    """The candidates that are not clearly worse than the best."""
+    right = pool.answers.decided(pool.log_probs) == pool.labels
+    return [
+        number
+        for number in range(len(right))
+        if right[number].sum() >= right[0].sum() or mcnemar(right[0], right[number]) >= _WORSE
+    ]
 
 
 def greedy(pool: Pool, size: int | None) -> list[int]:
@@ -81,7 +106,7 @@ def _sized(pool: Pool, size: int | None, order: Sequence[int]) -> list[int]:
 
 
 SELECTIONS: Registry[Selection] = Registry(
-    "selection", {"top": top, "greedy": greedy, "diversity": diversity}
+    "selection", {"top": top, "greedy": greedy, "diversity": diversity, "varied": varied}
 )
 
 

@@ -13,6 +13,7 @@ from autoprompt.search_answers import answers_in, metric_of
 from autoprompt.search_model import model_of
 from autoprompt.search_spaces.errors import DataError
 from autoprompt.store import PromptRecord, SearchRecord, Store
+from autoprompt.workers.combination import Combination
 from autoprompt.workers.data import Split, read_labelled
 from autoprompt.workers.data_files import RowReader
 from autoprompt.workers.metrics import METRICS, Metric
@@ -27,7 +28,7 @@ def evaluate(
     search: SearchRecord,
     best: PromptRecord,
     members: Sequence[PromptRecord],
-    weights: Sequence[float],
+    combination: Combination,
     source: str,
     *,
     text: str | None = None,
@@ -41,7 +42,7 @@ def evaluate(
     first text is scored, and stays without scores where this is interrupted.
 
     Args:
-        weights: [N], what each member's vote counts.
+        combination: how the N members vote.
         source: a file, or a Hub id.
         text, label: the columns, where they are not called as in the search; `text` is of a
             template that reads one column, or its {text}.
@@ -84,7 +85,7 @@ def evaluate(
     log_probs = scored[[0, *(places[prompt.digest] for prompt in (best, *members))]]
     if scorer.truncated:
         progress.say(f"{scorer.truncated} texts were longer than the model takes: ends cut off")
-    table = held_out_table(answers, judge, split.labels, best, members, weights, log_probs) | {
+    table = held_out_table(answers, judge, split.labels, best, members, combination, log_probs) | {
         "labels": list(labels),
         "truncated": scorer.truncated,
         "seen": seen,

@@ -8,8 +8,9 @@ import numpy as np
 from autoprompt.statistics.intervals import estimate, estimate_mean
 from autoprompt.store import PromptRecord
 from autoprompt.workers.answers import Answers
+from autoprompt.workers.combination import Combination
 from autoprompt.workers.metrics import Metric
-from autoprompt.workers.vote import Floats
+from autoprompt.workers.vote import Floats, disagreement_error_ratio
 
 
 def scores_table(
@@ -17,23 +18,24 @@ def scores_table(
     metric: Metric,
     labels: Sequence[int],
     members: Sequence[PromptRecord],
-    weights: Sequence[float],
+    combination: Combination,
     log_probs: Floats,
 ) -> dict[str, Any]:
     """The members' scores on B texts, as Lester et al. 2021 report them (table 3).
 
     Args:
-        answers: how each of them decides, and they vote.
+        answers: how each of them decides.
         labels: [B], what is right.
-        weights: [N], what each member's vote counts.
+        combination: how the N members vote.
         log_probs: [N, B, L].
     """
     expected = np.array(labels)
-    chosen = answers.voted(log_probs, weights).labels
-    judged = answers.vote_judged(metric, log_probs, weights)
+    chosen = combination.voted(answers, log_probs).labels
+    judged = combination.judged(answers, metric, log_probs)
     choices = [metric.predictions(rows, answers.decided) for rows in log_probs]
     each_member = [
-        estimate(metric, expected, predicted).as_dict() | {"number": member.number}
+        estimate(metric, expected, predicted).as_dict()
+        | {"number": member.number, "fold": member.fold}
         for member, predicted in zip(members, choices, strict=True)
     ]
     return {
@@ -45,6 +47,7 @@ def scores_table(
         ),
         "ensemble": estimate(metric, expected, judged).as_dict(),
         "members": each_member,
+        "disagreement_error_ratio": disagreement_error_ratio(answers.decided(log_probs), expected),
         "confusion": _confusion(expected, chosen, log_probs.shape[-1]),
     }
 
@@ -55,7 +58,7 @@ def held_out_table(
     labels: Sequence[int],
     best: PromptRecord,
     members: Sequence[PromptRecord],
-    weights: Sequence[float],
+    combination: Combination,
     log_probs: Floats,
 ) -> dict[str, Any]:
     """What the search's answers score on texts that it never saw, beside the template alone.
@@ -69,7 +72,7 @@ def held_out_table(
         for rows in log_probs[:2]
     )
     return {
-        **scores_table(answers, metric, labels, members, weights, log_probs[2:]),
+        **scores_table(answers, metric, labels, members, combination, log_probs[2:]),
         "no_prompt": alone.as_dict(),
         "best": single.as_dict() | {"number": best.number},
     }

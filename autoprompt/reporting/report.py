@@ -254,10 +254,9 @@ class Report:
     def _members(self) -> Floats:
         """[N, B, L] log-probabilities of those that vote; of the best alone before any do."""
         if self.record.ensemble:
-            prompts = self.result.ensemble.members
-        else:
-            prompts = self.result.prompts([self.result.best.number])
-        return stacked(prompts, self.result.answers)
+            # Of all labelled texts, where prompts of folds vote: the validation texts come last.
+            return self.result.ensemble.log_probs[:, -len(self._expected) :]
+        return stacked(self.result.prompts([self.result.best.number]), self.result.answers)
 
     @property
     def decided_by(self) -> str:
@@ -270,8 +269,7 @@ class Report:
     def confusion(self) -> list[list[int]]:
         """[L, L]: how many validation texts of each label (row) were given each label."""
         if self.record.ensemble:
-            ensemble = self.result.ensemble
-            decided = self.result.answers.voted(self._members, ensemble.weights).labels
+            decided = self.result.ensemble.decisions[-len(self._expected) :]
         else:
             decided = self.result.answers.decided(self._members)[0]
         table = np.zeros((len(self.labels), len(self.labels)), dtype=int)

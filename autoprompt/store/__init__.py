@@ -4,6 +4,7 @@ from autoprompt.store.database import DEFAULT_URL, PATIENCE_SECONDS, Database
 from autoprompt.store.records import (
     ConfirmationRecord,
     EvaluationRecord,
+    FoldRecord,
     PromptRecord,
     RungRecord,
     SearchRecord,
@@ -21,6 +22,7 @@ __all__ = [
     "ConfirmationRecord",
     "Database",
     "EvaluationRecord",
+    "FoldRecord",
     "PromptRecord",
     "RungRecord",
     "Schema",

@@ -308,6 +308,7 @@ def _prompt_record(
         text=prompt.text,
         content=prompt.content,
         log_probs=prompt.log_probs,
+        plan=trial.plan,
     )
 
 

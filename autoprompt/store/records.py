@@ -126,7 +126,11 @@ class PromptRecord:
 
     Attributes:
         content: the prompt as safetensors.
-        log_probs: [B, L] of the validation texts, as safetensors.
+        log_probs: [B, L] of the validation texts, as safetensors; of a prompt that learnt a fold's
+            other texts, of that fold.
+        plan: the trial's.
+        fold: the fold that it left out, and of which division, as repeat.fold; None of the trial's
+            own prompt.
     """
 
     number: int
@@ -137,6 +141,8 @@ class PromptRecord:
     text: str
     content: bytes
     log_probs: bytes
+    plan: dict[str, Any] = field(default_factory=dict)
+    fold: str | None = None
 
     def natural(self, direction: Direction) -> "PromptRecord":
         """The same with its score to show."""
@@ -154,6 +160,55 @@ class ConfirmationRecord:
     loss: float | None
     seconds: float
     error: str | None
+
+
+@dataclass(frozen=True)
+class FoldRecord:
+    """A finalist's plan carried out on all labelled texts but a fold.
+
+    Attributes:
+        repeat: which division into folds, counted from 1.
+        fold: which of them was left out, counted from 1; 0 for none.
+        left_out: places of the texts that it did not learn, train texts first, as safetensors.
+        score, loss: on these; None where it failed, or learnt all.
+        digest, text, content: of the prompt; None where it failed.
+        log_probs: [B, L] of the texts left out, as safetensors; None likewise.
+    """
+
+    number: int
+    kind: str
+    plan: dict[str, Any]
+    repeat: int
+    fold: int
+    left_out: bytes
+    score: float | None
+    loss: float | None
+    digest: str | None
+    text: str | None
+    content: bytes | None
+    log_probs: bytes | None
+    seconds: float
+    error: str | None
+
+    def as_prompt(self, score: float, loss: float) -> "PromptRecord":
+        """The prompt, if it did not fail.
+
+        Args:
+            score, loss: of its plan, where it has none of its own.
+        """
+        assert self.content is not None
+        return PromptRecord(
+            number=self.number,
+            kind=self.kind,
+            score=score if self.score is None else self.score,
+            loss=loss if self.loss is None else self.loss,
+            digest=self.digest or "",
+            text=self.text or "",
+            content=self.content,
+            log_probs=self.log_probs or b"",
+            plan=self.plan,
+            fold=f"{self.repeat}.{self.fold}" if self.fold else "all",
+        )
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,13 @@ from collections.abc import Callable
 
 from autoprompt.store.database import Database
 from autoprompt.store.evaluations import Evaluations
+from autoprompt.store.folds import Folds
 from autoprompt.store.schema import read_schema, upgrade
 from autoprompt.store.searches import Searches
 from autoprompt.store.trials import Trials
 
 
-class Store(Searches, Trials, Evaluations):
+class Store(Searches, Trials, Folds, Evaluations):
     """Every search, in one database. The controller is its only writer.
 
     Each method is one transaction: it is stored whole or not at all. What was stored and is stored

@@ -9,6 +9,7 @@ from autoprompt.evaluation.score_table import held_out_table, scores_table
 from autoprompt.evaluation.score_warnings import lead_warnings, luck_warnings, overfit_warnings
 from autoprompt.statistics.intervals import estimate
 from autoprompt.statistics.significance import clearly_worse, luckier_than, mcnemar, paired_p
+from autoprompt.workers.combination import heads
 from autoprompt.workers.metrics import METRICS
 from tests.autoprompt.test_selection import ACCURACY, LABELS, erring, pool
 
@@ -91,12 +92,12 @@ def test_a_search_that_fitted_its_validation_texts_is_named() -> None:
 
     def warned(rate: float) -> list[str]:
         rows = pool(test.tolist(), [erring(rng, test, rate) for _ in range(5)])
-        weights = [1.0] * 3
+        vote = heads([1.0] * 3)
         tested = held_out_table(
-            LABELS, ACCURACY, test.tolist(), members[0], members, weights, stacked(rows, LABELS)
+            LABELS, ACCURACY, test.tolist(), members[0], members, vote, stacked(rows, LABELS)
         )
         validated = scores_table(
-            LABELS, ACCURACY, validation.tolist(), members, weights, stacked(members, LABELS)
+            LABELS, ACCURACY, validation.tolist(), members, vote, stacked(members, LABELS)
         )
         return overfit_warnings(
             LABELS, ACCURACY, validation.tolist(), members[0], validated, tested, None

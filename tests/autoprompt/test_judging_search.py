@@ -10,7 +10,7 @@ from click.testing import CliRunner
 import autoprompt
 from autoprompt.cli.main import main
 from autoprompt.config import SearchConfig
-from autoprompt.controller.callbacks.repeat_writer import Repeat, RepeatWriter
+from autoprompt.controller.callbacks.rerun_writer import Repeat, RepeatWriter
 from autoprompt.controller.in_process import InProcessExecutor
 from autoprompt.controller.judge_unranked import judge_unranked
 from autoprompt.controller.stopping_rule import Ladder, StoppingRule

@@ -124,8 +124,8 @@ def test_one_good_prompt_among_bad_ones_votes_alone_and_it_is_said(select: str) 
 @given(
     seed=st.integers(0, 10_000),
     size=st.sampled_from([None, 1, 2, 3, 5]),
-    vote=st.sampled_from(["majority", "weighted"]),
-    select=st.sampled_from(["top", "greedy", "diversity"]),
+    vote=st.sampled_from(["majority", "weighted", "mean"]),
+    select=st.sampled_from(["top", "greedy", "diversity", "varied"]),
 )
 def test_an_ensemble_is_never_worse_than_the_best_alone(
     seed: int, size: int | None, vote: Vote, select: str
@@ -137,7 +137,7 @@ def test_an_ensemble_is_never_worse_than_the_best_alone(
     assert chosen.validation >= candidates[0].score
     assert 1 <= len(chosen.members) <= (size or LARGEST)
     assert len({member.digest for member in chosen.members}) == len(chosen.members)
-    assert len(chosen.weights) == len(chosen.members)
+    assert len(chosen.combination.weights) == len(chosen.members)
     assert (len(chosen.members) > 1) or size == 1 or chosen.note
 
 
@@ -146,8 +146,8 @@ def test_a_greedy_draw_may_count_a_member_more_than_once() -> None:
     labels = rng.integers(0, 2, 200)
     rows = [erring(rng, labels, rate) for rate in (0.1, 0.25, 0.25, 0.3)]
     chosen = choose(pool(labels.tolist(), rows), labels.tolist(), LABELS, ACCURACY, select="greedy")
-    assert sum(chosen.weights) <= DRAWS
-    assert max(chosen.weights) > 1
+    assert sum(chosen.combination.weights) <= DRAWS
+    assert max(chosen.combination.weights) > 1
     assert chosen.halves is not None
 
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autoprompt.workers.metrics import Metric
 from autoprompt.workers.vote import Ballot, Floats
 from autoprompt.workers.wording import Wording
 
@@ -134,14 +133,6 @@ class Answers(ABC):
     @abstractmethod
     def mixed(self, log_probs: Floats, weights: Sequence[float] | None = None) -> Floats:
         """[B, A], the probabilities that N members give together; as `voted` takes them."""
-
-    def vote_judged(
-        self, metric: Metric, log_probs: Floats, weights: Sequence[float]
-    ) -> NDArray[Any]:
-        """What a metric judges of a vote: the chosen answers [B], or probabilities [B, A]."""
-        if metric.needs == "labels":
-            return self.voted(log_probs, weights).labels
-        return self.mixed(log_probs, weights)
 
     @abstractmethod
     def packed(self, log_probs: Floats) -> bytes:

@@ -38,19 +38,19 @@ class Examples:
         Args:
             judging: places of the train texts that judge it; None for the validation texts.
         """
-        judges = {}
-        if judging is not None:
-            judges = {
-                "validation": [self.train[place] for place in judging],
-                "validation_labels": self.train_labels[list(judging)],
-                "blocks": Blocks(),
-            }
-        return replace(
+        part = replace(
             self,
             train=[self.train[place] for place in learnt],
             train_labels=self.train_labels[list(learnt)],
             places=learnt,
-            **judges,
+        )
+        if judging is None:
+            return part
+        return replace(
+            part,
+            validation=[self.train[place] for place in judging],
+            validation_labels=self.train_labels[list(judging)],
+            blocks=Blocks(),
         )
 
     def in_whole(self, batch: list[int]) -> list[int]:
