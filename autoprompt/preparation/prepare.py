@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from autoprompt.config import SearchConfig
+from autoprompt.preparation.folds_check import check_folds
 from autoprompt.preparation.job_files import unpacked
 from autoprompt.preparation.kv_check import row_shape, with_possible_kv
 from autoprompt.preparation.label_names import with_label_names
@@ -79,6 +80,7 @@ def prepare(config: SearchConfig, progress: SearchProgress) -> Prepared:
     local = unpacked(config)
     with progress.step("reading the data"):
         splits = local.splits()
+    check_folds(config, splits)
     due = conversion_is_due(local.model, progress.say)
     with progress.step("unpacking the GGUF model, once" if due else "checking the model"):
         tokenizer, model_config = read_tokenizer(local.model)

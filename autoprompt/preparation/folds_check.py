@@ -1,0 +1,26 @@
+"""Whether the labelled texts can be divided into the folds that a search asks for."""
+
+from collections import Counter
+
+from autoprompt.config import SearchConfig
+from autoprompt.search_spaces.errors import BadInputError
+from autoprompt.workers.data import Splits
+
+
+def check_folds(config: SearchConfig, splits: Splits) -> None:
+    """Refuse more folds than a label has texts: a fold without one says nothing of it.
+
+    Raises:
+        BadInputError: a label has fewer.
+    """
+    if config.bagging is None:
+        return
+    names = list(config.task.label_words)
+    counts = Counter(splits.train.labels + splits.validation.labels)
+    rarest = min(range(len(names)), key=lambda label: counts[label])
+    if counts[rarest] < config.bagging.folds:
+        raise BadInputError(
+            f"{config.source}: bagging.folds: {config.bagging.folds} folds, and only "
+            f"{counts[rarest]} labelled texts are {names[rarest]!r}; take at most so many folds, "
+            "or leave bagging out"
+        )
