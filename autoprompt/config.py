@@ -10,7 +10,7 @@ from autoprompt.search_spaces.documents import Document, parse, read_yaml
 from autoprompt.search_spaces.earlier_prompts import prompt_files, starting_from
 from autoprompt.search_spaces.errors import BadInputError, ConfigError
 from autoprompt.search_spaces.registry import look_in
-from autoprompt.search_spec import BaggingSpec, ConfirmSpec, EnsembleSpec, SearchSpec
+from autoprompt.search_spec import AbstainSpec, BaggingSpec, ConfirmSpec, EnsembleSpec, SearchSpec
 from autoprompt.workers.answers import answers_of
 from autoprompt.workers.data import DataSpec, Paths, Splits, load_splits
 from autoprompt.workers.model_files import ModelSpec
@@ -55,6 +55,8 @@ class SearchConfig(Document):
     confirm: ConfirmSpec | None = None
     #: null lets the trials' own prompts vote, which learnt the train texts alone.
     bagging: BaggingSpec | None = None
+    #: null answers every text.
+    abstain: AbstainSpec | None = None
     #: The folder of your own modules, which are named as module:function; without one, the base.
     modules: str | None = None
     #: URL of the database; --db and AUTOPROMPT_DB come before it.

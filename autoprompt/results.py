@@ -98,6 +98,7 @@ class SearchResult(StoredSearch):
             ensemble.members,
             ensemble.combination,
             data,
+            abstention=ensemble.abstention,
             text=text,
             label=label,
             metric=metric,

@@ -95,6 +95,17 @@ class BaggingSpec(Document):
     refit: bool = False
 
 
+class AbstainSpec(Document):
+    """From which probability on the ensemble answers; below it, there is no answer."""
+
+    #: The part of the answers that may be wrong.
+    error: float = Field(gt=0, lt=1)
+    #: null estimates the threshold on the texts that also chose the ensemble. A number guarantees
+    #: it with that confidence, on a half of the test split, which chose nothing; coverage and error
+    #: are then told of the other half.
+    confidence: float | None = Field(default=None, ge=0.5, lt=1)
+
+
 class ConfirmSpec(Document):
     """The finalists, trained again with other seeds before the best one is named."""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from autoprompt.ensemble.ensemble import Ensemble
 from autoprompt.evaluation.finalists import Finalist, finalists
 from autoprompt.search_spaces.errors import SearchUnfinishedError
+from autoprompt.statistics.abstention import Abstention
 from autoprompt.store import (
     EvaluationRecord,
     PromptRecord,
@@ -168,6 +169,7 @@ class StoredSearch:
             ),
             self.test,
             self.deployed(members),
+            Abstention.from_dict(rule) if (rule := chosen.get("abstain")) else None,
         )
 
     def candidates(

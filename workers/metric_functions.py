@@ -81,7 +81,12 @@ def brier(expected: Labels, probabilities: Floats) -> Floats:
 
 
 #: Bins of equal width that confidences are sorted into, as in the paper.
-_BINS = 15
+BINS = 15
+
+
+def bins_of(confidence: Floats) -> Labels:
+    """The bin of each confidence, counted from 0: (m / M, (m + 1) / M], as the paper has them."""
+    return np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
 
 
 def ece(expected: Labels, probabilities: Floats) -> Floats:
@@ -90,9 +95,8 @@ def ece(expected: Labels, probabilities: Floats) -> Floats:
     """
     confidence = probabilities.max(axis=-1)
     gaps = (probabilities.argmax(axis=-1) == expected) - confidence
-    # (m / M, (m + 1) / M], as the paper has its bins.
-    bins = np.clip(np.ceil(confidence * _BINS).astype(int) - 1, 0, _BINS - 1)
-    sums = [np.where(bins == number, gaps, 0.0).sum(axis=-1) for number in range(_BINS)]
+    bins = bins_of(confidence)
+    sums = [np.where(bins == number, gaps, 0.0).sum(axis=-1) for number in range(BINS)]
     return np.abs(sums).sum(axis=0, dtype=np.float64) / expected.shape[-1]
 
 

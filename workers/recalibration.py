@@ -23,6 +23,9 @@ _LARGEST = 20.0
 #: an answer that no text has keeps a bias that is a number.
 _BIAS_COST = 0.1
 
+#: And a squared logarithm of the temperature: a normal prior, which a few texts yield to.
+_TEMPERATURE_COST = 0.5
+
 
 @dataclass(frozen=True)
 class Recalibration:
@@ -65,9 +68,10 @@ def recalibration(log_probs: Floats, expected: Sequence[int]) -> Recalibration:
         given = log_softmax(scores * sharpness + biases, axis=-1)
         apart = np.exp(given) - one_hot
         slopes = np.empty_like(numbers)
-        slopes[0] = -(apart * scores).sum() * sharpness
+        slopes[0] = -(apart * scores).sum() * sharpness + 2 * _TEMPERATURE_COST * numbers[0]
         slopes[1:] = apart.sum(axis=0) + 2 * _BIAS_COST * biases
-        return float(-given[rows, right].sum() + _BIAS_COST * (biases**2).sum()), slopes
+        held = _TEMPERATURE_COST * numbers[0] ** 2 + _BIAS_COST * (biases**2).sum()
+        return float(-given[rows, right].sum() + held), slopes
 
     limit = float(np.log(_LARGEST))
     found = minimize(

@@ -76,16 +76,22 @@ class _UnixLines:
 class Table(Writer):
     """CSV, with a column for the probability of each label, safe to open in a spreadsheet."""
 
-    def __init__(self, stream: TextIO, labels: Sequence[str], named: bool) -> None:
+    def __init__(
+        self, stream: TextIO, labels: Sequence[str], named: bool, abstains: bool = False
+    ) -> None:
         super().__init__(stream)
         columns = ["text", "label", "probability", "votes", *(f"p_{label}" for label in labels)]
         columns = ["search", *columns] if named else columns
+        self._abstains = abstains
+        columns += ["reason"] if abstains else []
         self._rows = csv.DictWriter(_UnixLines(stream), columns)
         self._rows.writeheader()
 
     def _write(self, rows: Sequence[Row]) -> None:
         for row in rows:
             flat = {name: value for name, value in row.items() if name != "probabilities"}
+            if not self._abstains:
+                flat.pop("reason", None)
             flat |= {f"p_{label}": part for label, part in row["probabilities"].items()}
             self._rows.writerow({name: plain_cell(value) for name, value in flat.items()})
 
@@ -113,18 +119,21 @@ def check_output(path: str, form: str | None) -> str:
 
 
 @contextmanager
-def writing(path: str, form: str, labels: Sequence[str], named: bool) -> Iterator[Writer]:
+def writing(
+    path: str, form: str, labels: Sequence[str], named: bool, abstains: bool = False
+) -> Iterator[Writer]:
     """A writer to a file, which gets its name once all rows are in it, or to stdout for `-`.
 
     Args:
         form: one of `FORMATS`, or json for one document.
         labels: every label there may be.
         named: whether rows say which search they are from.
+        abstains: whether a text may have no label, and a reason for it.
     """
 
     def writer(stream: TextIO) -> Writer:
         if form == "csv":
-            return Table(stream, labels, named)
+            return Table(stream, labels, named, abstains)
         if form == "jsonl":
             return JsonLines(stream)
         return JsonDocument(stream)

@@ -54,6 +54,9 @@ def command(
 
     A file may be larger than memory, and what comes down a pipe is labelled as it comes.
 
+    A search that abstains (`abstain` in its configuration) gives no label, null, to a text that it
+    is not sure enough of, and says why.
+
     In CSV, a cell that a spreadsheet would run as a formula (one that begins with = + - @, a tab or
     a line's end, and is no number) gets an apostrophe before it; JSON and JSON lines are exact.
     """
@@ -92,7 +95,12 @@ def command(
             *([("search", "left")] if named else []),
         ]  # fmt: skip
         cells = [
-            (row["label"], f"{row['probability']:.3f}", f"{row['votes']:.0%}", row["text"])
+            (
+                row["label"] or "(no answer)",
+                f"{row['probability']:.3f}",
+                f"{row['votes']:.0%}",
+                row["text"],
+            )
             + ((row["search"],) if named else ())
             for row in label(list(texts))
         ]
@@ -100,7 +108,7 @@ def command(
         console().print(table(title, columns, cells))
         return
     with (
-        writing(output, form, predictor.labels, named) as writer,
+        writing(output, form, predictor.labels, named, predictor.abstains) as writer,
         progress.counting("texts labelled", given.total, beside_stdout=output == "-") as advance,
     ):
         for batch in given.batches():

@@ -2,6 +2,9 @@
 validation, and then the test split is opened."""
 
 from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 
 from autoprompt.controller.bagging import bag
 from autoprompt.controller.executor import Executor
@@ -12,14 +15,23 @@ from autoprompt.evaluation.candidates import CANDIDATES
 from autoprompt.evaluation.finalists import finalists
 from autoprompt.evaluation.held_out_log import open_texts
 from autoprompt.evaluation.out_of_fold import out_of_fold
-from autoprompt.evaluation.score_table import held_out_table
-from autoprompt.evaluation.score_warnings import lead_warnings, luck_warnings, overfit_warnings
+from autoprompt.evaluation.score_table import abstained, held_out_table, sureness
+from autoprompt.evaluation.score_warnings import (
+    abstention_warnings,
+    lead_warnings,
+    luck_warnings,
+    overfit_warnings,
+)
 from autoprompt.preparation.prepare import Prepared
 from autoprompt.progress import SearchProgress
 from autoprompt.search_spaces.errors import SearchFailedError
+from autoprompt.search_spec import AbstainSpec
+from autoprompt.statistics.abstention import Abstention, abstention
 from autoprompt.store import PromptRecord, SearchRecord, State, Store
 from autoprompt.stored_search import StoredSearch
-from autoprompt.workers.answers import answers_of
+from autoprompt.workers.answers import Answers, answers_of
+from autoprompt.workers.blocks import stratified
+from autoprompt.workers.combination import Combination
 from autoprompt.workers.metrics import METRICS
 from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.recalibration import Recalibration, recalibration
@@ -66,11 +78,15 @@ def conclude(
     chosen = _chosen(prepared, store, search, candidates, bagged)
     warnings = lead_warnings(answers, metric, labels, best, candidates, confirmed)
     warnings += luck_warnings(metric, confirmed)
+    row = chosen.as_row() | {"bagged": bool(bagged)}
+    rule = _estimated(config.abstain, chosen)
+    warnings += abstention_warnings(rule)
+    own = _recalibrated(prepared, store, search, best, bagged)
     store.update_search(
         search.id,
         best=best.number,
-        ensemble=chosen.as_row() | {"bagged": bool(bagged)},
-        calibration=_recalibrated(prepared, store, search, best, bagged).as_dict(),
+        ensemble=row | {"abstain": rule and rule.as_dict()},
+        calibration=own.as_dict(),
         warnings=warnings,
     )
     # As they are read from the store: what is scored is what will label texts.
@@ -80,9 +96,15 @@ def conclude(
     opening = open_texts(store, search, "test", test, "search", progress)
     with progress.step(f"scoring {len(test)} test texts"):
         log_probs = _score_test(prepared, [best, *ensemble.members], executor)
+    combination = ensemble.combination
     tested = held_out_table(
-        answers, metric, test.labels, best, ensemble.members, ensemble.combination, log_probs
+        answers, metric, test.labels, best, ensemble.members, combination, log_probs, own, rule
     )
+    if config.abstain is not None and config.abstain.confidence is not None:
+        rule, told = _guaranteed(config.abstain, answers, test.labels, combination, log_probs[2:])
+        tested["abstain"] = told
+        warnings += abstention_warnings(rule)
+        store.update_search(search.id, ensemble=row | {"abstain": rule.as_dict()})
     judged = by_number[best.number]
     warnings += overfit_warnings(
         answers, metric, labels, judged, ensemble.scores, tested, chosen.halves
@@ -128,6 +150,36 @@ def _bagged(
     if not found:
         progress.say("a fold of every finalist failed: the trials' own prompts vote")
     return found
+
+
+def _estimated(spec: AbstainSpec | None, chosen: Chosen) -> Abstention | None:
+    """From which probability on the ensemble answers, estimated on the texts that chose it."""
+    if spec is None or spec.confidence is not None:
+        return None
+    answers, expected = chosen.answers, np.array(chosen.labels)
+    sure, right = sureness(answers, expected, chosen.combination, chosen.log_probs)
+    return abstention(sure, right, spec.error)
+
+
+def _guaranteed(
+    spec: AbstainSpec,
+    answers: Answers,
+    labels: Sequence[int],
+    combination: Combination,
+    log_probs: Floats,
+) -> tuple[Abstention, dict[str, Any]]:
+    """The same with a guarantee, from a half of the test texts, which chose nothing, and what it
+    does on the other half.
+
+    Args:
+        log_probs: [N, B, L], of the members.
+    """
+    order = stratified(labels, seed=0)
+    first, second = (np.array(sorted(order[start::2])) for start in (0, 1))
+    expected = np.array(labels)
+    sure, right = sureness(answers, expected[first], combination, log_probs[:, first])
+    rule = abstention(sure, right, spec.error, spec.confidence)
+    return rule, abstained(answers, expected[second], combination, log_probs[:, second], rule)
 
 
 def _recalibrated(

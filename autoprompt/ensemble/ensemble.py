@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from autoprompt.statistics.abstention import Abstention
 from autoprompt.store import PromptRecord, SearchRecord
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ class Ensemble:
             of folds vote for them.
         validation: the vote's score on the texts that judge it: the validation split, or all
             labelled texts where prompts learnt from folds of them.
+        abstention: when it gives no answer; None where it answers every text.
         note: why it is not what was asked for; None where it is.
     """
 
@@ -33,16 +35,19 @@ class Ensemble:
         chosen: "Chosen",
         test: dict[str, Any] | None = None,
         deployed: Sequence[PromptRecord] = (),
+        abstention: Abstention | None = None,
     ) -> None:
         """An ensemble of a search.
 
         Args:
             test: the test split's table, where this ensemble is the one that was tested.
             deployed: the prompts of folds, in the voters' order, where these label texts.
+            abstention: when it gives no answer.
         """
         self.search = search
         self._chosen = chosen
         self._test = test
+        self.abstention = abstention
         self.voters = chosen.members
         self.members = list(deployed) or chosen.members
         self.combination = chosen.combination
@@ -143,6 +148,7 @@ class Ensemble:
             "size": len(members),
             "vote": self.vote,
             "select": self.select,
+            "abstain": self.abstention and self.abstention.as_dict(),
             "note": self.note,
             "members": members,
             "agreement": {

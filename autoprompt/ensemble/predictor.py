@@ -10,6 +10,7 @@ from autoprompt.config import SearchConfig
 from autoprompt.search_answers import answers_in
 from autoprompt.search_model import model_of, on_one_model
 from autoprompt.search_spaces.errors import BadInputError
+from autoprompt.statistics.abstention import Abstention
 from autoprompt.store import PromptRecord, SearchRecord
 from autoprompt.workers.answers import Answers
 from autoprompt.workers.combination import Combination
@@ -31,6 +32,8 @@ class Voting(Protocol):
     def members(self) -> Sequence[PromptRecord]: ...
     @property
     def combination(self) -> Combination: ...
+    @property
+    def abstention(self) -> Abstention | None: ...
 
 
 @dataclass(frozen=True)
@@ -39,16 +42,19 @@ class Prediction:
 
     Attributes:
         text: as it was given; a line for each of its columns where there are several.
-        probability: of that label, as the members give it together.
+        label: None where the search abstains.
+        probability: of the label that was voted for, as the members give it together.
         votes: the part of the votes it got, 0 to 1.
         probabilities: of every label, likewise.
+        reason: why there is no label; None where there is one.
     """
 
     text: str
-    label: str
+    label: str | None
     probability: float
     votes: float
     probabilities: dict[str, float]
+    reason: str | None = None
 
 
 class Predictor:
@@ -119,19 +125,30 @@ class Predictor:
             vote, labels = ensemble.combination, answers.names
             ballot = vote.voted(answers, log_probs)
             probabilities = vote.probabilities(answers, log_probs)
+            rule = ensemble.abstention
+            reasons = [
+                None if rule is None else rule.reason(float(row[label]))
+                for row, label in zip(probabilities, ballot.labels, strict=True)
+            ]
             by_search[name] = [
                 Prediction(
                     text=as_text(text),
-                    label=labels[label],
+                    label=None if reason else labels[label],
                     probability=float(row[label]),
                     votes=float(shares[label]),
                     probabilities=dict(zip(labels, map(float, row), strict=True)),
+                    reason=reason,
                 )
-                for text, label, row, shares in zip(
-                    texts, ballot.labels, probabilities, ballot.shares, strict=True
+                for text, label, row, shares, reason in zip(
+                    texts, ballot.labels, probabilities, ballot.shares, reasons, strict=True
                 )
             ]
         return by_search
+
+    @property
+    def abstains(self) -> bool:
+        """Whether a text may get no label."""
+        return any(ensemble.abstention is not None for ensemble in self._ensembles)
 
     def _scores(self, texts: Sequence[Text], advance: Callable[[int], None]) -> list[Floats]:
         """Of every ensemble, its members' log-probabilities: [N, B, L] each."""

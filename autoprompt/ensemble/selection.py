@@ -137,6 +137,9 @@ def choose(
             (numbers, combination), validation = pool.combined([0]), alone
     said = combination.log_probs(answers, pool.log_probs[numbers])
     combination = replace(combination, joint=recalibration(said, labels))
+    if metric.needs == "probabilities" and combination.stack is None:
+        predicted = combination.probabilities(answers, pool.log_probs[numbers])
+        validation = metric.direction.oriented(metric.score(pool.labels, predicted))
     chosen = [members[number] for number in numbers]
     return Chosen(
         chosen, combination, select, natural(validation), list(labels), answers, note, halves

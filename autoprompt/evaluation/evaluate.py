@@ -12,12 +12,14 @@ from autoprompt.progress import SearchProgress
 from autoprompt.search_answers import answers_in, metric_of
 from autoprompt.search_model import model_of
 from autoprompt.search_spaces.errors import DataError
+from autoprompt.statistics.abstention import Abstention
 from autoprompt.store import PromptRecord, SearchRecord, Store
 from autoprompt.workers.combination import Combination
 from autoprompt.workers.data import Split, read_labelled
 from autoprompt.workers.data_files import RowReader
 from autoprompt.workers.metrics import METRICS, Metric
 from autoprompt.workers.prompt import Prompt
+from autoprompt.workers.recalibration import Recalibration
 from autoprompt.workers.score_texts import score_worded
 from autoprompt.workers.scoring import load_scorer
 from autoprompt.workers.vote import check_vote
@@ -31,6 +33,7 @@ def evaluate(
     combination: Combination,
     source: str,
     *,
+    abstention: Abstention | None = None,
     text: str | None = None,
     label: str | None = None,
     metric: str | None = None,
@@ -43,6 +46,7 @@ def evaluate(
 
     Args:
         combination: how the N members vote.
+        abstention: when their vote gives no answer.
         source: a file, or a Hub id.
         text, label: the columns, where they are not called as in the search; `text` is of a
             template that reads one column, or its {text}.
@@ -85,7 +89,10 @@ def evaluate(
     log_probs = scored[[0, *(places[prompt.digest] for prompt in (best, *members))]]
     if scorer.truncated:
         progress.say(f"{scorer.truncated} texts were longer than the model takes: ends cut off")
-    table = held_out_table(answers, judge, split.labels, best, members, combination, log_probs) | {
+    own = Recalibration.from_dict(search.calibration) if search.calibration else None
+    table = held_out_table(
+        answers, judge, split.labels, best, members, combination, log_probs, own, abstention
+    ) | {
         "labels": list(labels),
         "truncated": scorer.truncated,
         "seen": seen,

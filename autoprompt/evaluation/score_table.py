@@ -4,12 +4,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from autoprompt.evaluation.probability_scores import probability_scores
+from autoprompt.statistics.abstention import Abstention
 from autoprompt.statistics.intervals import estimate, estimate_mean
 from autoprompt.store import PromptRecord
 from autoprompt.workers.answers import Answers
 from autoprompt.workers.combination import Combination
-from autoprompt.workers.metrics import Metric
+from autoprompt.workers.metric_functions import Labels
+from autoprompt.workers.metrics import METRICS, Metric
+from autoprompt.workers.recalibration import Recalibration
 from autoprompt.workers.vote import Floats, disagreement_error_ratio
 
 
@@ -60,22 +65,75 @@ def held_out_table(
     members: Sequence[PromptRecord],
     combination: Combination,
     log_probs: Floats,
+    own: Recalibration | None = None,
+    abstention: Abstention | None = None,
 ) -> dict[str, Any]:
     """What the search's answers score on texts that it never saw, beside the template alone.
 
     Args:
+        own: of the best prompt's probabilities.
+        abstention: when the vote gives no answer.
         log_probs: [2 + N, B, L]: without a prompt, of the best one, of each member.
     """
     expected = np.array(labels)
+    said = [log_probs[0], log_probs[1] if own is None else own(log_probs[1])]
+    # A temperature and biases are for probabilities; what is decided stays as it was.
+    judged = said if metric.needs == "probabilities" else log_probs[:2]
     alone, single = (
-        estimate(metric, expected, metric.predictions(rows, answers.decided))
-        for rows in log_probs[:2]
+        estimate(metric, expected, metric.predictions(rows, answers.decided)) for rows in judged
     )
+    probabilities = {
+        "no_prompt": np.exp(said[0], dtype=np.float64),
+        "best": np.exp(said[1], dtype=np.float64),
+        "ensemble": combination.probabilities(answers, log_probs[2:]),
+    }
     return {
         **scores_table(answers, metric, labels, members, combination, log_probs[2:]),
         "no_prompt": alone.as_dict(),
-        "best": single.as_dict() | {"number": best.number},
+        "best": single.as_dict() | {"number": best.number, "fold": best.fold},
+        "probabilities": {
+            name: probability_scores(expected, rows) for name, rows in probabilities.items()
+        },
+        "abstain": abstention
+        and abstained(answers, expected, combination, log_probs[2:], abstention),
     }
+
+
+def abstained(
+    answers: Answers,
+    expected: Labels,
+    combination: Combination,
+    log_probs: Floats,
+    abstention: Abstention,
+) -> dict[str, Any]:
+    """What a vote that may give no answer does on B texts: the threshold, the part that is answered
+    (`coverage`) and the part of these answers that is wrong (`error`), with their intervals.
+
+    Args:
+        log_probs: [N, B, L], of the members.
+    """
+    sure, right = sureness(answers, expected, combination, log_probs)
+    answered = sure >= abstention.threshold
+    accuracy = METRICS["accuracy"]
+    coverage = estimate(accuracy, np.ones_like(expected), answered.astype(int))
+    table = {"rule": abstention.as_dict(), "texts": len(expected), "coverage": coverage.as_dict()}
+    if not answered.any():
+        return table | {"error": None}
+    wrong = (~right[answered]).astype(int)
+    return table | {"error": estimate(accuracy, np.ones_like(wrong), wrong).as_dict()}
+
+
+def sureness(
+    answers: Answers, expected: Labels, combination: Combination, log_probs: Floats
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """Of B texts the probability of the answer that is voted for, and whether it is right.
+
+    Args:
+        log_probs: [N, B, L], of the members.
+    """
+    voted = combination.voted(answers, log_probs).labels
+    probabilities = combination.probabilities(answers, log_probs)
+    return np.take_along_axis(probabilities, voted[:, None], axis=1)[:, 0], voted == expected
 
 
 def _confusion(expected: Any, predicted: Any, labels: int) -> list[list[int]]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from autoprompt.evaluation.candidates import best_distinct
 from autoprompt.evaluation.finalists import Finalist
+from autoprompt.statistics.abstention import Abstention
 from autoprompt.statistics.intervals import Estimate, estimate
 from autoprompt.statistics.significance import SIGNIFICANT, clearly_worse, luckier_than, paired_p
 from autoprompt.store import PromptRecord
@@ -91,6 +92,18 @@ def luck_warnings(metric: Metric, confirmed: Sequence[Finalist]) -> list[str]:
         f"trial {leader.number} had {natural(leader.search_score):.4f} in the search, and "
         f"{natural(leader.mean):.4f} ± {leader.spread:.4f} with {len(leader.scores)} other seeds: "
         "the first was luck"
+    ]
+
+
+def abstention_warnings(rule: Abstention | None) -> list[str]:
+    """Where no threshold keeps the errors as few as was asked."""
+    if rule is None or rule.reached:
+        return []
+    bound = "" if rule.bound is None else f" (at most {rule.bound:.3f})"
+    return [
+        f"no threshold keeps the error of what is answered at {rule.error:g} on {rule.texts} "
+        f"texts: the nearest, {rule.threshold:g}, answers {rule.coverage:.0%} of them with an "
+        f"error of {rule.wrong:.3f}{bound}, and is taken"
     ]
 
 

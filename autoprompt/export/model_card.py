@@ -82,13 +82,15 @@ def _tests(
     if test is None or result.record.ensemble is None:
         return []
     rows = [("no prompt, the template alone", test["no_prompt"])]
-    numbers = result.record.ensemble["members"]
+    members = {(row["number"], row.get("fold")): row for row in test["members"]}
+    if test["best"].get("number") is not None:
+        members.setdefault((test["best"]["number"], test["best"].get("fold")), test["best"])
     for prompt in document["prompts"]:
-        if prompt["trial"] in numbers:
-            place = numbers.index(prompt["trial"])
-            rows.append((f"trial {prompt['trial']}", test["members"][place]))
-        elif prompt["trial"] == test["best"].get("number"):
-            rows.append((f"trial {prompt['trial']}", test["best"]))
+        row = members.get((prompt["trial"], prompt["fold"]))
+        if row is not None:
+            fold = f", fold {prompt['fold']}" if prompt["fold"] else ""
+            rows.append((f"trial {prompt['trial']}{fold}", row))
     if ensemble:
-        rows.append((f"{result.ensemble.vote} vote of {len(numbers)}", test["ensemble"]))
+        size = len(document["prompts"])
+        rows.append((f"{result.ensemble.vote} vote of {size}", test["ensemble"]))
     return rows

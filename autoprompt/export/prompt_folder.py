@@ -8,6 +8,7 @@ them: for `peft` as an adapter that `peft.PeftModel.from_pretrained` loads, for 
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -21,11 +22,14 @@ from autoprompt.new_files import made_whole
 from autoprompt.search_model import model_of
 from autoprompt.search_spaces.errors import BadInputError
 from autoprompt.shown_paths import shown_path
+from autoprompt.statistics.abstention import Abstention
 from autoprompt.store import PromptRecord
 from autoprompt.stored_search import StoredSearch
+from autoprompt.workers.combination import Combination, heads
 from autoprompt.workers.model_config import Family, context_length, decoder_start, family_of
 from autoprompt.workers.model_loading import read_tokenizer
 from autoprompt.workers.prompt import Prompt, by_wording
+from autoprompt.workers.recalibration import Recalibration, recalibration
 from autoprompt.workers.scoring import longest_text
 from autoprompt.workers.task import Task, build_task
 
@@ -47,8 +51,9 @@ _ROW_PLACES = {
 _PEFT_HOLDS = {("soft", "prefix"), ("kv", "prefix")}
 
 #: Rises when a reader has to change. 2: the model by its name, not its path; columns of a row; a
-#: task of a prompt's own. 3: words that are judged as a tree.
-_VERSION = 3
+#: task of a prompt's own. 3: words that are judged as a tree. 4: how the prompts answer together,
+#: and when they do not.
+_VERSION = 4
 
 
 def export(
@@ -85,7 +90,7 @@ def export(
             )
         unfinished.mkdir()
         stored = _save_vectors(unfinished, form, config, family, records, prompts)
-        weights = result.ensemble.weights if ensemble else [1.0]
+        vote, rule = _vote(result, records, ensemble)
         document = {
             "version": _VERSION,
             "search": result.name,
@@ -98,9 +103,12 @@ def export(
                 "fingerprint": result.record.versions["model"],
             },
             "task": tasks[0],
+            "vote": vote.as_dict(),
+            "abstain": rule and rule.as_dict(),
             "prompts": [
                 {
                     "trial": record.number,
+                    "fold": record.fold,
                     "kind": prompt.kind,
                     "score": record.score,
                     "weight": weight,
@@ -111,13 +119,13 @@ def export(
                     "prior": prompt.prior,
                 }
                 | (
-                    {"rows" if prompt.rows is not None else "vectors": stored[record.number]}
-                    if record.number in stored
+                    {"rows" if prompt.rows is not None else "vectors": stored[place]}
+                    if place in stored
                     else {}
                 )
                 | ({} if task == tasks[0] else {"task": task})
-                for record, prompt, weight, task in zip(
-                    records, prompts, weights, tasks, strict=True
+                for place, (record, prompt, weight, task) in enumerate(
+                    zip(records, prompts, vote.weights, tasks, strict=True)
                 )
             ],
         }
@@ -133,7 +141,9 @@ def _chosen(result: StoredSearch, trial: int | None, ensemble: bool) -> list[Pro
         raise BadInputError("--ensemble and --trial: choose one of them")
     if ensemble:
         return result.ensemble.members
-    records = result.prompts([result.best.number if trial is None else trial])
+    if trial is None or trial == result.record.best:
+        return [result.best_prompt]
+    records = result.prompts([trial])
     if not records:
         raise BadInputError(
             f"--trial {trial}: search {result.name!r} has no such trial with a prompt that all "
@@ -141,6 +151,22 @@ def _chosen(result: StoredSearch, trial: int | None, ensemble: bool) -> list[Pro
             f"`autoprompt trials {result.name}` lists them"
         )
     return records
+
+
+def _vote(
+    result: StoredSearch, records: Sequence[PromptRecord], ensemble: bool
+) -> tuple[Combination, Abstention | None]:
+    """How prompts answer together, and when they do not; of a single one, how its probabilities are
+    recalibrated."""
+    if ensemble:
+        return result.ensemble.combination, result.ensemble.abstention
+    [record] = records
+    if record.number == result.record.best and result.record.calibration:
+        own = Recalibration.from_dict(result.record.calibration)
+    else:
+        said = result.answers.unpacked(record.log_probs)
+        own = recalibration(said, result.validation_labels)
+    return replace(heads([1.0]), joint=own), None
 
 
 def _check_peft(
@@ -232,23 +258,27 @@ def _save_vectors(
     records: Sequence[PromptRecord],
     prompts: Sequence[Prompt],
 ) -> dict[int, dict[str, str]]:
-    """Write what was trained, vectors or rows; trial number -> the file and tensor that hold it."""
+    """Write what was trained, vectors or rows; a prompt's place -> the file and tensor that hold
+    it."""
     trained = {
-        record.number: numbers
-        for record, prompt in zip(records, prompts, strict=True)
+        place: numbers
+        for place, prompt in enumerate(prompts)
         for numbers in (prompt.vectors, prompt.rows)
         if numbers is not None
     }
     if form == "peft":
-        [(number, numbers)] = trained.items()
+        [(place, numbers)] = trained.items()
         _save_adapter(folder, config, family, numbers)
-        return {number: {"file": "adapter_model.safetensors", "tensor": "prompt_embeddings"}}
-    if trained:
-        tensors = {f"trial-{number}": numbers.contiguous() for number, numbers in trained.items()}
-        save_file(tensors, folder / "prompts.safetensors")
-    return {
-        number: {"file": "prompts.safetensors", "tensor": f"trial-{number}"} for number in trained
+        return {place: {"file": "adapter_model.safetensors", "tensor": "prompt_embeddings"}}
+    names = {
+        place: f"trial-{records[place].number}"
+        + (f"-fold-{records[place].fold}" if records[place].fold else "")
+        for place in trained
     }
+    if trained:
+        tensors = {names[place]: numbers.contiguous() for place, numbers in trained.items()}
+        save_file(tensors, folder / "prompts.safetensors")
+    return {place: {"file": "prompts.safetensors", "tensor": name} for place, name in names.items()}
 
 
 def _save_adapter(folder: Path, config: SearchConfig, family: Family, trained: Tensor) -> None:

@@ -32,6 +32,7 @@ class SearchRecord:
     controller: str | None
     heartbeat_at: datetime | None
     best: int | None
+    calibration: dict[str, Any] | None
     warnings: list[str] | None
     warm_start: dict[str, Any] | None
 

@@ -46,9 +46,27 @@ def bagged(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Searc
             "label_words": {"positive": "great", "negative": "bad"},
         },
         "space": {
-            "soft": {"length": 2, "init": "random", "learning_rate": 0.05, "steps": 4, "batch_size": 4},
-            "kv": {"length": 2, "init": "random", "learning_rate": 0.05, "steps": 4, "batch_size": 4},
-            "hard": {"tokens": 2, "start": "in short", "candidates": 2, "rounds": 1, "batch_size": 4},
+            "soft": {
+                "length": 2,
+                "init": "random",
+                "learning_rate": 0.05,
+                "steps": 4,
+                "batch_size": 4,
+            },
+            "kv": {
+                "length": 2,
+                "init": "random",
+                "learning_rate": 0.05,
+                "steps": 4,
+                "batch_size": 4,
+            },
+            "hard": {
+                "tokens": 2,
+                "start": "in short",
+                "candidates": 2,
+                "rounds": 1,
+                "batch_size": 4,
+            },
         },
         "search": {"trials": 5, "workers": 0, "seed": 3, "cache_gib_on_disk": 0},
         "ensemble": {"size": 2, "select": "varied"},
@@ -143,7 +161,9 @@ def test_the_prompts_of_folds_vote(bagged: SearchResult, tmp_path: Path) -> None
     assert label.label in ("positive", "negative")
     tried = bagged.try_ensemble(size=1)
     assert len(tried.members) == 6
-    again = autoprompt.load(bagged.name, db=bagged.config.store or url_of(bagged))
+    again = autoprompt.load(
+        bagged.name, db=f"sqlite:///{bagged.config.data.path}".replace("texts.csv", "store.db")
+    )
     assert again.ensemble.combination == ensemble.combination
 
 
@@ -223,10 +243,6 @@ def forgetting(honest: Any, lost: FoldRecord) -> Any:
     return lambda self, search_id, numbers=None: [
         each for each in honest(self, search_id, numbers) if each != lost
     ]
-
-
-def url_of(result: SearchResult) -> str:
-    return result._store.database.url
 
 
 def store_of(result: SearchResult) -> Store:

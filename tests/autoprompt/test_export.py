@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,15 @@ import autoprompt
 from autoprompt.api import load
 from autoprompt.cli import main
 from autoprompt.config import SearchConfig
+from autoprompt.ensemble.stacking import stacked_vote
 from autoprompt.results import SearchResult
 from autoprompt.store import Store
+from autoprompt.workers.combination import Combination
 from autoprompt.workers.model_files import ModelSpec
 from autoprompt.workers.model_identity import model_identity
 from autoprompt.workers.model_loading import load_model
 from autoprompt.workers.prompt import Prompt, soft_prompt
+from autoprompt.workers.recalibration import Recalibration, recalibration
 from autoprompt.workers.scoring import Scorer, load_scorer
 from benchmarks.many_trials import VERSIONS
 from tests.conftest import write_yaml
@@ -44,6 +48,18 @@ def run(code: Path, *arguments: str) -> str:
     """What a script prints, run by itself: none of our packages is on its path."""
     command = [sys.executable, "-I", str(code), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def told(folder: Path, scorer: Scorer, log_probs: torch.Tensor) -> list[float]:
+    """[B], the probability of each text's label, as a folder says that it is recalibrated.
+
+    Args:
+        log_probs: [B, L], of its one prompt.
+    """
+    vote = json.loads((folder / "prompt.json").read_text(encoding="utf-8"))["vote"]
+    said = log_probs.numpy()
+    rows = Combination.from_dict(vote).probabilities(scorer.task.answers, said[None])
+    return [float(row[label]) for row, label in zip(rows, said.argmax(-1), strict=True)]
 
 
 def refusal(code: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -92,9 +108,13 @@ def test_the_loader_in_the_folder_says_what_the_search_says(
     scorer = scorer_of(finished)
     [record] = finished.prompts([number])
     log_probs = scorer.score_texts([Prompt.from_bytes(record.content)], ASKED)[0]
-    for row, expected in zip(printed, log_probs, strict=True):
+    probabilities = told(folder, scorer, log_probs)
+    own = recalibration(finished.answers.unpacked(record.log_probs), finished.validation_labels)
+    vote = json.loads((folder / "prompt.json").read_text(encoding="utf-8"))["vote"]
+    assert vote["joint"]["biases"] == pytest.approx(list(own.biases))
+    for row, expected, probability in zip(printed, log_probs, probabilities, strict=True):
         assert row["label"] == scorer.task.answers.names[int(expected.argmax())]
-        assert row["probability"] == pytest.approx(float(expected.max().exp()), abs=TOLERANCE)
+        assert row["probability"] == pytest.approx(probability, abs=TOLERANCE)
 
 
 def test_the_ensemble_votes_as_it_does_in_the_search(
@@ -108,6 +128,33 @@ def test_the_ensemble_votes_as_it_does_in_the_search(
     for row, expected in zip(printed, finished.ensemble.predict(ASKED), strict=True):
         assert (row["label"], row["votes"]) == (expected.label, pytest.approx(expected.votes))
         assert row["probability"] == pytest.approx(expected.probability, abs=TOLERANCE)
+
+
+@pytest.mark.parametrize("vote", ["mean", "stacked"])
+def test_other_votes_leave_the_house_for_the_loader(
+    vote: Any, finished: SearchResult, tiny_folder: Path, tmp_path: Path
+) -> None:
+    folder = finished.export(tmp_path / "out", ensemble=True)
+    members, labels = finished.ensemble.members, finished.validation_labels
+    said = np.stack([finished.answers.unpacked(member.log_probs) for member in members])
+    rule = Combination(vote, (1.0,) * len(said), joint=Recalibration(0.7, (0.2, -0.2)))
+    if vote == "mean":
+        rule = replace(rule, members=tuple(recalibration(own, labels) for own in said))
+    else:
+        rule = replace(rule, stack=stacked_vote(said, labels))
+    document = json.loads((folder / "prompt.json").read_text(encoding="utf-8"))
+    threshold = {"threshold": 0.6}
+    written = json.dumps(document | {"vote": rule.as_dict(), "abstain": threshold})
+    (folder / "prompt.json").write_text(written, encoding="utf-8")
+    prompts = [Prompt.from_bytes(member.content) for member in members]
+    log_probs = scorer_of(finished).score_texts(prompts, ASKED).numpy()
+    rows = rule.probabilities(finished.answers, log_probs)
+    chosen = rule.voted(finished.answers, log_probs).labels
+    lines = run_here(folder / "predict.py", "--model", str(tiny_folder), *ASKED).splitlines()
+    for line, row, label in zip(map(json.loads, lines), rows, chosen, strict=True):
+        assert line["probability"] == pytest.approx(row[label], abs=TOLERANCE)
+        assert line["label"] == (finished.answers.names[label] if row[label] >= 0.6 else None)
+    assert None in {json.loads(line)["label"] for line in lines} or rows.max(-1).min() >= 0.6
 
 
 def test_peft_loads_the_folder_and_gives_the_same_logits(
@@ -236,9 +283,10 @@ def test_every_family_of_models_is_loaded_as_it_was_searched(
     model_at = ("--model", str(tmp_path / "model"))
     lines = run_here(folder / "predict.py", *model_at, *ASKED).splitlines()
     printed = [json.loads(line) for line in lines]
-    expected = scorer_of(result).score_texts([prompt], ASKED)[0]
-    for row, each in zip(printed, expected, strict=True):
-        assert row["probability"] == pytest.approx(float(each.max().exp()), abs=TOLERANCE)
+    scorer = scorer_of(result)
+    expected = scorer.score_texts([prompt], ASKED)[0]
+    for row, probability in zip(printed, told(folder, scorer, expected), strict=True):
+        assert row["probability"] == pytest.approx(probability, abs=TOLERANCE)
     if (model.family, position) != ("seq2seq", "prefix"):
         with pytest.raises(ValueError, match="--format json"):
             result.export(tmp_path / "peft", "peft")
@@ -259,7 +307,7 @@ def test_the_loader_asks_where_the_model_is_and_reads_exports_that_say_it(
 ) -> None:
     folder = finished.export(tmp_path / "out")
     exported = json.loads((folder / "prompt.json").read_text(encoding="utf-8"))
-    assert exported["version"] == 3
+    assert exported["version"] == 4
     assert exported["model"]["name"] == tiny_folder.name
     assert exported["model"]["fingerprint"] == finished.record.versions["model"]
     line = refusal(folder / "predict.py", capsys, ASKED[0])
@@ -270,6 +318,13 @@ def test_the_loader_asks_where_the_model_is_and_reads_exports_that_say_it(
     older = exported | {"version": 1, "model": first, "task": task}
     (folder / "prompt.json").write_text(json.dumps(older), encoding="utf-8")
     assert run_here(folder / "predict.py", ASKED[0]) == answers
+    del older["vote"], older["abstain"]
+    (folder / "prompt.json").write_text(json.dumps(older), encoding="utf-8")
+    [plain] = run_here(folder / "predict.py", ASKED[0]).splitlines()
+    said = scorer_of(finished).score_texts(
+        [Prompt.from_bytes(finished.best_prompt.content)], ASKED[:1]
+    )
+    assert json.loads(plain)["probability"] == pytest.approx(float(said.exp().max()), abs=TOLERANCE)
 
 
 def test_the_models_adapter_is_asked_for_and_applied(
@@ -286,13 +341,16 @@ def test_the_models_adapter_is_asked_for_and_applied(
     prompt = soft_prompt(vectors, "prefix", model)
     template = "Review: {text}\nSentiment:"
     result = made_search(base, template, prompt, tmp_path / "store.db", lora)
-    loader, model_at = result.export(tmp_path / "out") / "predict.py", ("--model", str(base))
+    folder, model_at = result.export(tmp_path / "out"), ("--model", str(base))
+    loader = folder / "predict.py"
     line = refusal(loader, capsys, *model_at, ASKED[0])
     assert line == "Error: --adapter FOLDER: say where the adapter lora is"
     [answer] = run_here(loader, *model_at, "--adapter", str(lora), ASKED[0]).splitlines()
-    expected = scorer_of(result).score_texts([prompt], ASKED[:1])[0]
-    probability = json.loads(answer)["probability"]
-    assert probability == pytest.approx(float(expected.max().exp()), abs=TOLERANCE)
+    scorer = scorer_of(result)
+    expected = scorer.score_texts([prompt], ASKED[:1])[0]
+    assert [json.loads(answer)["probability"]] == pytest.approx(
+        told(folder, scorer, expected), abs=TOLERANCE
+    )
 
     adapter = result.export(tmp_path / "peft", "peft")
     settings = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))

@@ -20,7 +20,7 @@ from autoprompt.progress import SearchProgress
 from autoprompt.results import SearchResult
 from autoprompt.search_spaces.errors import AutopromptError, BadInputError, ConfigError
 from autoprompt.workers.prompt import Prompt
-from tests.autoprompt.test_export import ASKED, TOLERANCE, run_here, scorer_of, trial_of
+from tests.autoprompt.test_export import ASKED, TOLERANCE, run_here, scorer_of, told, trial_of
 from tests.conftest import DEMO_TASK, write_texts, write_yaml
 from tests.tiny import save_tiny_bert, save_tiny_model, save_tiny_t5
 
@@ -82,10 +82,11 @@ def test_the_exported_loader_says_what_the_search_says(
     scorer = scorer_of(searched)
     [record] = searched.prompts([number])
     log_probs = scorer.score_texts([Prompt.from_bytes(record.content)], ASKED)[0]
-    for line, expected in zip(lines, log_probs, strict=True):
+    probabilities = told(folder, scorer, log_probs)
+    for line, expected, probability in zip(lines, log_probs, probabilities, strict=True):
         row = json.loads(line)
         assert row["label"] == scorer.task.answers.names[int(expected.argmax())]
-        assert row["probability"] == pytest.approx(float(expected.max().exp()), abs=TOLERANCE)
+        assert row["probability"] == pytest.approx(probability, abs=TOLERANCE)
 
 
 def test_peft_takes_one_before_the_text_as_prefix_tuning(
@@ -122,10 +123,8 @@ def test_one_before_a_decoder_leaves_the_house_for_the_loader(tmp_path: Path) ->
     expected = scorer.score_texts([prompt], ASKED)[0]
     folder = result.export(tmp_path / "json", trial=number)
     lines = run_here(folder / "predict.py", "--model", str(model_folder), *ASKED).splitlines()
-    for line, own in zip(lines, expected, strict=True):
-        assert json.loads(line)["probability"] == pytest.approx(
-            float(own.max().exp()), abs=TOLERANCE
-        )
+    for line, probability in zip(lines, told(folder, scorer, expected), strict=True):
+        assert json.loads(line)["probability"] == pytest.approx(probability, abs=TOLERANCE)
     with pytest.raises(BadInputError, match="layers PEFT gives rows in pairs; use --format json"):
         result.export(tmp_path / "peft", "peft", trial=number)
 

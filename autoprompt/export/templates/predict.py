@@ -155,14 +155,43 @@ def log_probs(prompt, text):
     return (scores - torch.tensor(prompt["prior"] or [0.0] * len(scores))).log_softmax(-1)
 
 
+def recalibrated(numbers, said):
+    """Log-probabilities at a temperature, with biases."""
+    return (said / numbers["temperature"] + torch.tensor(numbers["biases"])).log_softmax(-1)
+
+
+def together(answers, weights):
+    """The label that the prompts choose, the part of the votes for each, and probabilities.
+
+    Older folders have no `vote` but each prompt's weight.
+    """
+    vote = export.get("vote", {})
+    shares = weights @ torch.eye(answers.shape[1])[answers.argmax(1)] / weights.sum()
+    if vote.get("stack"):
+        stack = {name: torch.tensor(numbers) for name, numbers in vote["stack"].items()}
+        parts = answers.clamp(min=-27.631021).unsqueeze(1) @ stack["coefficients"]
+        said = (parts.sum((0, 1)) + stack["biases"]).log_softmax(-1)
+    elif vote.get("recalibrated"):
+        each = zip(vote["recalibrated"], answers, strict=True)
+        own = [recalibrated(numbers, said) for numbers, said in each]
+        said = (weights @ torch.stack(own) / weights.sum()).log_softmax(-1)
+    else:
+        said = (weights @ answers.exp() / weights.sum()).log()
+        tied = torch.isclose(shares, shares.max())
+        best = int(answers.sum(0).masked_fill(~tied, -torch.inf).argmax())
+    if vote.get("stack") or vote.get("recalibrated"):
+        best = int(said.argmax())
+    return best, shares, (recalibrated(vote["joint"], said) if vote.get("joint") else said).exp()
+
+
 several = any(len(columns_of(task_of(prompt))) > 1 for prompt in export["prompts"])
 with torch.no_grad():
     for text in arguments.texts:
         answers = torch.stack([log_probs(prompt, text) for prompt in export["prompts"]])
         weights = torch.tensor([float(prompt["weight"]) for prompt in export["prompts"]])
-        shares = weights @ torch.eye(answers.shape[1])[answers.argmax(1)] / weights.sum()
-        tied = torch.isclose(shares, shares.max())
-        best = int(answers.sum(0).masked_fill(~tied, -torch.inf).argmax())
+        best, shares, probabilities = together(answers, weights)
         row = {"text": text, "label": export["task"]["labels"][best], "votes": float(shares[best])}
-        probability = weights @ answers[:, best].exp() / weights.sum()
-        print(json.dumps(row | {"probability": float(probability)}))
+        row["probability"] = float(probabilities[best])
+        if export.get("abstain") and row["probability"] < export["abstain"]["threshold"]:
+            row["label"] = None
+        print(json.dumps(row))
