@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from autoprompt.ensemble.ensemble import Ensemble
+from autoprompt.evaluation.probability_lines import probability_lines
 from autoprompt.results import SearchResult
 from autoprompt.store import State, TrialRecord
 from autoprompt.workers.direction import Direction
@@ -198,6 +199,8 @@ def print_evaluation(result: SearchResult, scored: dict[str, Any]) -> None:
     out = console()
     title = f"{scored['data']}: {scored['metric']} on {scored['texts']} texts"
     out.print(estimates_table(title, scored, result.ensemble.vote))
+    for line in probability_lines(scored):
+        out.print(Text(line))
     test = result.test
     if test and scored["metric"] == result.record.metric:
         names = {"no_prompt": "no prompt", "best": "best prompt", "ensemble": "ensemble"}
@@ -288,7 +291,7 @@ def print_ensemble(ensemble: Ensemble) -> None:
     ]  # fmt: skip
     rows = [
         (
-            member["number"],
+            member["number"] if member["fold"] is None else f"{member['number']}/{member['fold']}",
             word(member["kind"]),
             f"{member['votes']:.3g}",
             number(member["validation"]["score"]),
@@ -302,7 +305,10 @@ def print_ensemble(ensemble: Ensemble) -> None:
     if document["note"]:
         out.print(Text(f"Note: {document['note']}."))
     if len(rows) > 1:
-        out.print(Text(f"Two members agree on {document['agreement']['mean']:.1%} of the texts."))
+        ratio = document["disagreement_error_ratio"]
+        told = "" if ratio is None else f"; disagreement over error: {ratio:.2f}"
+        agree = document["agreement"]["mean"]
+        out.print(Text(f"Two of those that vote agree on {agree:.1%} of the texts{told}."))
     names = {"ensemble": "ensemble", "best_member": "best member", "mean": "mean of the members"}
     scored = [
         (
@@ -383,13 +389,19 @@ def print_result(result: SearchResult) -> None:
         columns = [("trial", "right"), ("kind", "left"), ("score", "right"), ("prompt", "left")]
         rows = [
             (member.number, word(member.kind), number(member.score), one_line(member.text))
-            for member in result.ensemble.members
+            for member in result.ensemble.voters
         ]
-        out.print(table("The prompts that vote", columns, rows))
+        count = len(result.ensemble.members)
+        title = "The prompts that vote"
+        if count > len(rows):
+            title = f"The plans that vote, by {count} prompts of folds"
+        out.print(table(title, columns, rows))
         if result.ensemble.note:
             out.print(Text(f"Note: {result.ensemble.note}.\n"))
     if result.test is not None:
         title = f"Test: {record.metric} on {result.test['texts']} texts that no trial saw"
         out.print(estimates_table(title, result.test, result.ensemble.vote))
+        for line in probability_lines(result.test):
+            out.print(Text(line))
     for warning in record.warnings or []:
         out.print(Text(f"Warning: {warning}.", style="yellow"))

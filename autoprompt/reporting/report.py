@@ -23,6 +23,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from autoprompt.config import SearchConfig
 from autoprompt.ensemble.selection import stacked
+from autoprompt.evaluation.probability_lines import abstention_line
 from autoprompt.export.optuna_study import build_study
 from autoprompt.new_files import made_whole
 from autoprompt.progress import clock
@@ -179,6 +180,23 @@ class Report:
         if size == 1:
             del names["mean"]
         return [(name, test[key]) for key, name in names.items() if test.get(key)]
+
+    @property
+    def probabilities(self) -> dict[str, Any] | None:
+        """What probabilities of the test texts are worth; see `probability_scores`."""
+        return (self.result.test or {}).get("probabilities")
+
+    @property
+    def abstention(self) -> str | None:
+        """What the ensemble does with texts that it is not sure enough of."""
+        told = (self.result.test or {}).get("abstain")
+        return abstention_line(told) if told else None
+
+    @property
+    def ratio(self) -> float | None:
+        """Disagreement over error, of those that vote."""
+        ratio: float | None = self.result.ensemble.scores["disagreement_error_ratio"]
+        return ratio
 
     @cached_property
     def test_axis(self) -> Axis:

@@ -167,6 +167,47 @@ def test_the_prompts_of_folds_vote(bagged: SearchResult, tmp_path: Path) -> None
     assert again.ensemble.combination == ensemble.combination
 
 
+def test_what_it_does_is_shown(bagged: SearchResult, tmp_path: Path) -> None:
+    from click.testing import CliRunner
+
+    from autoprompt.cli import main
+
+    db = ["--db", f"sqlite:///{Path(bagged.config.data.path).parent / 'store.db'}"]  # type: ignore[arg-type]
+    shown = CliRunner().invoke(main, ["show", "bagged", *db]).stdout
+    assert f"by {len(bagged.ensemble.members)} prompts of folds" in shown
+    assert "The ensemble's probabilities: log loss" in shown
+    listed = CliRunner().invoke(main, ["ensemble", "bagged", *db]).stdout
+    assert f"{bagged.ensemble.members[0].number}/1.1" in listed
+    page = bagged.report(tmp_path / "report.html").read_text(encoding="utf-8")
+    assert 'id="probabilities"' in page
+    assert page.count('<circle class="kv complete"') >= 1
+
+
+def test_a_search_may_abstain(tiny_config: dict[str, Any], tmp_path: Path) -> None:
+    """By an estimate, told on all of the test split; and guaranteed on one half of it, told on the
+    other."""
+    tiny_config["search"]["trials"] = 2
+    told = {}
+    for name, spec in (("guessed", {"error": 0.3}), ("sure", {"error": 0.3, "confidence": 0.6})):
+        config = tiny_config | {"name": name, "abstain": spec}
+        result = autoprompt.search(write_yaml(tmp_path / f"{name}.yaml", config), quiet=True)
+        assert result.test is not None
+        told[name] = result.test["abstain"]
+        rule = result.ensemble.abstention
+        assert rule is not None
+        assert told[name]["rule"] == rule.as_dict()
+        if not rule.reached:
+            assert any(
+                "no threshold keeps the error" in line for line in result.record.warnings or []
+            )
+        for row in result.ensemble.predict(["a joy", "dull and far too long", "so it is"]):
+            assert (row.label is None) == (row.probability < rule.threshold)
+            assert (row.label is None) == (row.reason is not None)
+    assert (told["guessed"]["texts"], told["sure"]["texts"]) == (20, 10)
+    assert told["guessed"]["rule"]["texts"] == 16
+    assert told["sure"]["rule"]["confidence"] == 0.6
+
+
 def test_what_the_store_has_of_folds_is_not_carried_out_again(
     bagged: SearchResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:

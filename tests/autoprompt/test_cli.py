@@ -115,7 +115,7 @@ def test_the_stored_ensemble_has_votes_agreement_and_both_scores(db: str) -> Non
 def test_predict_from_arguments_and_files(db: str, tmp_path: Path) -> None:
     found = json.loads(call("predict", "latest", "a joy", "dull", "--db", db, "--json").stdout)
     assert [row["text"] for row in found] == ["a joy", "dull"]
-    assert {"text", "label", "probability", "votes", "probabilities"} == found[0].keys()
+    assert {"text", "label", "probability", "votes", "probabilities", "reason"} == found[0].keys()
     assert sum(found[0]["probabilities"].values()) == pytest.approx(1)
 
     table = write_texts(tmp_path / "in.csv", TEXTS[:5])
