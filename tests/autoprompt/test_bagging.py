@@ -173,7 +173,7 @@ def test_what_it_does_is_shown(bagged: SearchResult, tmp_path: Path) -> None:
     from autoprompt.cli import main
 
     db = ["--db", f"sqlite:///{Path(bagged.config.data.path).parent / 'store.db'}"]  # type: ignore[arg-type]
-    shown = CliRunner().invoke(main, ["show", "bagged", *db]).stdout
+    shown = " ".join(CliRunner().invoke(main, ["show", "bagged", *db]).stdout.split())
     assert f"by {len(bagged.ensemble.members)} prompts of folds" in shown
     assert "The ensemble's probabilities: log loss" in shown
     listed = CliRunner().invoke(main, ["ensemble", "bagged", *db]).stdout

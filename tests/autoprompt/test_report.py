@@ -93,8 +93,8 @@ def test_it_tells_all_of_the_search(
     headings = page.locator("h2").all_inner_texts()
     assert headings == [
         "Held-out scores", "The prompts that vote", "History", "Length", "Time", "Gradients",
-        "What mattered", "Agreement", "Probabilities", "Confusion", "Texts most often wrong", "Leaderboard",
-        "Where the numbers came from",
+        "What mattered", "Agreement", "Probabilities", "Confusion",
+        "Texts most often wrong", "Leaderboard", "Where the numbers came from",
     ]  # fmt: skip
     scored = [trial for trial in finished.trials if trial.score is not None]
     for chart in page.locator("svg.chart").all():
