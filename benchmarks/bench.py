@@ -31,6 +31,7 @@ from benchmarks.engine_rows import (
 )
 from benchmarks.row import Row
 from benchmarks.service_rows import killed, leaderboard, nothing, simulated, virtual, warm
+from benchmarks.vote_rows import bagged
 from benchmarks.word_rows import (
     candidates,
     demonstrations,
@@ -126,6 +127,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "prediction": prediction,
     "prefix": prefix,
     "labels": labels,
+    "bagged": bagged,
     "words": words,
     "ratings": ratings,
     "hard": hard,

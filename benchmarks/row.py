@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -52,6 +53,11 @@ def _measured(arguments: Sequence[str], threads: int, checkout: Path) -> Any:
     if found.returncode != 0:
         sys.exit(found.stderr)
     return json.loads(found.stdout.strip().splitlines()[-1])
+
+
+def of_seeds(scores: Sequence[float]) -> str:
+    """Scores of several seeds: their mean, and each."""
+    return f"{statistics.mean(scores):.4f} ({', '.join(f'{each:.3f}' for each in scores)})"
 
 
 def at_most(what: str, ours: str, against: str, ratio: float, limit: float) -> Row:
