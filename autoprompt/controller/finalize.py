@@ -13,6 +13,7 @@ from autoprompt.controller.retrain_finalists import confirm
 from autoprompt.ensemble.selection import Chosen, choose
 from autoprompt.evaluation.candidates import CANDIDATES
 from autoprompt.evaluation.finalists import finalists
+from autoprompt.evaluation.held_out_answers import HeldOutAnswers
 from autoprompt.evaluation.held_out_log import open_texts
 from autoprompt.evaluation.out_of_fold import out_of_fold
 from autoprompt.evaluation.score_table import abstained, held_out_table, sureness
@@ -109,7 +110,8 @@ def conclude(
     warnings += overfit_warnings(
         answers, metric, labels, judged, ensemble.scores, tested, chosen.halves
     )
-    store.record_evaluation(search.id, opening, tested)
+    answered = HeldOutAnswers.of(answers, test.labels, combination, log_probs, own)
+    store.record_evaluation(search.id, opening, tested, answered.packed(answers))
     store.update_search(search.id, warnings=warnings)
     for warning in warnings:
         progress.say(f"warning: {warning}")

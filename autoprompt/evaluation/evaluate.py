@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from autoprompt.config import SearchConfig
+from autoprompt.evaluation.held_out_answers import HeldOutAnswers
 from autoprompt.evaluation.held_out_log import open_texts
 from autoprompt.evaluation.score_table import held_out_table
 from autoprompt.progress import SearchProgress
@@ -97,7 +98,8 @@ def evaluate(
         "truncated": scorer.truncated,
         "seen": seen,
     }
-    store.record_evaluation(search.id, opening, table)
+    answered = HeldOutAnswers.of(answers, split.labels, combination, log_probs, own)
+    store.record_evaluation(search.id, opening, table, answered.packed(answers))
     return {"search": search.name, "data": source, "opening": earlier + 1, **table}
 
 

@@ -56,9 +56,16 @@ class Evaluations(Claims):
 
     @changes
     def record_evaluation(
-        self, session: Session, search_id: int, evaluation_id: int, result: dict[str, Any]
+        self,
+        session: Session,
+        search_id: int,
+        evaluation_id: int,
+        result: dict[str, Any],
+        predictions: bytes | None = None,
     ) -> None:
-        """The scores of an opening."""
+        """The scores of an opening, and what was answered, as safetensors."""
         session.execute(
-            sa.update(Evaluation).where(Evaluation.id == evaluation_id).values(result=result)
+            sa.update(Evaluation)
+            .where(Evaluation.id == evaluation_id)
+            .values(result=result, predictions=predictions)
         )

@@ -249,6 +249,13 @@ class Reader:
             for name, row in session.execute(query)
         ]
 
+    @reads
+    def predictions(self, session: Session, evaluation_id: int) -> bytes | None:
+        """What was answered at an opening, as safetensors; None before it is known, and of an older
+        version's."""
+        query = sa.select(Evaluation.predictions).where(Evaluation.id == evaluation_id)
+        return session.scalars(query).one()
+
 
 def trial_of(session: Session, search_id: int, number: int) -> Trial:
     """A search's trial, as a row to change."""
