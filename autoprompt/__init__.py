@@ -26,7 +26,7 @@ from autoprompt.search_spaces.errors import (
 )
 
 if TYPE_CHECKING:
-    from autoprompt.api import load, resume, search
+    from autoprompt.api import compare, load, resume, search
     from autoprompt.callbacks import Callback
     from autoprompt.config import SearchConfig
     from autoprompt.results import SearchResult
@@ -51,6 +51,7 @@ __all__ = [
     "SearchTakenError",
     "SearchUnfinishedError",
     "StoreError",
+    "compare",
     "load",
     "resume",
     "search",
@@ -61,6 +62,7 @@ _HOMES = {
     "Callback": "autoprompt.callbacks",
     "SearchConfig": "autoprompt.config",
     "SearchResult": "autoprompt.results",
+    "compare": "autoprompt.api",
     "load": "autoprompt.api",
     "resume": "autoprompt.api",
     "search": "autoprompt.api",

@@ -1,8 +1,9 @@
-"""The Python search API: `autoprompt.search(...)` and `autoprompt.load(...)`."""
+"""The Python search API: `autoprompt.search(...)`, `autoprompt.load(...)` and what stands beside
+them."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from autoprompt.results import SearchResult
 from autoprompt.search_spaces.errors import BadInputError
@@ -33,6 +34,47 @@ def load(search: list[str] | str = "latest", *, db: str | None = None) -> Search
     if isinstance(search, list):
         return Tasks([SearchResult(store, store.find(str(name))) for name in search])
     return SearchResult(store, store.find(str(search)))
+
+
+def compare(
+    a: str,
+    b: str,
+    *,
+    data: str | None = None,
+    metric: str | None = None,
+    plot: str | Path | None = None,
+    db: str | None = None,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """The paired difference of two finished searches on the same held-out texts, of their best
+    prompts and of their ensembles; see `autoprompt.evaluation.comparison`.
+
+    Args:
+        a, b: their ids or names, or `latest`.
+        data: what both were evaluated on; their test splits without any.
+        metric: another one than the searches'.
+        plot: a new SVG file to draw it in.
+        quiet: say nothing on stderr.
+
+    Raises:
+        SearchNotFoundError: one of them is not there.
+        BadInputError: they answered different texts, have different labels or metrics, or an older
+            version kept no answers; or the plot's file exists.
+        SearchUnfinishedError: one of them has not finished.
+    """
+    from autoprompt.evaluation.comparison import compare as compared
+    from autoprompt.new_files import check_new
+    from autoprompt.progress import SearchProgress
+    from autoprompt.reporting.comparison_plot import write_plot
+
+    if plot is not None:
+        check_new(Path(plot), "--plot")
+    store = Store.open(store_url(db), create=False)
+    pair = (store.find(str(a)), store.find(str(b)))
+    comparison = compared(store, pair, data, metric, SearchProgress(quiet=quiet))
+    if plot is not None:
+        write_plot(comparison, plot)
+    return comparison
 
 
 def searches(*, db: str | None = None) -> list[SearchResult]:

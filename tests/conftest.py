@@ -3,7 +3,9 @@
 import csv
 import os
 import random
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +213,17 @@ def space() -> Space:
             "hard": {"tokens": {"low": 2, "high": 6}, "start": ["a", "b"], "rounds": 4},
         }
     )
+
+
+def copy_store(url: str, folder: Path) -> str:
+    """A copy of a SQLite store, in `folder`: what is done to it is no one else's business."""
+    copied = folder / "store.db"
+    with (
+        closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as source,
+        closing(sqlite3.connect(copied)) as copy,
+    ):
+        source.backup(copy)
+    return f"sqlite:///{copied}"
 
 
 def write_texts(path: Path, rows: list[dict[str, str]] | None = None) -> Path:

@@ -19,6 +19,7 @@ COMMANDS = {
     "ensemble": "Show the ensemble, or try another one on the validation split.",
     "predict": "Label texts with a search's ensemble, in the order given.",
     "evaluate": "Score a search's prompts on other labelled texts, or its words on another model.",
+    "compare": "Compare two searches on the same held-out texts, by their paired difference.",
     "explain": "Show which positions of a prompt matter, by leaving out each in turn.",
     "export": "Write the best prompt, or others, to a folder that other tools read.",
     "report": "Write a search's report: one HTML file, readable without a network.",

@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ from click.testing import CliRunner, Result
 from autoprompt.cli import main
 from autoprompt.results import SearchResult
 from autoprompt.search_spaces.errors import DataError, ModelError, SearchUnfinishedError
-from tests.conftest import write_texts
+from tests.conftest import copy_store, write_texts
 from tests.tiny import TEXTS
 
 ELSEWHERE = [{"body": f"{row['text']} indeed", "stars": row["label"]} for row in TEXTS[::3]]
@@ -26,12 +24,7 @@ def call(*arguments: str) -> Result:
 @pytest.fixture
 def finished_db(finished_db: str, tmp_path: Path) -> str:
     """A copy of the finished search's store: what is evaluated here is no one else's business."""
-    with (
-        closing(sqlite3.connect(finished_db.removeprefix("sqlite:///"))) as source,
-        closing(sqlite3.connect(tmp_path / "store.db")) as copy,
-    ):
-        source.backup(copy)
-    return f"sqlite:///{tmp_path / 'store.db'}"
+    return copy_store(finished_db, tmp_path)
 
 
 @pytest.fixture

@@ -4,11 +4,9 @@ import dataclasses
 import html
 import json
 import shutil
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,7 +24,7 @@ from autoprompt.store import EvaluationRecord, State, Store
 from autoprompt.workers.data import Splits, load_splits
 from autoprompt.workers.prompt import Prompt
 from benchmarks.many_trials import make
-from tests.conftest import write_texts
+from tests.conftest import copy_store, write_texts
 from tests.tiny import TEXTS
 
 HOSTILE = """</script></style></title><script>document.title="owned"</script>
@@ -144,12 +142,7 @@ def test_the_mean_of_one_member_is_no_row(finished: SearchResult, size: int, row
 
 def hostile_search(finished: SearchResult, db: str, folder: Path) -> SearchResult:
     """The finished search, with hostile words wherever a user's words may stand."""
-    with (
-        closing(sqlite3.connect(db.removeprefix("sqlite:///"))) as source,
-        closing(sqlite3.connect(folder / "store.db")) as copy,
-    ):
-        source.backup(copy)
-    store = Store.open(f"sqlite:///{folder / 'store.db'}")
+    store = Store.open(copy_store(db, folder))
     number = len(finished.trials)
     kinds = {
         "kind": "hard",
