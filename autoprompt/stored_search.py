@@ -21,6 +21,7 @@ from autoprompt.workers.direction import Direction
 
 if TYPE_CHECKING:
     from autoprompt.config import SearchConfig
+    from autoprompt.evaluation.held_out_answers import HeldOutAnswers
     from autoprompt.workers.answers import Answers
 
 
@@ -212,17 +213,30 @@ class StoredSearch:
         Keys: texts, no_prompt, best, mean, best_member, ensemble, members; each score is a mapping
         of score, low, high and method, and of number where it is one trial's.
         """
+        return self.test_opening.result if self.test_opening else None
+
+    @cached_property
+    def test_opening(self) -> EvaluationRecord | None:
+        """The last opening of the test split that has scores."""
         tested = [
             evaluation
             for evaluation in self.evaluations
             if evaluation.source == "test" and evaluation.result
         ]
-        return tested[-1].result if tested else None
+        return tested[-1] if tested else None
 
     @cached_property
     def evaluations(self) -> list[EvaluationRecord]:
         """Every opening of labelled texts that no trial saw: the test split, and other files."""
         return self._store.evaluations(self.id)
+
+    def held_out_answers(self, opening: EvaluationRecord) -> "HeldOutAnswers | None":
+        """What was answered at an opening, and what is right; None of an older version's, or before
+        it is known."""
+        from autoprompt.evaluation.held_out_answers import HeldOutAnswers
+
+        content = self._store.predictions(opening.id)
+        return None if content is None else HeldOutAnswers.unpacked(content, self.answers)
 
     def prompts(
         self, numbers: list[int] | None = None, limit: int | None = None

@@ -14,9 +14,10 @@ from autoprompt.cli.options import db_option, search_argument
 def command(search: str, out: str, no_texts: bool, explain: bool, db: str | None) -> None:
     """Write a search's report: one HTML file, readable without a network.
 
-    Scores with their intervals, history, what mattered, the prompts, and the texts that were most
-    often wrong; with --no-texts, their numbers alone. Files are told by name, not by folder. Works
-    for a search that is still running, too. With --explain the model is loaded.
+    Scores with their intervals, history, what mattered, the prompts, where the ensemble was wrong
+    (by label, length, word and cluster), and the texts that were most often wrong; with --no-texts,
+    their numbers alone. Files are told by name, not by folder. Works for a search that is still
+    running, too. With --explain the model is loaded.
     """
     from pathlib import Path
 

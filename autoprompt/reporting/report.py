@@ -1,8 +1,8 @@
 """The report: one HTML file that tells a search, readable anywhere and without a network.
 
 It holds no script, and a content security policy that would let none run; what comes from the data
-is escaped. Everything is read from the store, except the texts that were most often wrong: those
-are read from the data again, and left out where the data has moved or changed, or on request.
+is escaped. Everything is read from the store, except the texts: those are read from the data again,
+and left out, with the words that stand in them, where the data has moved or changed, or on request.
 Files are told by their names, since a report is passed on: where they lie is nobody else's.
 """
 
@@ -21,19 +21,20 @@ import optuna
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from autoprompt.config import SearchConfig
 from autoprompt.ensemble.selection import stacked
 from autoprompt.evaluation.probability_lines import abstention_line
+from autoprompt.evaluation.where_wrong import WhereWrong
 from autoprompt.export.optuna_study import build_study
 from autoprompt.new_files import made_whole
 from autoprompt.progress import clock
 from autoprompt.reporting import charts
 from autoprompt.reporting.charts import Axis
 from autoprompt.reporting.trial_charts import TrialCharts
-from autoprompt.search_spaces.errors import DataError
+from autoprompt.reporting.wrong_answers import splits_of, wrong_answers
 from autoprompt.shown_paths import config_paths, shown_config, shown_path, shown_text
 from autoprompt.store import State
 from autoprompt.stored_search import StoredSearch
+from autoprompt.workers.data import Splits
 from autoprompt.workers.rows import as_text
 from autoprompt.workers.vote import Floats
 
@@ -327,17 +328,26 @@ class Report:
         return rows
 
     @cached_property
+    def wrong(self) -> list[WhereWrong]:
+        """Where the ensemble was wrong."""
+        return wrong_answers(self.result, self._splits, shown=self.with_texts)
+
+    @property
+    def error_axis(self) -> Axis:
+        """Parts of texts that are wrong."""
+        groups = [group for where in self.wrong for group in where.groups]
+        return Axis.over("part wrong", [group.error.high for group in groups], zero=True)
+
+    @cached_property
     def texts(self) -> Sequence[str]:
         """The validation texts; none where they are not to be shown, or not what they were."""
-        if not self.with_texts:
+        if not self.with_texts or self._splits is None:
             return ()
-        config = SearchConfig.model_validate(self.record.config)
-        try:
-            splits = config.splits(self.record.seed)
-        except DataError:
-            return ()
-        same = splits.fingerprint == self.record.versions["data"]
-        return [as_text(text) for text in splits.validation.texts] if same else ()
+        return [as_text(text) for text in self._splits.validation.texts]
+
+    @cached_property
+    def _splits(self) -> Splits | None:
+        return splits_of(self.result)
 
     # Provenance
 

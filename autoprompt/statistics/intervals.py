@@ -36,10 +36,14 @@ def estimate(metric: Metric, expected: Labels, predicted: NDArray[Any]) -> Estim
     """
     value = metric.score(expected, predicted)
     if metric.counts_right:
-        right = int(metric.right(expected, predicted).sum())
-        interval = scipy.stats.binomtest(right, len(expected)).proportion_ci(method="wilson")
-        return Estimate(value, float(interval.low), float(interval.high), "wilson")
+        return estimate_part(int(metric.right(expected, predicted).sum()), len(expected))
     return _resampled(metric, expected, [predicted], value)
+
+
+def estimate_part(count: int, of: int) -> Estimate:
+    """The part of some texts that something holds for, with Wilson's interval."""
+    interval = scipy.stats.binomtest(count, of).proportion_ci(method="wilson")
+    return Estimate(count / of, float(interval.low), float(interval.high), "wilson")
 
 
 def estimate_mean(metric: Metric, expected: Labels, predicted: Sequence[NDArray[Any]]) -> Estimate:

@@ -92,6 +92,7 @@ def test_it_tells_all_of_the_search(
     assert headings == [
         "Held-out scores", "The prompts that vote", "History", "Length", "Time", "Gradients",
         "What mattered", "Agreement", "Probabilities", "Confusion",
+        "Where it was wrong: validation", "Where it was wrong: test",
         "Texts most often wrong", "Leaderboard", "Where the numbers came from",
     ]  # fmt: skip
     scored = [trial for trial in finished.trials if trial.score is not None]
@@ -212,7 +213,10 @@ def test_no_texts_leaves_every_text_out(
     finished: SearchResult, finished_db: str, tmp_path: Path
 ) -> None:
     shown = [row["text"] for row in TEXTS if html.escape(row["text"]) in render(finished)]
-    assert 0 < len(shown) <= 15
+    folder = Path(finished_db.removeprefix("sqlite:///")).parent
+    splits = splits_of(finished, folder)
+    assert shown
+    assert set(shown) <= {*splits.validation.texts, *splits.test.texts}
     for option, left in (([], shown), (["--no-texts"], [])):
         out = tmp_path / f"report-{len(option)}.html"
         command = ["report", "latest", "--db", finished_db, "--out", str(out), *option]

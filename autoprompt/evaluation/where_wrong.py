@@ -1,0 +1,124 @@
+"""Where an ensemble was wrong on one split: groups of its errors, and wrong texts with the members'
+votes."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from autoprompt.evaluation.error_groups import (
+    Group,
+    by_cluster,
+    by_label,
+    by_length,
+    by_word,
+)
+from autoprompt.workers.metric_functions import Floats, Labels
+
+#: Wrong texts that are listed.
+_LISTED = 25
+
+
+@dataclass(frozen=True)
+class WrongText:
+    """A text that the ensemble got wrong.
+
+    Attributes:
+        place: in its split, from 1.
+        text: None where texts are not to be shown, or gone.
+        votes: for each label that a member gave it, the members that did, by their trials.
+    """
+
+    place: int
+    text: str | None
+    expected: str
+    decided: str
+    votes: dict[str, list[int]]
+
+
+@dataclass(frozen=True)
+class WhereWrong:
+    """Errors on B texts of a split, in groups.
+
+    Attributes:
+        mendable: how many of the wrong texts one member or more had right.
+        lengths, words, clusters: empty where there are too few texts, or they are gone; words also
+            where none stands out.
+        listed: wrong texts, those first that the most members got wrong; of many an even sample.
+    """
+
+    split: str
+    texts: int
+    wrong: int
+    mendable: int
+    labels: list[Group]
+    lengths: list[Group]
+    words: list[Group]
+    clusters: list[Group]
+    listed: list[WrongText]
+
+    @property
+    def groups(self) -> list[Group]:
+        """All of them."""
+        return [*self.labels, *self.lengths, *self.words, *self.clusters]
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def where_wrong(
+    split: str,
+    names: Sequence[str],
+    expected: Labels,
+    decided: Labels,
+    members: Labels,
+    numbers: Sequence[int],
+    texts: Sequence[str] | None,
+    *,
+    shown: bool = True,
+    states: Floats | None = None,
+) -> WhereWrong:
+    """Group the errors on B texts.
+
+    Args:
+        names: [L], of the labels.
+        expected, decided: [B], what is right, and what the ensemble says.
+        members: [N, B], what each member says; `numbers` [N] their trials.
+        texts: [B]; None where they are gone.
+        shown: whether a text or a word may be part of the result.
+        states: [B, H], hidden states to cluster by; without any, texts are clustered by words.
+    """
+    wrong = decided != expected
+    right = (members == expected).sum(axis=0)
+    lengths, words, clusters = [], [], []
+    if texts is not None:
+        lengths = by_length(texts, wrong)
+        words = by_word(texts, wrong) if shown else []
+        clusters = by_cluster(texts, wrong, states, told=shown)
+    listed = []
+    hardest = sorted(np.flatnonzero(wrong).tolist(), key=lambda at: right[at])
+    for place in hardest[:: -(-len(hardest) // _LISTED) or 1]:
+        votes: dict[str, list[int]] = {}
+        for number, label in zip(numbers, members[:, place].tolist(), strict=True):
+            votes.setdefault(names[label], []).append(number)
+        listed.append(
+            WrongText(
+                place=place + 1,
+                text=texts[place] if texts is not None and shown else None,
+                expected=names[expected[place]],
+                decided=names[decided[place]],
+                votes=votes,
+            )
+        )
+    return WhereWrong(
+        split=split,
+        texts=len(wrong),
+        wrong=int(wrong.sum()),
+        mendable=int((wrong & (right > 0)).sum()),
+        labels=by_label(expected, decided, names),
+        lengths=lengths,
+        words=words,
+        clusters=clusters,
+        listed=listed,
+    )

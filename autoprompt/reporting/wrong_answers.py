@@ -1,0 +1,71 @@
+"""Where a search's ensemble was wrong, on validation and on test: from the store, and from the data
+as far as that is still there."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from autoprompt.config import SearchConfig
+from autoprompt.evaluation.where_wrong import WhereWrong, where_wrong
+from autoprompt.search_spaces.errors import DataError
+from autoprompt.stored_search import StoredSearch
+from autoprompt.workers.data import Split, Splits
+from autoprompt.workers.metric_functions import Labels
+from autoprompt.workers.rows import as_text
+from autoprompt.workers.vote import Floats
+
+
+def splits_of(result: StoredSearch) -> Splits | None:
+    """The texts of a search; None where they are gone, or not what they were."""
+    config = SearchConfig.model_validate(result.record.config)
+    try:
+        splits = config.splits(result.record.seed)
+    except DataError:
+        return None
+    return splits if splits.fingerprint == result.record.versions["data"] else None
+
+
+def wrong_answers(
+    result: StoredSearch,
+    splits: Splits | None,
+    *,
+    shown: bool = True,
+    states: Mapping[str, Floats] | None = None,
+) -> list[WhereWrong]:
+    """The ensemble's errors on validation, by which it was chosen, and on test where its answers
+    are stored; none of a search without an ensemble.
+
+    Args:
+        splits: the search's texts, where they are still there.
+        shown: whether a text or a word may be part of the result.
+        states: by the split's name, [B, H]: hidden states to cluster its texts by.
+    """
+    if result.record.ensemble is None:
+        return []
+    ensemble, names = result.ensemble, result.answers.names
+    # Where all labelled texts judge it, the validation texts come last.
+    expected = np.array(result.validation_labels)
+    log_probs = ensemble.log_probs[:, -len(expected) :]
+
+    def on(
+        name: str, split: Split | None, right: Labels, voted: Labels, said: Labels, by: list[int]
+    ) -> WhereWrong:
+        texts = None if split is None else [as_text(text) for text in split.texts]
+        own = states.get(name) if states else None
+        return where_wrong(name, names, right, voted, said, by, texts, shown=shown, states=own)
+
+    numbers = [voter.number for voter in ensemble.voters]
+    decided = result.answers.decided(log_probs)
+    voted = ensemble.decisions[-len(expected) :]
+    validation = None if splits is None else splits.validation
+    found = [on("validation", validation, expected, voted, decided, numbers)]
+    opening = result.test_opening
+    answered = result.held_out_answers(opening) if opening else None
+    if opening and opening.result and answered:
+        test = None if splits is None else splits.test
+        if test is not None and test.fingerprint != opening.fingerprint:
+            test = None
+        numbers = [member["number"] for member in opening.result["members"]]
+        members = answered.decided[2:]
+        found.append(on("test", test, answered.expected, answered.voted, members, numbers))
+    return found
