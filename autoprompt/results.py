@@ -163,9 +163,29 @@ class SearchResult(StoredSearch):
         """Write the HTML report to a new file; see `autoprompt.reporting.report.write_report`.
 
         Args:
-            explain: load the model, and tell what the best prompt's parts do; see `explain`.
+            explain: load the model, tell what the best prompt's parts do (see `explain`), and
+                cluster the texts by its hidden states.
+
+        Raises:
+            BadInputError: the file exists, or its folder does not.
+            SearchUnfinishedError: no trial has a score yet.
+            DataError, ModelError: to explain, and the texts or the model are gone, or not what
+                they were.
         """
         from autoprompt.reporting.report import write_report
 
-        explained = self.explain() if explain else None
-        return write_report(self, path, texts=texts, explained=explained)
+        if not explain:
+            return write_report(self, path, texts=texts)
+        from autoprompt.evaluation.hidden_states import hidden_states
+        from autoprompt.evaluation.left_out import left_out, scorer_of
+        from autoprompt.evaluation.own_texts import splits_of
+        from autoprompt.progress import SearchProgress
+
+        progress, splits = SearchProgress(), splits_of(self.record)
+        [best] = self.prompts([self.best.number])
+        scorer = scorer_of(self.record, progress)
+        explained = left_out(self.record, best, progress, scorer)
+        read = {"validation": splits.validation.texts, "test": splits.test.texts}
+        with progress.counting("texts read", sum(map(len, read.values()))) as advance:
+            states = {name: hidden_states(scorer, own, advance) for name, own in read.items()}
+        return write_report(self, path, texts=texts, explained=explained, states=states)

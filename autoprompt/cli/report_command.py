@@ -8,7 +8,9 @@ from autoprompt.cli.options import db_option, search_argument
 @click.option("--out", required=True, metavar="FILE.html", type=click.Path(), help="A new file.")
 @click.option("--no-texts", is_flag=True, help="Let no text of the data into the file.")
 @click.option(
-    "--explain", is_flag=True, help="Also what the best prompt's parts do; see `explain`."
+    "--explain",
+    is_flag=True,
+    help="Also what the best prompt's parts do, see `explain`; and clusters by hidden states.",
 )
 @db_option
 def command(search: str, out: str, no_texts: bool, explain: bool, db: str | None) -> None:

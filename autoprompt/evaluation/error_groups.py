@@ -8,7 +8,7 @@ Monroe et al. (2008) compare running texts of two authors, here the text is what
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -51,9 +51,6 @@ class Group:
     error: Estimate
     p: float
     note: str = ""
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def by_label(expected: Labels, decided: Labels, names: Sequence[str]) -> list[Group]:

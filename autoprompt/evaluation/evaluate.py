@@ -8,6 +8,7 @@ from typing import Any
 from autoprompt.config import SearchConfig
 from autoprompt.evaluation.held_out_answers import HeldOutAnswers
 from autoprompt.evaluation.held_out_log import open_texts
+from autoprompt.evaluation.own_texts import splits_of
 from autoprompt.evaluation.score_table import held_out_table
 from autoprompt.progress import SearchProgress
 from autoprompt.search_answers import answers_in, metric_of
@@ -68,7 +69,7 @@ def evaluate(
         reader = RowReader(config.columns_in(text), label or config.data.label, labels)
         split = read_labelled(source, reader, config.data.subset)
     _check(judge, split, labels, source)
-    seen = _seen(split, search, config)
+    seen = _seen(split, search)
     if seen:
         progress.say(
             f"note: {seen} of these {len(split)} texts are in the search's own train or validation "
@@ -103,13 +104,11 @@ def evaluate(
     return {"search": search.name, "data": source, "opening": earlier + 1, **table}
 
 
-def _seen(split: Split, search: SearchRecord, config: SearchConfig) -> int | None:
+def _seen(split: Split, search: SearchRecord) -> int | None:
     """How many of the texts the search learnt from or chose by; None where its data is gone."""
     try:
-        splits = config.splits(search.seed)
+        splits = splits_of(search)
     except DataError:
-        return None
-    if splits.fingerprint != search.versions.get("data"):
         return None
     return len({*splits.train.texts, *splits.validation.texts} & set(split.texts))
 

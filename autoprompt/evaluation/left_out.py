@@ -14,18 +14,17 @@ import numpy as np
 import torch
 
 from autoprompt.config import SearchConfig
+from autoprompt.evaluation.own_texts import splits_of
 from autoprompt.progress import SearchProgress
 from autoprompt.search_answers import metric_of
 from autoprompt.search_model import model_of
-from autoprompt.search_spaces.errors import DataError
 from autoprompt.store import PromptRecord, SearchRecord
-from autoprompt.workers.data import Split
 from autoprompt.workers.embedding_table import nearest
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.metrics import Metric
 from autoprompt.workers.prompt import VIRTUAL, Prompt
 from autoprompt.workers.rows import as_text
-from autoprompt.workers.scoring import load_scorer
+from autoprompt.workers.scoring import Scorer, load_scorer
 
 #: Standard errors to either side of a mean that hold 95% of a normal distribution.
 _TWO_SIDES = 1.96
@@ -38,9 +37,15 @@ _CARRIED = 0.02
 
 
 def left_out(
-    search: SearchRecord, record: PromptRecord, progress: SearchProgress
+    search: SearchRecord,
+    record: PromptRecord,
+    progress: SearchProgress,
+    scorer: Scorer | None = None,
 ) -> dict[str, Any]:
     """A stored prompt, whole and without each of its P positions, on the validation split.
+
+    Args:
+        scorer: of the search's own wording, where one is loaded.
 
     Returns:
         Its `trial`, `kind` and `position`; the `metric`, and of how many `texts`; its own `score`
@@ -55,11 +60,9 @@ def left_out(
         DataError: the data is gone, or not what it was.
         ModelError: the model is no longer where it was, or is another one now.
     """
-    config = SearchConfig.model_validate(search.config)
-    split = _validation(search, config)
+    split = splits_of(search).validation
     prompt, metric = Prompt.from_bytes(record.content), metric_of(search)
-    with progress.step("loading the model"):
-        scorer = load_scorer(model_of(search), config.task, config.space.longest_prompt())
+    scorer = scorer or scorer_of(search, progress)
     if prompt.wording is not None and prompt.wording != scorer.wording:
         scorer = scorer.reworded(prompt.wording)
     asked = [prompt, *(prompt.without(place) for place in range(len(prompt)))]
@@ -133,13 +136,15 @@ def _warning(words: dict[str, Any] | None, score: float, metric: Metric) -> str 
     )
 
 
-def _validation(search: SearchRecord, config: SearchConfig) -> Split:
-    splits = config.splits(search.seed)
-    if splits.fingerprint != search.versions.get("data"):
-        raise DataError(
-            f"search {search.name!r}: its texts are not what they were when it began; put them back"
-        )
-    return splits.validation
+def scorer_of(search: SearchRecord, progress: SearchProgress) -> Scorer:
+    """A search's model, loaded, with its own wording.
+
+    Raises:
+        ModelError: it is no longer where it was, or is another one now.
+    """
+    config = SearchConfig.model_validate(search.config)
+    with progress.step("loading the model"):
+        return load_scorer(model_of(search), config.task, config.space.longest_prompt())
 
 
 def _standing(prompt: Prompt, model: FrozenModel) -> list[dict[str, Any]]:

@@ -1,9 +1,9 @@
 """Where an ensemble was wrong on one split: groups of its errors, and wrong texts with the members'
 votes."""
 
+from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -27,14 +27,15 @@ class WrongText:
     Attributes:
         place: in its split, from 1.
         text: None where texts are not to be shown, or gone.
-        votes: for each label that a member gave it, the members that did, by their trials.
+        votes: for each label that members gave it, their trials, and how many members are of each:
+            several, where prompts of folds vote.
     """
 
     place: int
     text: str | None
     expected: str
     decided: str
-    votes: dict[str, list[int]]
+    votes: dict[str, dict[int, int]]
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,6 @@ class WhereWrong:
     def groups(self) -> list[Group]:
         """All of them."""
         return [*self.labels, *self.lengths, *self.words, *self.clusters]
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def where_wrong(
@@ -99,16 +97,16 @@ def where_wrong(
     listed = []
     hardest = sorted(np.flatnonzero(wrong).tolist(), key=lambda at: right[at])
     for place in hardest[:: -(-len(hardest) // _LISTED) or 1]:
-        votes: dict[str, list[int]] = {}
+        votes: dict[str, Counter[int]] = defaultdict(Counter)
         for number, label in zip(numbers, members[:, place].tolist(), strict=True):
-            votes.setdefault(names[label], []).append(number)
+            votes[names[label]][number] += 1
         listed.append(
             WrongText(
                 place=place + 1,
                 text=texts[place] if texts is not None and shown else None,
                 expected=names[expected[place]],
                 decided=names[decided[place]],
-                votes=votes,
+                votes={label: dict(voters) for label, voters in votes.items()},
             )
         )
     return WhereWrong(

@@ -7,9 +7,8 @@ Files are told by their names, since a report is passed on: where they lie is no
 """
 
 import dataclasses
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -22,6 +21,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from autoprompt.ensemble.selection import stacked
+from autoprompt.evaluation.own_texts import splits_of
 from autoprompt.evaluation.probability_lines import abstention_line
 from autoprompt.evaluation.where_wrong import WhereWrong
 from autoprompt.export.optuna_study import build_study
@@ -29,8 +29,10 @@ from autoprompt.new_files import made_whole
 from autoprompt.progress import clock
 from autoprompt.reporting import charts
 from autoprompt.reporting.charts import Axis
+from autoprompt.reporting.hard_texts import WITNESSES, HardText, hard_texts
 from autoprompt.reporting.trial_charts import TrialCharts
-from autoprompt.reporting.wrong_answers import splits_of, wrong_answers
+from autoprompt.reporting.wrong_answers import wrong_answers
+from autoprompt.search_spaces.errors import DataError
 from autoprompt.shown_paths import config_paths, shown_config, shown_path, shown_text
 from autoprompt.store import State
 from autoprompt.stored_search import StoredSearch
@@ -40,9 +42,6 @@ from autoprompt.workers.vote import Floats
 
 #: Trials on the leaderboard before the fold.
 _LEADERS = 20
-
-#: The best prompts that are asked which texts are hard, and how many such texts are shown.
-_WITNESSES, _HARD_TEXTS = 50, 15
 
 #: Fewer trials than this say nothing of which parameter matters.
 _TRIALS_FOR_IMPORTANCE = 10
@@ -54,30 +53,36 @@ def write_report(
     *,
     texts: bool = True,
     explained: dict[str, Any] | None = None,
+    states: Mapping[str, Floats] | None = None,
 ) -> Path:
     """Write the report of a search, finished or not, to a new file.
 
     Args:
         texts: show those that were most often wrong; without, no text of the data is in the file.
         explained: what the best prompt's parts do, as `evaluation.left_out` has it.
+        states: by the split's name, [B, H]: hidden states that wrong texts are clustered by.
 
     Raises:
         BadInputError: the file exists, or its folder does not.
         SearchUnfinishedError: no trial has a score yet.
     """
     with made_whole(Path(path), "--out") as unfinished:
-        written = render(result, texts=texts, explained=explained)
+        written = render(result, texts=texts, explained=explained, states=states)
         unfinished.write_text(written, encoding="utf-8")
     return Path(path)
 
 
 def render(
-    result: StoredSearch, *, texts: bool = True, explained: dict[str, Any] | None = None
+    result: StoredSearch,
+    *,
+    texts: bool = True,
+    explained: dict[str, Any] | None = None,
+    states: Mapping[str, Floats] | None = None,
 ) -> str:
     """The report as HTML.
 
     Args:
-        texts, explained: as in `write_report`.
+        texts, explained, states: as in `write_report`.
 
     Raises:
         SearchUnfinishedError: no trial has a score yet.
@@ -90,7 +95,7 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    report = Report(result, texts=texts, explained=explained)
+    report = Report(result, texts=texts, explained=explained, states=states)
     environment.filters |= {"score": "{:.4f}".format, "percent": "{:.0%}".format, "clock": clock}
     environment.filters |= {"name": shown_path, "sentence": report.sentence}
     environment.globals["size"] = {
@@ -103,35 +108,27 @@ def render(
     )
 
 
-@dataclass(frozen=True)
-class HardText:
-    """A validation text that many of the best prompts got wrong.
-
-    Attributes:
-        wrong: the part of them that did.
-        instead: what most of those said.
-    """
-
-    text: str
-    expected: str
-    instead: str
-    wrong: float
-
-
 class Report:
     """What the template tells, each part None or empty where there is nothing to tell.
 
     Attributes:
         with_texts: whether texts of the data may be shown.
         explained: what the best prompt's parts do.
+        states: hidden states to cluster texts by; without any, words are.
     """
 
     def __init__(
-        self, result: StoredSearch, *, texts: bool = True, explained: dict[str, Any] | None = None
+        self,
+        result: StoredSearch,
+        *,
+        texts: bool = True,
+        explained: dict[str, Any] | None = None,
+        states: Mapping[str, Floats] | None = None,
     ) -> None:
         self.result = result
         self.with_texts = texts
         self.explained = explained
+        self.states = states
         self.record = result.record
         self.labels = list(result.answers.names)
         self.scored = [trial for trial in result.trials if trial.score is not None]
@@ -304,33 +301,18 @@ class Report:
     @cached_property
     def witnesses(self) -> int:
         """How many prompts were asked which texts are hard."""
-        return min(_WITNESSES, len(self.result.leaderboard))
+        return min(WITNESSES, len(self.result.leaderboard))
 
     @cached_property
     def hard_texts(self) -> list[HardText]:
         """The validation texts that the best prompts most often got wrong, most often first."""
-        prompts = self.result.prompts(limit=_WITNESSES)
-        answers = self.result.answers.decided(stacked(prompts, self.result.answers))
-        missed = (answers != np.asarray(self._expected)).mean(axis=0)
-        rows = []
-        for place in np.argsort(-missed, kind="stable")[:_HARD_TEXTS]:
-            if missed[place] > 0:
-                expected = self._expected[place]
-                others = Counter(int(label) for label in answers[:, place] if label != expected)
-                rows.append(
-                    HardText(
-                        text=self.texts[place] if self.texts else f"validation text {place + 1}",
-                        expected=self.labels[expected],
-                        instead=self.labels[others.most_common(1)[0][0]],
-                        wrong=float(missed[place]),
-                    )
-                )
-        return rows
+        return hard_texts(self.result, self.texts)
 
     @cached_property
     def wrong(self) -> list[WhereWrong]:
         """Where the ensemble was wrong."""
-        return wrong_answers(self.result, self._splits, shown=self.with_texts)
+        splits = self._splits
+        return wrong_answers(self.result, splits, shown=self.with_texts, states=self.states)
 
     @property
     def error_axis(self) -> Axis:
@@ -347,7 +329,11 @@ class Report:
 
     @cached_property
     def _splits(self) -> Splits | None:
-        return splits_of(self.result)
+        """The data; None where it is gone, or not what it was."""
+        try:
+            return splits_of(self.record)
+        except DataError:
+            return None
 
     # Provenance
 

@@ -5,24 +5,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from autoprompt.config import SearchConfig
 from autoprompt.evaluation.where_wrong import WhereWrong, where_wrong
-from autoprompt.search_spaces.errors import DataError
 from autoprompt.stored_search import StoredSearch
 from autoprompt.workers.data import Split, Splits
 from autoprompt.workers.metric_functions import Labels
 from autoprompt.workers.rows import as_text
 from autoprompt.workers.vote import Floats
-
-
-def splits_of(result: StoredSearch) -> Splits | None:
-    """The texts of a search; None where they are gone, or not what they were."""
-    config = SearchConfig.model_validate(result.record.config)
-    try:
-        splits = config.splits(result.record.seed)
-    except DataError:
-        return None
-    return splits if splits.fingerprint == result.record.versions["data"] else None
 
 
 def wrong_answers(

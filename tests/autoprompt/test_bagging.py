@@ -13,8 +13,10 @@ from autoprompt.config import SearchConfig
 from autoprompt.controller.bagging import bag, folds_of
 from autoprompt.controller.in_process import InProcessExecutor
 from autoprompt.evaluation.out_of_fold import out_of_fold
+from autoprompt.evaluation.own_texts import splits_of
 from autoprompt.preparation.prepare import prepare
 from autoprompt.progress import SearchProgress
+from autoprompt.reporting.wrong_answers import wrong_answers
 from autoprompt.results import SearchResult
 from autoprompt.search_model import model_of
 from autoprompt.search_spaces import plan_from_dict
@@ -288,3 +290,21 @@ def forgetting(honest: Any, lost: FoldRecord) -> Any:
 
 def store_of(result: SearchResult) -> Store:
     return result._store
+
+
+def test_where_it_was_wrong_is_told_of_voters_and_of_the_prompts_that_label_texts(
+    bagged: SearchResult,
+) -> None:
+    splits = splits_of(bagged.record)
+    validation, test = wrong_answers(bagged, splits)
+    plans = {voter.number for voter in bagged.ensemble.voters}
+    assert (validation.texts, test.texts) == (16, 20)
+    assert bagged.test is not None
+    assert 1 - test.wrong / 20 == pytest.approx(bagged.test["ensemble"]["score"])
+    decided = bagged.ensemble.decisions[-16:]
+    assert validation.wrong == int((decided != np.array(splits.validation.labels)).sum())
+    for where, members in ((validation, len(plans)), (test, len(bagged.ensemble.members))):
+        assert where.listed
+        for row in where.listed:
+            assert {trial for label in row.votes.values() for trial in label} == plans
+            assert sum(sum(label.values()) for label in row.votes.values()) == members

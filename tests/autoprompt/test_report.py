@@ -119,7 +119,7 @@ def test_confusion_and_hard_texts_count_what_was_predicted(
     from autoprompt.reporting.report import Report
 
     # Every validation text, so that nothing wrong is left out of the sum.
-    monkeypatch.setattr("autoprompt.reporting.report._HARD_TEXTS", 16)
+    monkeypatch.setattr("autoprompt.reporting.hard_texts.HARD_TEXTS", 16)
     report = Report(finished)
     right = sum(report.confusion[label][label] for label in range(2))
     assert right / 16 == finished.ensemble.validation

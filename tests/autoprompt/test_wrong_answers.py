@@ -12,9 +12,10 @@ from safetensors.numpy import save
 
 from autoprompt.evaluation.error_groups import by_cluster, by_label, by_length, by_word
 from autoprompt.evaluation.held_out_answers import HeldOutAnswers
+from autoprompt.evaluation.own_texts import splits_of
 from autoprompt.evaluation.where_wrong import where_wrong
 from autoprompt.reporting.report import render
-from autoprompt.reporting.wrong_answers import splits_of, wrong_answers
+from autoprompt.reporting.wrong_answers import wrong_answers
 from autoprompt.results import SearchResult
 from autoprompt.store import State, Store
 from autoprompt.workers.answers import answers_of
@@ -107,7 +108,9 @@ def zebras(tmp_path_factory: pytest.TempPathFactory) -> SearchResult:
 def test_the_word_and_the_cluster_that_are_wrong_are_found_on_both_splits(
     zebras: SearchResult,
 ) -> None:
-    for where, texts in zip(wrong_answers(zebras, splits_of(zebras)), (160, 200), strict=True):
+    for where, texts in zip(
+        wrong_answers(zebras, splits_of(zebras.record)), (160, 200), strict=True
+    ):
         assert where.texts == texts
         assert sum(group.texts for group in where.labels) == texts
         assert sum(group.wrong for group in where.labels) == where.wrong
@@ -125,8 +128,7 @@ def test_the_word_and_the_cluster_that_are_wrong_are_found_on_both_splits(
 
 
 def test_wrong_texts_stand_with_their_votes(zebras: SearchResult) -> None:
-    splits = splits_of(zebras)
-    assert splits is not None
+    splits = splits_of(zebras.record)
     where = wrong_answers(zebras, splits)[1]
     assert where.split == "test"
     assert 20 < len(where.listed) <= 25 < where.wrong
@@ -137,7 +139,8 @@ def test_wrong_texts_stand_with_their_votes(zebras: SearchResult) -> None:
         assert row.text == splits.test.texts[row.place - 1]
         assert row.expected == LABELS[splits.test.labels[row.place - 1]] != row.decided
         assert len(row.votes[row.decided]) > 1
-        assert sorted(number for voters in row.votes.values() for number in voters) == [0, 1, 2]
+        voters = [voter for label in row.votes.values() for voter in label.items()]
+        assert sorted(voters) == [(0, 1), (1, 1), (2, 1)]
 
 
 def test_the_report_shows_them_and_no_word_of_the_data_where_none_was_asked_for(
@@ -212,6 +215,34 @@ def test_texts_are_clustered_by_states_where_there_are_any() -> None:
     assert by_cluster(texts[:50], apart[:50]) == []
     unnamed = by_cluster(texts, apart, told=False)
     assert {group.note for group in unnamed} == {""}
+
+
+def test_an_explained_report_clusters_by_what_the_model_makes_of_the_texts(
+    finished: SearchResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autoprompt.evaluation.error_groups._CLUSTER_TEXTS", 5)
+    given = []
+
+    def noted(*arguments: Any, **options: Any) -> Any:
+        given.append(arguments)
+        return by_cluster(*arguments, **options)
+
+    monkeypatch.setattr("autoprompt.evaluation.where_wrong.by_cluster", noted)
+    file = finished.report(tmp_path / "report.html", explain=True)
+    page = html.unescape(file.read_text(encoding="utf-8"))
+    assert "Texts whose hidden states at the template's end are alike" in page
+    assert "What the best prompt's parts do" in page
+    shapes = [(len(texts), states.shape) for texts, _, states in given]
+    assert shapes == [(16, (16, 32)), (20, (20, 32))]
+
+
+def test_prompts_of_folds_are_counted_by_their_trial() -> None:
+    expected, decided = np.array([0, 1]), np.array([1, 1])
+    members = np.array([[1, 1], [1, 1], [0, 1]])
+    where = where_wrong("test", LABELS, expected, decided, members, [4, 4, 7], None)
+    [row] = where.listed
+    assert row.votes == {"positive": {4: 2}, "negative": {7: 1}}
+    assert (where.mendable, where.wrong) == (1, 1)
 
 
 def test_nothing_wrong_is_no_error() -> None:
