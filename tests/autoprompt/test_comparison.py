@@ -127,8 +127,14 @@ def test_looks_at_the_same_texts_are_counted_and_corrected_for(db: str) -> None:
     config = load("soft", db=db).config
     for name in ("third", "fourth"):
         autoprompt.search(config.with_overrides(trials=1, name=name), db=db, quiet=True)
+    third = load("third", db=db)
+    [opening] = third.evaluations
+    again = {"source": "test", "purpose": "search", "opened_by": "me@here"}
+    # A second opening for the same search, and one of other texts.
+    third._store.open_evaluation(third.id, fingerprint=opening.fingerprint, **again)
+    third._store.open_evaluation(third.id, fingerprint="other", **again)
     after = autoprompt.compare("finished", "soft", db=db, quiet=True)
-    assert after["looks"] == {"searches": 4, "openings": 4, "pairs": 6}
+    assert after["looks"] == {"searches": 4, "openings": 5, "pairs": 6}
     for row in ("best", "ensemble"):
         own, wider = after[row], after[row]["corrected"]
         assert (own["low"], own["p"]) == (before[row]["low"], before[row]["p"])
