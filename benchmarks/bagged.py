@@ -11,11 +11,20 @@ import argparse
 import json
 import tempfile
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import autoprompt
 from autoprompt.config import SearchConfig
+from autoprompt.results import SearchResult
+from autoprompt.search_model import model_of
+from autoprompt.workers.mixture import Mixture, Panel
+from autoprompt.workers.model_loading import load_model
+from autoprompt.workers.prompt import Prompt
+from autoprompt.workers.rows import Text
+from autoprompt.workers.task import build_task
 from benchmarks.our_answer import ELSEWHERE
+from benchmarks.prediction import timed
 from benchmarks.setting import DEMO, TASK, search_config
 
 SPACE: dict[str, Any] = {
@@ -54,18 +63,33 @@ def config(seed: int, trials: int, plans: int) -> SearchConfig:
     return SearchConfig.model_validate(content)
 
 
+def predicted(result: SearchResult, texts: Sequence[Text]) -> dict[str, float]:
+    """Seconds in which the ensemble labels texts, and in which its first member alone would."""
+    ensemble = result.ensemble
+    model = load_model(model_of(result.record))
+    first = Prompt.from_bytes(ensemble.members[0].content)
+    task = build_task(first.wording or result.config.task, model.tokenizer)
+    alone = Mixture(model, [Panel(task, [first], result.config.space.longest_prompt())])
+    return {
+        "one": timed(lambda: alone.score_texts(texts)),
+        "ensemble": timed(lambda: ensemble.predict(texts)),
+    }
+
+
 def run(seed: int, trials: int, plans: int, elsewhere: bool) -> dict[str, Any]:
     """One search, and what its vote is worth on texts that nothing saw."""
     with tempfile.TemporaryDirectory() as folder:
+        searched = config(seed, trials, plans)
         started = time.perf_counter()
         url = f"sqlite:///{folder}/bench.db"
-        result = autoprompt.search(config(seed, trials, plans), db=url, quiet=True)
+        result = autoprompt.search(searched, db=url, quiet=True)
         seconds = time.perf_counter() - started
         assert result.test is not None
         tables = {"movies": result.test}
         for name in ELSEWHERE if elsewhere else ():
             data = str(DEMO / "data" / f"{name}.csv")
             tables[name] = result.evaluate(data, quiet=True)
+        unseen = searched.splits().test.texts[:400]
         kept = ("texts", "no_prompt", "best", "mean", "best_member", "ensemble", "abstain")
         return {
             "seed": seed,
@@ -75,6 +99,7 @@ def run(seed: int, trials: int, plans: int, elsewhere: bool) -> dict[str, Any]:
             "members": len(result.ensemble.members),
             "out_of_fold": result.ensemble.scores["ensemble"],
             "ratio": result.ensemble.scores["disagreement_error_ratio"],
+            "prediction": predicted(result, unseen),
             "baselines": result.test.get("baselines"),
         } | {
             name: {key: table[key] for key in kept}

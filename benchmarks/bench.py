@@ -31,7 +31,7 @@ from benchmarks.engine_rows import (
 )
 from benchmarks.row import Row
 from benchmarks.service_rows import killed, leaderboard, nothing, simulated, virtual, warm
-from benchmarks.vote_rows import bagged
+from benchmarks.vote_rows import bagged, folds
 from benchmarks.word_rows import (
     candidates,
     demonstrations,
@@ -128,6 +128,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "prefix": prefix,
     "labels": labels,
     "bagged": bagged,
+    "folds": folds,
     "words": words,
     "ratings": ratings,
     "hard": hard,
