@@ -20,7 +20,14 @@ from autoprompt.workers.past import NOTE, Beside, LayerPast, LayerStates
 _NAME = "autoprompt_grouped"
 
 #: Arguments that change nothing here: the mask already says what a window would.
-_HARMLESS = {"is_causal", "position_ids", "sliding_window", "output_attentions", "use_cache"}
+_HARMLESS = {
+    "is_causal",
+    "position_ids",
+    "sliding_window",
+    "output_attentions",
+    "output_hidden_states",
+    "use_cache",
+}
 
 
 def grouped_attention(

@@ -1,7 +1,8 @@
 """The frozen model: loaded once, never trained, asked only for label words' logits."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -37,6 +38,7 @@ class _Readout(nn.Module):
     def __init__(self, full: Any) -> None:
         super().__init__()
         self.full: Any = full
+        self._rows: list[int] = []
         self._weight: Tensor | None = None
         self._bias: Tensor | None = None
 
@@ -49,14 +51,20 @@ class _Readout(nn.Module):
         if token_ids is None:
             self._weight = self._bias = None
             return
-        rows = list(token_ids)
-        self._weight = self.full.weight.detach()[rows].float()
-        self._bias = None if self.bias is None else self.bias.detach()[rows].float()
+        self._rows = list(token_ids)
+        self._weight, self._bias = self._now()
+
+    def _now(self) -> tuple[Tensor, Tensor | None]:
+        """The rows as they are now."""
+        bias = None if self.bias is None else self.bias[self._rows].float()
+        return self.full.weight[self._rows].float(), bias
 
     def forward(self, hidden: Tensor) -> Tensor:
         if self._weight is None:
             logits: Tensor = self.full(hidden)
             return logits
+        if self.full.weight.requires_grad:  # of a baseline: it is being trained, and changes
+            self._weight, self._bias = self._now()
         return nn.functional.linear(hidden.to(self._weight), self._weight, self._bias)
 
 
@@ -91,6 +99,8 @@ class FrozenModel:
         self.model.set_output_embeddings(self._readout)
         self._accepts = set(inspect.signature(self.model.forward).parameters)
         self._kept: list[int] | None = None
+        #: Where the states of the last pass go, while they are asked for.
+        self._states: list[Tensor] | None = None
         self._cuts = self._can_be_cut()
 
     @property
@@ -206,13 +216,40 @@ class FrozenModel:
         if keep.ndim == 1:
             inputs = "decoder_inputs_embeds" if self.family == "seq2seq" else "inputs_embeds"
             keep = keep.expand(len(arguments[inputs]), -1)
-        if "logits_to_keep" in self._accepts and not self._is_spread:
-            logits = self.model(**arguments, logits_to_keep=keep).logits.float()
-        else:
-            logits = self.model(**arguments).logits.float()
+        if self._states is not None:
+            arguments["output_hidden_states"] = True
+        cuts = "logits_to_keep" in self._accepts and not self._is_spread
+        output = self.model(**arguments, **({"logits_to_keep": keep} if cuts else {}))
+        if self._states is not None:
+            self._tell_states(output, keep)
+        logits = output.logits.float()
+        if not cuts:
             logits = torch.take_along_dim(logits, keep.to(logits.device)[..., None], dim=1)
         uncut = self._kept is not None and not self._cuts
         return logits[..., self._kept] if uncut else logits
+
+    @contextmanager
+    def telling_states(self) -> Iterator[list[Tensor]]:
+        """While it lasts, the list it yields holds the hidden states of the last pass at the
+        positions that `logits` was to answer for: of every layer [B, N, H], the first one's before
+        all others.
+
+        A model that tells none leaves it empty.
+        """
+        states: list[Tensor] = []
+        self._states = states
+        try:
+            yield states
+        finally:
+            self._states = None
+
+    def _tell_states(self, output: Any, keep: Tensor) -> None:
+        """Of the decoder, where there is one."""
+        hidden = getattr(output, "decoder_hidden_states", None) or output.hidden_states or ()
+        assert self._states is not None
+        self._states[:] = [
+            torch.take_along_dim(layer, keep.to(layer.device)[..., None], dim=1) for layer in hidden
+        ]
 
     def encoder_output(self, inputs_embeds: Tensor, attention_mask: Tensor) -> Tensor:
         """[B, T, H] from the encoder of a seq2seq model; `attention_mask` is [B, T] of 0/1."""

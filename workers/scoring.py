@@ -11,7 +11,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from autoprompt.search_spaces.errors import ModelError
 from autoprompt.search_spaces.pieces import Position
+from autoprompt.workers.answers.vocabulary_readout import Nothing
 from autoprompt.workers.batches import TokenBudget, windows
 from autoprompt.workers.families import FAMILIES
 from autoprompt.workers.frozen_model import FrozenModel
@@ -84,7 +86,9 @@ class Scorer:
 
     def reworded(self, wording: Wording) -> "Scorer":
         """A scorer of other words on the same model, over the same cached texts."""
-        return self.seated(build_task(wording, self.model.tokenizer, self.model.family))
+        other = self.seated(build_task(wording, self.model.tokenizer, self.model.family))
+        other.family.try_less_than(self.family)
+        return other
 
     def seated(self, task: Task) -> "Scorer":
         """A scorer of another task on the same model, over the same cached texts."""
@@ -202,16 +206,45 @@ class Scorer:
         none = (0.0,) * self.task.readout.size
         return torch.tensor([prompt.prior or none for prompt in prompts])[:, None]
 
+    @torch.no_grad()
+    def hidden_states(self, texts: Sequence[TokenIds]) -> Iterator[tuple[list[int], Tensor]]:
+        """What the model makes of the template alone where its answer is asked for (its end, the
+        mask, or what the decoder begins with), over cached texts where they can be used: the places
+        of B texts, and their states in every layer, [layers, B, H] float32 on the CPU.
+
+        Raises:
+            ModelError: the model does not tell its states.
+        """
+        family, alone = self.family.asking(Nothing()), Prompt("").embedded(self.model)
+        lengths = family.read_of(texts)
+
+        def read(batch: list[int]) -> Tensor:
+            own = [texts[index] for index in batch]
+            cached = family.fill([alone], own) if family.reuses([alone], own) else None
+            with self.model.telling_states() as states:
+                if cached is None:
+                    family.plain(alone, own)
+                else:
+                    family.cached([([alone], cached)])
+            if not states:
+                raise ModelError("this model does not tell its hidden states")
+            return torch.stack([layer.flatten(0, 1).float().cpu() for layer in states[1:]])
+
+        yield from self._budget.run(lengths, lengths, read)
+
     def score_texts(
         self,
         prompts: Sequence[Prompt],
         texts: Sequence[Text],
         advance: Callable[[int], None] = lambda done: None,
+        beside: Callable[[list[int]], None] | None = None,
     ) -> Tensor:
         """Like `log_probs`, for texts that are scored once: they never enter the cache.
 
         Args:
             advance: called with the number of texts done since the last call.
+            beside: called with the places of texts that have been scored, and are in the cache
+                until it returns.
 
         Returns:
             [N, B, L] float32 on the CPU.
@@ -219,7 +252,10 @@ class Scorer:
         log_probs = torch.empty(len(prompts), len(texts), self.task.readout.size)
         for window in windows(texts):
             chunk = self.tokenize([texts[index] for index in window])
-            log_probs[:, window] = self.log_probs(prompts, chunk, once=True)
+            log_probs[:, window] = self.log_probs(prompts, chunk, once=beside is None)
+            if beside is not None:
+                beside(window)
+                self.cache.forget()
             advance(len(window))
         return log_probs
 

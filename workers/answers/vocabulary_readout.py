@@ -50,6 +50,22 @@ class NextTokens(_Unasked):
         return scores
 
 
+class Nothing(_Unasked):
+    """One token's logit, for who wants the model's states and not its words."""
+
+    branches = TokenTrie()
+    starts = ()
+    spoken = ()
+    size = 1
+    kept = (0,)  # type: ignore[assignment]
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        return logits[..., 0, :]
+
+    def log_probs(self, scores: Tensor, prior: Tensor) -> Tensor:
+        return scores
+
+
 class LabelMass(_Unasked):
     """Answers, and behind them how probable it is that the model says any of them at all: the
     log-probability of their first tokens together, among the whole vocabulary."""

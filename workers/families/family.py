@@ -1,15 +1,18 @@
 """What a family of models must do: answer for prompts beside texts, in one way or in several."""
 
+import copy
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence, Set
-from typing import ClassVar
+from dataclasses import replace
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from autoprompt.search_spaces.pieces import Position
+from autoprompt.workers.answers import Readout
 from autoprompt.workers.device_errors import is_device_broken, is_out_of_memory
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.prompt import Laid, lay
@@ -24,8 +27,9 @@ log = logging.getLogger(__name__)
 #: between its rounding and positions that are 3 off.
 _TOLERANCE = {torch.float32: 0.01, torch.float16: 0.1, torch.bfloat16: 0.2}
 
-#: Texts that the cache is tried on, where memory holds them.
-_TRIED = 8
+#: Texts that the cache is tried on, where memory holds them; and where the same model's is trusted
+#: in another wording.
+_TRIED, _TRIED_AGAIN = 8, 2
 
 
 class Family(ABC):
@@ -55,6 +59,18 @@ class Family(ABC):
         self._expects_kv = False
         self._tried = _TRIED
         self._trusts_cache: bool | None = None if model.may_reuse_text else False
+
+    def asking(self, readout: Readout) -> Self:
+        """The same model, question and cached texts, asked for something else."""
+        other = copy.copy(self)
+        other.task, other.readout = replace(self.task, readout=readout), readout
+        return other
+
+    def try_less_than(self, other: "Family") -> None:
+        """Try the cache on fewer texts, where it is trusted in another wording of the same
+        model."""
+        if other._trusts_cache:
+            self._tried = _TRIED_AGAIN
 
     @abstractmethod
     def plain(self, prompt: Laid, texts: Sequence[TokenIds]) -> Tensor:
