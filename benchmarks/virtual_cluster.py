@@ -109,5 +109,11 @@ class VirtualCluster(Executor):
     def on_worker(self, function: Callable[..., R], *arguments: Any) -> R:
         raise NotImplementedError("curves have no workers")
 
-    def score_texts(self, job: Any, prompts: Sequence[bytes], texts: Sequence[Text]) -> Floats:
+    def score_texts(
+        self,
+        job: Any,
+        prompts: Sequence[bytes],
+        texts: Sequence[Text],
+        baselines: Sequence[tuple[str, bytes]] = (),
+    ) -> Floats:
         raise NotImplementedError("curves know no texts")

@@ -5,21 +5,38 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from autoprompt.search_spaces.registry import look_in
+from autoprompt.workers.baselines.fitting import Answering
 from autoprompt.workers.job import Job
 from autoprompt.workers.prompt import Prompt, by_wording
 from autoprompt.workers.rows import Text
 from autoprompt.workers.scoring import Scorer, load_scorer
 
 
-def score_texts(job: Job, prompts: Sequence[bytes], texts: Sequence[Text]) -> Tensor:
-    """The answers' log-probabilities for every prompt beside every text, [N, B, A], on a model that
-    is loaded for it.
+def score_texts(
+    job: Job,
+    prompts: Sequence[bytes],
+    texts: Sequence[Text],
+    baselines: Sequence[tuple[str, bytes]] = (),
+) -> Tensor:
+    """The answers' log-probabilities for every prompt beside every text, and those of baselines,
+    [N + M, B, A], on a model that is loaded for it.
 
     Args:
-        prompts: as safetensors.
+        prompts: N, as safetensors.
+        baselines: M names, and what was learnt; they read the same texts in the cache.
     """
     scorer = load_scorer(job.model, job.task, job.longest_prompt)
-    return score_worded(scorer, [Prompt.from_bytes(content) for content in prompts], texts)
+    asked = [Prompt.from_bytes(content) for content in prompts]
+    if not baselines:
+        return score_worded(scorer, asked, texts)
+    for folder in job.modules:
+        look_in(folder)
+    # So that what one of them reads of a text is what the others read.
+    scorer.family.expect(job.positions, job.kv)
+    answering = Answering(scorer, baselines, texts)
+    scored = score_worded(scorer, asked, texts, beside=answering.hear)
+    return torch.cat([scored, torch.tensor(answering.log_probs)])
 
 
 def score_worded(
@@ -27,6 +44,7 @@ def score_worded(
     prompts: Sequence[Prompt],
     texts: Sequence[Text],
     advance: Callable[[int], None] = lambda done: None,
+    beside: Callable[[list[int]], None] | None = None,
 ) -> Tensor:
     """The same on a model that is loaded.
 
@@ -34,11 +52,14 @@ def score_worded(
         scorer: of the search's own wording, in which prompts are asked that brought none along; it
             counts the texts that were cut in any.
         advance: called with the number of texts done in the first wording since the last call.
+        beside: as `Scorer.score_texts` takes it, of the first wording that is the search's own.
     """
     log_probs = torch.empty(len(prompts), len(texts), scorer.task.readout.size)
     for wording, places in by_wording(prompts, scorer.wording):
         own = scorer if wording == scorer.wording else scorer.reworded(wording)
-        log_probs[places] = own.score_texts([prompts[place] for place in places], texts, advance)
+        heard = beside if own is scorer else None
+        asked = [prompts[place] for place in places]
+        log_probs[places] = own.score_texts(asked, texts, advance, heard)
         scorer.truncated = max(scorer.truncated, own.truncated)
         advance = _ignored
     return log_probs

@@ -115,10 +115,15 @@ def _use_assigned_threads() -> None:
     torch.set_num_threads(max(1, int(cores)))
 
 
-def score_texts_task(job: Job, prompts: Sequence[bytes], texts: Sequence[Text]) -> bytes:
-    """A Ray task: `score_texts`, as a safetensors document of `log_probs`, [N, B, L]."""
+def score_texts_task(
+    job: Job,
+    prompts: Sequence[bytes],
+    texts: Sequence[Text],
+    baselines: Sequence[tuple[str, bytes]],
+) -> bytes:
+    """A Ray task: `score_texts`, as a safetensors document of `log_probs`, [N + M, B, L]."""
     _use_assigned_threads()
-    return bytes(save({"log_probs": score_texts.score_texts(job, prompts, texts)}))
+    return bytes(save({"log_probs": score_texts.score_texts(job, prompts, texts, baselines)}))
 
 
 def on_worker_task(function: Callable[..., R], *arguments: Any) -> R:

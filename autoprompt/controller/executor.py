@@ -50,9 +50,17 @@ class Executor(ABC):
         """
 
     @abstractmethod
-    def score_texts(self, job: Job, prompts: Sequence[bytes], texts: Sequence[Text]) -> Floats:
-        """The labels' log-probabilities for every prompt beside every text, [N, B, L].
+    def score_texts(
+        self,
+        job: Job,
+        prompts: Sequence[bytes],
+        texts: Sequence[Text],
+        baselines: Sequence[tuple[str, bytes]] = (),
+    ) -> Floats:
+        """The labels' log-probabilities for every prompt beside every text, and those of baselines,
+        [N + M, B, L]; no numbers of a baseline that failed.
 
         Args:
-            prompts: as safetensors.
+            prompts: N, as safetensors; where there are baselines, the template alone among them.
+            baselines: M names, and what was learnt.
         """

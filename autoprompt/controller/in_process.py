@@ -58,9 +58,15 @@ class InProcessExecutor(Executor):
         with torch_threads(self._threads):
             return function(*arguments)
 
-    def score_texts(self, job: Job, prompts: Sequence[bytes], texts: Sequence[Text]) -> Floats:
+    def score_texts(
+        self,
+        job: Job,
+        prompts: Sequence[bytes],
+        texts: Sequence[Text],
+        baselines: Sequence[tuple[str, bytes]] = (),
+    ) -> Floats:
         with torch_threads(self._threads):
-            return score_texts(job, prompts, texts).numpy()
+            return score_texts(job, prompts, texts, baselines).numpy()
 
 
 def _carry_out(task: Task, worker: Worker, dispatch: Dispatch, interruption: Interruption) -> None:

@@ -120,13 +120,22 @@ class RayExecutor(Executor):
             raise error.cause from None
         return found
 
-    def score_texts(self, job: Job, prompts: Sequence[bytes], texts: Sequence[Text]) -> Floats:
+    def score_texts(
+        self,
+        job: Job,
+        prompts: Sequence[bytes],
+        texts: Sequence[Text],
+        baselines: Sequence[tuple[str, bytes]] = (),
+    ) -> Floats:
         """The texts are shared out among as many workers as trials had."""
         remote = ray.remote(**self._cluster.options)(score_texts_task)
         shared_job, shared_prompts = ray.put(job), ray.put(list(prompts))
+        shared_baselines = ray.put(list(baselines))
         parts = np.array_split(np.arange(len(texts)), self.workers)
         waiting = [
-            remote.remote(shared_job, shared_prompts, [texts[place] for place in part])
+            remote.remote(
+                shared_job, shared_prompts, [texts[place] for place in part], shared_baselines
+            )
             for part in parts
             if len(part)
         ]
