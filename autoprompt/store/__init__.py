@@ -2,6 +2,7 @@
 
 from autoprompt.store.database import DEFAULT_URL, PATIENCE_SECONDS, Database
 from autoprompt.store.records import (
+    BaselineRecord,
     ConfirmationRecord,
     EvaluationRecord,
     FoldRecord,
@@ -19,6 +20,7 @@ from autoprompt.store.urls import holds_a_secret, is_relative
 __all__ = [
     "DEFAULT_URL",
     "PATIENCE_SECONDS",
+    "BaselineRecord",
     "ConfirmationRecord",
     "Database",
     "EvaluationRecord",

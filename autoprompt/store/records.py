@@ -213,6 +213,29 @@ class FoldRecord:
 
 
 @dataclass(frozen=True)
+class BaselineRecord:
+    """Something simpler than a prompt, or larger, that learnt the same texts.
+
+    Attributes:
+        settings: what was chosen for it.
+        score, loss: on validation; None where it failed.
+        shipped_bytes: beside the frozen model, or in its place.
+        content: what it has learnt, as safetensors, where that is kept.
+        log_probs: [B, L] of the validation texts, as safetensors.
+    """
+
+    name: str
+    settings: dict[str, Any]
+    score: float | None
+    loss: float | None
+    seconds: float
+    shipped_bytes: int | None
+    content: bytes | None
+    log_probs: bytes | None
+    error: str | None
+
+
+@dataclass(frozen=True)
 class EvaluationRecord:
     """One opening of labelled texts that no trial saw.
 

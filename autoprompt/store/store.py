@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from autoprompt.store.baselines import Baselines
 from autoprompt.store.database import Database
 from autoprompt.store.evaluations import Evaluations
 from autoprompt.store.folds import Folds
@@ -10,7 +11,7 @@ from autoprompt.store.searches import Searches
 from autoprompt.store.trials import Trials
 
 
-class Store(Searches, Trials, Folds, Evaluations):
+class Store(Searches, Trials, Folds, Baselines, Evaluations):
     """Every search, in one database. The controller is its only writer.
 
     Each method is one transaction: it is stored whole or not at all. What was stored and is stored
