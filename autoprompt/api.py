@@ -146,6 +146,7 @@ def search(
     from autoprompt.preparation.prepare import prepare
     from autoprompt.preparation.warm_start import with_earlier
     from autoprompt.progress import SearchProgress
+    from autoprompt.workers.baselines import demand_baselines
 
     progress = SearchProgress(quiet=quiet)
     if not isinstance(config, SearchConfig):
@@ -158,6 +159,7 @@ def search(
     # To be refused before anything starts.
     stopping_rule(config)
     demand_selection(config.ensemble.select, config.source)
+    demand_baselines(config.baselines, config.source)
     listening = [*named_callbacks(config.callbacks, config.source), *callbacks]
     prepared = with_earlier(prepare(config, progress), url, progress)
     store = Store.open(url, patience=PATIENCE_SECONDS, say=progress.say)

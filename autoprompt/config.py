@@ -12,6 +12,7 @@ from autoprompt.search_spaces.errors import BadInputError, ConfigError
 from autoprompt.search_spaces.registry import look_in
 from autoprompt.search_spec import AbstainSpec, BaggingSpec, ConfirmSpec, EnsembleSpec, SearchSpec
 from autoprompt.workers.answers import answers_of
+from autoprompt.workers.baselines import BASELINES, DEFAULT
 from autoprompt.workers.data import DataSpec, Paths, Splits, load_splits
 from autoprompt.workers.model_files import ModelSpec
 from autoprompt.workers.task import TaskSpec
@@ -57,6 +58,9 @@ class SearchConfig(Document):
     bagging: BaggingSpec | None = None
     #: null answers every text.
     abstain: AbstainSpec | None = None
+    #: What stands beside the prompts, learnt from the same texts: names in `BASELINES`, your own as
+    #: module:class, default for those that cost little; null for nothing.
+    baselines: tuple[str, ...] = (DEFAULT,)
     #: The folder of your own modules, which are named as module:function; without one, the base.
     modules: str | None = None
     #: URL of the database; --db and AUTOPROMPT_DB come before it.
@@ -129,6 +133,17 @@ class SearchConfig(Document):
     @classmethod
     def _usable_name(cls, value: str | None) -> str | None:
         return None if value is None else checked_name(value)
+
+    @field_validator("baselines", mode="before")
+    @classmethod
+    def _named_baselines(cls, value: Any) -> Any:
+        given = [value] if isinstance(value, str) else value or ()
+        if not isinstance(given, (list, tuple)) or not all(isinstance(one, str) for one in given):
+            raise ValueError("expected a list of names, such as [default, lora], or null for none")
+        for name in given:
+            if ":" not in name and name != DEFAULT:
+                BASELINES[name]
+        return tuple(dict.fromkeys(given))
 
     @field_validator("warm_start", mode="before")
     @classmethod
@@ -241,6 +256,7 @@ class SearchConfig(Document):
             self.task.answers,
             self.ensemble.select,
             self.search.stopping,
+            *self.baselines,
             *self.callbacks,
         )
         return [name.split(":")[0] for name in names if ":" in name]

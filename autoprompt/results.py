@@ -176,16 +176,20 @@ class SearchResult(StoredSearch):
 
         if not explain:
             return write_report(self, path, texts=texts)
-        from autoprompt.evaluation.hidden_states import hidden_states
         from autoprompt.evaluation.left_out import left_out, scorer_of
         from autoprompt.evaluation.own_texts import splits_of
         from autoprompt.progress import SearchProgress
+        from autoprompt.workers.baselines.hidden_states import HiddenStates
 
         progress, splits = SearchProgress(), splits_of(self.record)
         [best] = self.prompts([self.best.number])
         scorer = scorer_of(self.record, progress)
         explained = left_out(self.record, best, progress, scorer)
         read = {"validation": splits.validation.texts, "test": splits.test.texts}
-        with progress.counting("texts read", sum(map(len, read.values()))) as advance:
-            states = {name: hidden_states(scorer, own, advance) for name, own in read.items()}
+        states = {}
+        for name, own in read.items():
+            with progress.step(f"reading {len(own)} {name} texts"):
+                kept = HiddenStates(scorer)
+                kept.keep(own, most_layers=1)
+                states[name] = kept.at(own, kept.layers[-1])
         return write_report(self, path, texts=texts, explained=explained, states=states)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from autoprompt.ensemble.ensemble import Ensemble
 from autoprompt.evaluation.finalists import Finalist, finalists
+from autoprompt.plain_records import opening_as_dict, trial_as_dict
 from autoprompt.search_spaces.errors import SearchUnfinishedError
 from autoprompt.statistics.abstention import Abstention
 from autoprompt.store import (
@@ -211,7 +212,8 @@ class StoredSearch:
         """Scores on the test split with their 95% intervals, or None before it was opened.
 
         Keys: texts, no_prompt, best, mean, best_member, ensemble, members; each score is a mapping
-        of score, low, high and method, and of number where it is one trial's.
+        of score, low, high and method, and of number where it is one trial's; and baselines, a list
+        (see `baselines`).
         """
         return self.test_opening.result if self.test_opening else None
 
@@ -224,6 +226,23 @@ class StoredSearch:
             if evaluation.source == "test" and evaluation.result
         ]
         return tested[-1] if tested else None
+
+    @cached_property
+    def baselines(self) -> list[dict[str, Any]]:
+        """What stands beside the prompts, as `evaluation.baseline_table.tested_baselines` has it:
+        without scores on test before that was opened; none in searches of older versions."""
+        from autoprompt.evaluation.baseline_table import baseline_row
+
+        if self.test is not None:
+            return list(self.test.get("baselines", ()))
+        return [baseline_row(one, self.direction) for one in self._store.baselines(self.id)]
+
+    @cached_property
+    def verdicts(self) -> list[str]:
+        """What the baselines say of the prompts, a sentence each."""
+        from autoprompt.evaluation.baseline_table import verdicts
+
+        return verdicts(self.test, self.direction)
 
     @cached_property
     def evaluations(self) -> list[EvaluationRecord]:
@@ -306,6 +325,8 @@ class StoredSearch:
             "best": trial_as_dict(best) if best else None,
             "ensemble": record.ensemble,
             "test": self.test,
+            "baselines": {row["name"]: row for row in self.baselines},
+            "verdicts": self.verdicts,
             "warm_start": record.warm_start,
             "openings": [opening_as_dict(evaluation) for evaluation in self.evaluations],
             "finalists": [finalist.as_dict() for finalist in self.finalists],
@@ -313,36 +334,3 @@ class StoredSearch:
             "versions": record.versions,
             "config": record.config,
         }
-
-
-def trial_as_dict(trial: TrialRecord) -> dict[str, Any]:
-    """What `autoprompt trials --json` prints of each trial."""
-    part = trial.judged_by_part
-    return {
-        "number": trial.number,
-        "state": trial.state,
-        "kind": trial.kind,
-        "score": trial.score,
-        "loss": trial.loss,
-        "judged": part.judged if part else None,
-        "params": trial.params,
-        "plan": trial.plan,
-        "prompt": trial.prompt,
-        "seconds": round(trial.seconds, 3),
-        "error": trial.error,
-        "worker": trial.worker,
-        "models_loaded": trial.models_loaded,
-        "texts_encoded": trial.texts_encoded,
-        "rungs": [vars(rung) for rung in trial.rungs],
-    }
-
-
-def opening_as_dict(evaluation: EvaluationRecord) -> dict[str, Any]:
-    """Who opened which held-out texts, when and for what; without the scores."""
-    return {
-        "source": evaluation.source,
-        "fingerprint": evaluation.fingerprint,
-        "purpose": evaluation.purpose,
-        "opened_by": evaluation.opened_by,
-        "opened_at": evaluation.opened_at.isoformat(),
-    }

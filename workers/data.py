@@ -81,6 +81,10 @@ class Split:
     def __len__(self) -> int:
         return len(self.texts)
 
+    def beside(self, other: "Split") -> "Split":
+        """The texts of both, these first."""
+        return Split(self.texts + other.texts, self.labels + other.labels)
+
     def at(self, places: Sequence[int]) -> "Split":
         """The texts at some places, in that order."""
         return Split(

@@ -15,6 +15,7 @@ def command(search: str, workers: int | None, db: str | None, as_json: bool) -> 
     budget is spent. The data and the model must be where they were, and what they were.
     """
     import autoprompt
+    from autoprompt.cli.baselines_table import print_baselines
     from autoprompt.cli.tables import print_result
 
     result = autoprompt.resume(search, workers=workers, db=db)
@@ -22,3 +23,4 @@ def command(search: str, workers: int | None, db: str | None, as_json: bool) -> 
         print_json(result.as_dict())
     else:
         print_result(result)
+        print_baselines(result)

@@ -31,6 +31,7 @@ def command(
     terminal shows how far it is.
     """
     import autoprompt
+    from autoprompt.cli.baselines_table import print_baselines
     from autoprompt.cli.tables import console, print_result
 
     result = autoprompt.search(
@@ -46,6 +47,7 @@ def command(
         print_json(result.as_dict())
         return
     print_result(result)
+    print_baselines(result)
     # A URL with a user in it may hold a password, which belongs in no terminal's history.
     given = f" --db {'URL' if '@' in db else db}" if db else ""
     console().print(

@@ -17,6 +17,7 @@ def command(search: str, explain: bool, db: str | None, as_json: bool) -> None:
     --explain the model is loaded, too.
     """
     from autoprompt.api import load
+    from autoprompt.cli.baselines_table import print_baselines
     from autoprompt.cli.tables import print_left_out, print_result
 
     result = load(search, db=db)
@@ -25,5 +26,6 @@ def command(search: str, explain: bool, db: str | None, as_json: bool) -> None:
         print_json(result.as_dict() | ({"explained": explained} if explained else {}))
         return
     print_result(result)
+    print_baselines(result)
     if explained:
         print_left_out(explained)

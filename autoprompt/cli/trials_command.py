@@ -18,7 +18,7 @@ def command(search: str, limit: int | None, db: str | None, as_json: bool) -> No
     """
     from autoprompt.api import load
     from autoprompt.cli.tables import console, trials_table
-    from autoprompt.stored_search import trial_as_dict
+    from autoprompt.plain_records import trial_as_dict
 
     result = load(search, db=db)
     if as_json:

@@ -41,9 +41,7 @@ def bag(
     config, splits = prepared.config, prepared.splits
     spec = config.bagging
     assert spec is not None
-    pool = Split(
-        splits.train.texts + splits.validation.texts, splits.train.labels + splits.validation.labels
-    )
+    pool = splits.train.beside(splits.validation)
     store.update_search(search.id, train_labels=list(splits.train.labels))
     chosen = drawn(
         store.prompts(search.id, limit=CANDIDATES),

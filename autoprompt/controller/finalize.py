@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 
 from autoprompt.controller.bagging import bag
+from autoprompt.controller.baselines import fit_missing, of_search, train_missing
 from autoprompt.controller.executor import Executor
 from autoprompt.controller.judge_unranked import judge_unranked
 from autoprompt.controller.retrain_finalists import confirm
+from autoprompt.controller.score_test import score_test
 from autoprompt.ensemble.selection import Chosen, choose
+from autoprompt.evaluation.baseline_table import tested_baselines, verdicts
 from autoprompt.evaluation.candidates import CANDIDATES
 from autoprompt.evaluation.finalists import finalists
 from autoprompt.evaluation.held_out_answers import HeldOutAnswers
@@ -34,7 +37,6 @@ from autoprompt.workers.answers import Answers, answers_of
 from autoprompt.workers.blocks import stratified
 from autoprompt.workers.combination import Combination
 from autoprompt.workers.metrics import METRICS
-from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.recalibration import Recalibration, recalibration
 from autoprompt.workers.vote import Floats
 
@@ -93,13 +95,26 @@ def conclude(
     # As they are read from the store: what is scored is what will label texts.
     stored = StoredSearch(store, store.find(str(search.id)))
     ensemble, best = stored.ensemble, stored.best_prompt
+    fit_missing(prepared, store, search, executor, progress)
     test = prepared.splits.test
     opening = open_texts(store, search, "test", test, "search", progress)
+    train_missing(prepared, store, search, executor, progress)
+    beside = of_search(prepared, store, search)
     with progress.step(f"scoring {len(test)} test texts"):
-        log_probs = _score_test(prepared, [best, *ensemble.members], executor)
+        log_probs, others = score_test(prepared, [best, *ensemble.members], beside, executor)
     combination = ensemble.combination
     tested = held_out_table(
         answers, metric, test.labels, best, ensemble.members, combination, log_probs, own, rule
+    )
+    said = own(log_probs[1]) if metric.needs == "probabilities" else log_probs[1]
+    tested["baselines"] = tested_baselines(
+        answers,
+        metric,
+        test.labels,
+        beside,
+        others,
+        metric.predictions(said, answers.decided),
+        combination.judged(answers, metric, log_probs[2:]),
     )
     if config.abstain is not None and config.abstain.confidence is not None:
         rule, told = _guaranteed(config.abstain, answers, test.labels, combination, log_probs[2:])
@@ -113,6 +128,8 @@ def conclude(
     answered = HeldOutAnswers.of(answers, test.labels, combination, log_probs, own)
     store.record_evaluation(search.id, opening, tested, answered.packed(answers))
     store.update_search(search.id, warnings=warnings)
+    for verdict in verdicts(tested, metric.direction):
+        progress.say(verdict)
     for warning in warnings:
         progress.say(f"warning: {warning}")
 
@@ -197,12 +214,3 @@ def _recalibrated(
     labels = prepared.splits.validation.labels if folds is None else store.labelled(search.id)
     answers = answers_of(prepared.config.task)
     return recalibration(answers.unpacked((folds or best).log_probs), labels)
-
-
-def _score_test(prepared: Prepared, prompts: Sequence[PromptRecord], executor: Executor) -> Floats:
-    """Log-probabilities [1 + N, B, L] of the test texts: without a prompt, then with each."""
-    contents = [Prompt("").to_bytes(), *(prompt.content for prompt in prompts)]
-    # The best one usually votes too; it is scored once.
-    distinct = list(dict.fromkeys(contents))
-    log_probs = executor.score_texts(prepared.job, distinct, prepared.splits.test.texts)
-    return log_probs[[distinct.index(content) for content in contents]]

@@ -8,6 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from autoprompt.config import SearchConfig
 from autoprompt.shown_paths import shown_data
+from autoprompt.shown_sizes import shown_size
 from autoprompt.stored_search import StoredSearch
 from autoprompt.workers.model_files import ModelSpec, licence
 
@@ -33,7 +34,7 @@ def model_card(
         lstrip_blocks=True,
         autoescape=False,  # noqa: S701
     )
-    environment.filters["line"] = one_line
+    environment.filters |= {"line": one_line, "size": shown_size}
     return environment.get_template("model_card.md.j2").render(
         search=result.record,
         config=config,
@@ -50,6 +51,8 @@ def model_card(
         licence=licence(config.model),
         validation=result.ensemble.validation if ensemble else document["prompts"][0]["score"],
         tests=_tests(result, document, ensemble),
+        baselines=[row for row in result.baselines if row["score"] is not None],
+        verdicts=result.verdicts,
     )
 
 

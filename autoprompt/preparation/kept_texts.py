@@ -16,6 +16,7 @@ from autoprompt.preparation.trial_tokens import trial_tokens
 from autoprompt.progress import SearchProgress
 from autoprompt.search_spaces.dimensions import values_of
 from autoprompt.search_spaces.errors import BadInputError
+from autoprompt.shown_sizes import shown_size
 from autoprompt.workers.adapter import resolve
 from autoprompt.workers.dtype_choice import encoding_rate
 from autoprompt.workers.model_config import read_config
@@ -65,7 +66,7 @@ class KeptTexts:
 
     def _told(self, indices: list[int]) -> str:
         size = sum(self.tokens[index] for index in indices) * self.token_bytes
-        return f"{len(indices):,} ({_size(size)})"
+        return f"{len(indices):,} ({shown_size(size)})"
 
 
 def with_kept_texts(prepared: Prepared, on_cpu: bool, progress: SearchProgress) -> Prepared:
@@ -88,8 +89,8 @@ def with_kept_texts(prepared: Prepared, on_cpu: bool, progress: SearchProgress) 
             prepared = _without_files(prepared)
             kept = kept_texts(prepared)
             notes.append(
-                f"none on disk, which reads {_size(reads)} a second where {_size(computes)} are "
-                "computed"
+                f"none on disk, which reads {shown_size(reads)} a second where "
+                f"{shown_size(computes)} are computed"
             )
     beyond = sum(length > texts.fitting for length in lengths)
     if kept is not None and beyond:
@@ -138,7 +139,7 @@ def _check_batch(prepared: Prepared, kept: KeptTexts) -> None:
         least = math.ceil(1000 * size / (1 << 30)) / 1000
         raise BadInputError(
             f"{config.source}: search.cache_gib_per_worker: a batch of {count} texts may take "
-            f"{_size(size)}; allow {least:g} or more, or a smaller batch_size"
+            f"{shown_size(size)}; allow {least:g} or more, or a smaller batch_size"
         )
 
 
@@ -158,14 +159,6 @@ def _without_files(prepared: Prepared) -> Prepared:
         config=prepared.config.without_files(),
         job=replace(prepared.job, cache=cache),
     )
-
-
-def _size(size: float) -> str:
-    """Bytes as people say them."""
-    for unit, name in ((1 << 30, "GiB"), (1 << 20, "MiB")):
-        if size >= unit:
-            return f"{size / unit:.1f} {name}"
-    return f"{size / 1024:.1f} KiB"
 
 
 def _span(ends: tuple[int, int]) -> str:

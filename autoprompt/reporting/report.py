@@ -34,6 +34,7 @@ from autoprompt.reporting.trial_charts import TrialCharts
 from autoprompt.reporting.wrong_answers import wrong_answers
 from autoprompt.search_spaces.errors import DataError
 from autoprompt.shown_paths import config_paths, shown_config, shown_path, shown_text
+from autoprompt.shown_sizes import shown_size
 from autoprompt.store import State
 from autoprompt.stored_search import StoredSearch
 from autoprompt.workers.data import Splits
@@ -97,7 +98,7 @@ def render(
     )
     report = Report(result, texts=texts, explained=explained, states=states)
     environment.filters |= {"score": "{:.4f}".format, "percent": "{:.0%}".format, "clock": clock}
-    environment.filters |= {"name": shown_path, "sentence": report.sentence}
+    environment.filters |= {"name": shown_path, "sentence": report.sentence, "size": shown_size}
     environment.globals["size"] = {
         "width": charts.WIDTH, "height": charts.HEIGHT, "left": charts.LEFT,
         "right": charts.RIGHT, "top": charts.TOP, "bottom": charts.BOTTOM,
@@ -198,7 +199,9 @@ class Report:
 
     @cached_property
     def test_axis(self) -> Axis:
-        ends = [row[side] for _, row in self.tests for side in ("low", "high")]
+        beside = [row for row in self.result.baselines if row["score"] is not None]
+        rows = [*(row for _, row in self.tests), *beside]
+        ends = [row[side] for row in rows for side in ("low", "high")]
         return Axis.over(self.record.metric, ends)
 
     @cached_property

@@ -397,7 +397,11 @@ def test_the_card_says_where_the_numbers_came_from(finished: SearchResult, tmp_p
     assert front["pipeline_tag"] == "text-classification"
     versions = finished.record.versions
     assert finished.test is not None
+    [probe] = [row for row in finished.baselines if row["name"] == "linear_probe"]
+    assert f"| linear probe | {probe['score']:.4f} | {probe['low']:.4f} - " in card
+    assert finished.verdicts
     for fact in (
+        *finished.verdicts,
         finished.name,
         versions["data"],
         versions["model"],

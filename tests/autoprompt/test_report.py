@@ -90,8 +90,8 @@ def test_it_tells_all_of_the_search(
     page = Opened(browser, finished.report(tmp_path / "report.html")).page
     headings = page.locator("h2").all_inner_texts()
     assert headings == [
-        "Held-out scores", "The prompts that vote", "History", "Length", "Time", "Gradients",
-        "What mattered", "Agreement", "Probabilities", "Confusion",
+        "Held-out scores", "Beside the prompts", "The prompts that vote", "History", "Length",
+        "Time", "Gradients", "What mattered", "Agreement", "Probabilities", "Confusion",
         "Where it was wrong: validation", "Where it was wrong: test",
         "Texts most often wrong", "Leaderboard", "Where the numbers came from",
     ]  # fmt: skip
@@ -101,6 +101,13 @@ def test_it_tells_all_of_the_search(
     assert page.locator("#leaderboard tr[id]").count() == len(scored)
     assert finished.test is not None
     assert f"{finished.test['ensemble']['score']:.4f}" in page.locator(".lead").inner_text()
+    [probe] = [row for row in finished.baselines if row["name"] == "linear_probe"]
+    beside = page.locator("#baselines tr", has_text="linear probe").inner_text()
+    for part in ("validation", "score", "low", "high"):
+        assert f"{probe[part]:.4f}" in beside
+    told = page.locator("#baselines").inner_text()
+    assert all(verdict[1:] in told for verdict in finished.verdicts)
+    assert "demonstrations: behind 4 labelled texts" in told
     counts = page.locator("#confusion td").all_inner_texts()
     assert sum(map(int, counts)) == finished.record.data["validation"]
     parts = page.locator("#importances .bar .number").all_inner_texts()

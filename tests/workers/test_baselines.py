@@ -11,6 +11,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load
 
 from autoprompt.search_spaces.errors import BadInputError, ConfigError
 from autoprompt.workers.baselines import BASELINES, DEFAULT, demand_baselines, named
@@ -433,3 +434,14 @@ def test_demonstrations_that_cost_much_are_left_out_unless_they_are_asked_for(
     assert template.error is None
     wanted, _ = fit_baselines(job, names, seed=0, unseen=1010, asked_for=["demonstrations"])
     assert wanted.error is None
+
+
+def test_validation_texts_are_learnt_once_they_have_judged(tiny_folder: Path) -> None:
+    job = job_of(tiny_folder)
+    [before] = fit_baselines(job, ["nearest_neighbours"], seed=0)
+    [after] = fit_baselines(job, ["nearest_neighbours"], seed=0, everything=True)
+    assert before.content is not None
+    assert after.content is not None
+    assert len(load(before.content)["labels"]) == len(TRAIN)
+    assert len(load(after.content)["labels"]) == len(ALL)
+    assert after.log_probs == pytest.approx(before.log_probs)

@@ -59,7 +59,12 @@ class Fitted:
 
 
 def fit_baselines(
-    job: Job, names: Sequence[str], seed: int, unseen: int = 0, asked_for: Sequence[str] = ()
+    job: Job,
+    names: Sequence[str],
+    seed: int,
+    unseen: int = 0,
+    asked_for: Sequence[str] = (),
+    everything: bool = False,
 ) -> list[Fitted]:
     """Fit each to the train texts, and have it answer the validation texts.
 
@@ -67,6 +72,7 @@ def fit_baselines(
         names: of those that train no model.
         unseen: how many texts they will answer later.
         asked_for: those that are wanted whatever they cost.
+        everything: whether they learn the validation texts too, once these have judged them.
 
     Raises:
         ModelError: the model cannot be loaded.
@@ -84,14 +90,14 @@ def fit_baselines(
             if name == "demonstrations" and name not in asked_for:
                 _demand_cheap(scorer, job, unseen)
             with threadpool_limits(torch.get_num_threads(), "blas"):
-                fitted.append(_fitted(job, name, resources))
+                fitted.append(_fitted(job, name, resources, everything))
         except Exception as error:  # a user's own may raise anything
             raise_if_device_broken(error)
             fitted.append(Fitted(name, time.perf_counter() - started, error=one_line(error)))
     return fitted
 
 
-def _fitted(job: Job, name: str, resources: Resources) -> Fitted:
+def _fitted(job: Job, name: str, resources: Resources, everything: bool) -> Fitted:
     made = BASELINES[name].made
     baseline: Baseline = made(resources)
     started, before = time.perf_counter(), resources.states.seconds
@@ -99,6 +105,9 @@ def _fitted(job: Job, name: str, resources: Resources) -> Fitted:
         resources.states.keep([*job.train.texts, *job.validation.texts])
     learnt = baseline.fit(job.train.texts, job.train.labels)
     log_probs = baseline.log_probs(learnt.content, job.validation.texts)
+    if everything:
+        both = job.train.beside(job.validation)
+        learnt = baseline.fit(both.texts, both.labels)
     seconds = time.perf_counter() - started + (before if made.reads_states else 0.0)
     return Fitted(
         name,
