@@ -14,9 +14,12 @@ from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.tuners import Examples, Progress, tune
 from autoprompt.workers.tuners.arrangement import Arrangement
 from autoprompt.workers.tuners.fluency import likely_tokens, surprise, text_surprise
+from autoprompt.workers.tuners.hard import tune_hard
+from autoprompt.workers.tuners.progress import AtRung
 from autoprompt.workers.tuners.racing import Racing
 from autoprompt.workers.tuners.searchers import SEARCHERS, Place
 from autoprompt.workers.tuners.searchers.edits import joined, phrases_of
+from autoprompt.workers.tuners.training import grade, passed_on
 from autoprompt.workers.writer import check_writer
 from tests import tiny
 from tests.tiny import TEXTS
@@ -155,10 +158,54 @@ def test_words_in_several_places_of_the_template(tiny_scorer: Scorer, examples: 
     assert tiny_scorer.model.tokenizer.decode(found.prompt.token_ids).startswith(" the")
 
 
+@pytest.mark.parametrize("searcher", list(SEARCHERS))
+def test_no_words_are_reported_where_words_do_no_better(
+    searcher: str, tiny_scorer: Scorer, examples: Examples
+) -> None:
+    plan = plan_of(searcher, start="dull", rounds=1, batch_size=56, candidates=2)
+    found = last(plan, tiny_scorer, examples).prompt
+    losses = tiny_scorer.losses([Prompt(""), found], examples.train, examples.train_labels)
+    alone, reported = losses.mean(1).tolist()
+    assert reported <= alone + 1e-6
+
+
+@pytest.mark.parametrize("template", ["{text} {hard}:", "{text} the {hard} is {hard}:"])
+def test_words_are_searched_on_from_words_where_none_do_better(
+    template: str, tiny_scorer: Scorer, examples: Examples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is tried is made to lose less than all before it: no words, which are tried when the
+    first round is over, less than its words, and the second round's less than those."""
+    gains: dict[tuple[int, ...], float] = {}
+
+    def losses(candidates: Any, places: Any) -> torch.Tensor:
+        for ids in candidates:
+            gains.setdefault(ids, 1.0 + len(gains))
+        texts = 1 + torch.arange(len(places)) / 10
+        return torch.stack([-gains[ids] * texts for ids in candidates])
+
+    monkeypatch.setattr("autoprompt.workers.tuners.hard._losses", lambda *_: losses)
+    scorer = tiny_scorer.reworded(tiny_scorer.wording.reworded("{text}:", None))
+    plan = plan_of("swaps", template=template, tokens=4, rounds=2, candidates=4)
+    tuner = tune_hard(plan, scorer, examples, (0.5, 1.0))
+    reported = []
+    asked = next(tuner)
+    while asked is not None:
+        if isinstance(asked, AtRung):
+            reported.append(asked.prompt)
+            asked = next(tuner, None)
+        else:
+            [graded] = grade([asked], scorer, examples)
+            passed_on(asked.laid, graded)
+            asked = tuner.send(graded.loss)
+    arranged = Arrangement(plan, scorer)
+    assert reported[0].token_ids == arranged.prompt(()).token_ids
+    assert len(reported[1]) == len(reported[0]) + 4
+
+
 def test_a_fluent_prompt_costs_less(tiny_scorer: Scorer, examples: Examples) -> None:
     arranged = Arrangement(PLAN, tiny_scorer)
     ids = tuple(tiny_scorer.model.tokenizer(" in short", add_special_tokens=False).input_ids)
-    found = surprise([ids], arranged, tiny_scorer, examples.train)
+    found = surprise([arranged.sides(ids)], tiny_scorer, examples.train)
     tail = tiny_scorer.task.question.tail_ids
     by_hand = []
     for text in examples.train[:2]:
@@ -173,6 +220,8 @@ def test_a_fluent_prompt_costs_less(tiny_scorer: Scorer, examples: Examples) -> 
         by_hand.append(losses[len(text) - 1 :].mean())
     assert float(found[0]) == pytest.approx(float(torch.stack(by_hand).mean()), abs=1e-5)
     assert len(text_surprise(examples.train[:3], tiny_scorer)) == 3
+    bare = tiny_scorer.reworded(tiny_scorer.wording.reworded("{text}", None))
+    assert surprise([((), ())], bare, examples.train).tolist() == [0]
     likely = likely_tokens(ids, arranged, tiny_scorer, examples.train)
     assert likely is not None
     assert likely.shape == (len(ids), len(tiny_scorer.model.embeddings))

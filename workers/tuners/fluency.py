@@ -21,28 +21,24 @@ _ROWS = 8
 
 
 def surprise(
-    candidates: Sequence[TokenIds],
-    arranged: "Arrangement",
-    scorer: Scorer,
-    texts: Sequence[TokenIds],
+    prompts: Sequence[tuple[TokenIds, TokenIds]], scorer: Scorer, texts: Sequence[TokenIds]
 ) -> Tensor:
     """[N], the mean surprise in nats at each token of a prompt and of the template behind it, given
-    all before it; over a few texts.
+    all before it, over a few texts; 0 where there is no token.
 
     Args:
-        candidates: N prompts' searched tokens.
+        prompts: N prompts' tokens before the text and behind it.
         texts: of which the first few are taken.
     """
     tail = scorer.task.question.tail_ids
     rows, own = [], []
-    for ids in candidates:
-        front, behind = arranged.sides(ids)
+    for front, behind in prompts:
         for text in texts[:_TEXTS]:
             rows.append((*front, *text, *behind, *tail))
             first = len(front) + len(text)
             own.append([*range(1, len(front)), *range(max(first, 1), len(rows[-1]))])
-    found = torch.stack([losses.mean() for losses in _surprises(rows, own, scorer)])
-    return found.view(len(candidates), -1).mean(1)
+    found = [losses.sum() / max(len(losses), 1) for losses in _surprises(rows, own, scorer)]
+    return torch.stack(found).view(len(prompts), -1).mean(1)
 
 
 def text_surprise(texts: Sequence[TokenIds], scorer: Scorer) -> Tensor:
@@ -96,8 +92,11 @@ def _surprises(
         part, asked = rows[start : start + _ROWS], own[start : start + _ROWS]
         ids, real = padded(part, model.device)
         width = max(map(len, asked))
-        at = torch.tensor([[*places, *[1] * (width - len(places))] for places in asked])
-        at = at.to(model.device)
+        at = torch.tensor(
+            [[*places, *[1] * (width - len(places))] for places in asked],
+            dtype=torch.long,
+            device=model.device,
+        )
         logits = model.logits(at - 1, inputs_embeds=model.embed(ids), attention_mask=real.long())
         losses = torch.nn.functional.cross_entropy(
             logits.transpose(1, 2), ids.gather(1, at), reduction="none"

@@ -1,7 +1,8 @@
 """Hard prompts: words that a searcher proposes and a race decides between.
 
-All candidates of a race share passes over the same cached texts. The best so far is kept and
-reported: a race compares it with the others on the same texts, on more of them as rounds go on.
+All candidates of a race share passes over the same cached texts. The best so far is kept: a race
+compares it with the others on the same texts, on more of them as rounds go on. At a rung it races
+against no words at all, and the better of the two is reported; the search goes on from the words.
 """
 
 from collections.abc import Sequence
@@ -44,6 +45,8 @@ def tune_hard(
     raced = [place for place in order if place not in searcher.reserved]
     racing = Racing(raced, plan.batch_size, losses_of)
     best = searcher.start
+    # Words between several places may not be read back without any in them.
+    no_words: list[TokenIds] = [()] if arranged.reads_back([()])[0] else []
     batches = examples.train_batches(plan.batch_size, plan.data_seed)
     rungs = rungs_by_step(plan.rounds, fractions)
     losses: list[float] = []
@@ -62,7 +65,8 @@ def tune_hard(
         searcher.told(racing.means([best, *others]))
         losses.append(checked(loss, step, _NO_NUMBER))
         if step in rungs:
-            prompt = arranged.prompt(best)
+            reported, _ = racing.run([*no_words, best], blocks)
+            prompt = arranged.prompt(reported)
             yield AtRung(rungs[step], step, prompt, losses, keeps_best=True)
             losses = []
 
@@ -89,7 +93,8 @@ def _losses(plan: HardPlan, arranged: Arrangement, scorer: Scorer, examples: Exa
         if plan.fluency:
             new = [ids for ids in candidates if ids not in said]
             if new:
-                said.update(zip(new, surprise(new, arranged, scorer, examples.train), strict=True))
+                sides = [arranged.sides(ids) for ids in new]
+                said.update(zip(new, surprise(sides, scorer, examples.train), strict=True))
             words = torch.stack([said[ids] for ids in candidates])
             found = found + plan.fluency * words[:, None]
         return found
