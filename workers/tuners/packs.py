@@ -24,7 +24,7 @@ class Seat(NamedTuple):
 
 
 class Packs:
-    """Plans under way, by their trials' numbers: a pack for each wording, one after another.
+    """Plans under way, by their trials' numbers: a pack for each wording, by turns.
 
     Plans of one wording share passes; those of several are to the model different texts.
 
@@ -76,12 +76,16 @@ class Packs:
             pack.drop(dropped)
 
     def advance(self) -> list[Told]:
-        """Go on until at least one plan of every wording reaches a rung or fails.
+        """Go on until at least one plan reaches a rung or fails: of the wording that has not gone
+        on for longest.
 
         Raises:
             DeviceBrokenError: none of them can go on in this process.
         """
         outcomes, self._failed = self._failed, []
-        for pack in self._packs.values():
-            outcomes += pack.advance()
+        for scorer in list(self._packs):
+            if outcomes:
+                break
+            pack = self._packs[scorer] = self._packs.pop(scorer)
+            outcomes = pack.advance()
         return outcomes
