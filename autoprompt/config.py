@@ -129,6 +129,16 @@ class SearchConfig(Document):
             for file in prompt_files(self.space)
         }
 
+    @property
+    def writer(self) -> str | None:
+        """The model that rewrites instructions: absolute where it is a path, a Hub id as it is."""
+        writer = None if self.space.hard is None else self.space.hard.writer
+        if writer is None:
+            return None
+        path = self.base / Path(writer).expanduser()
+        local = path.exists() or ModelSpec(path=writer).is_local
+        return str(path.absolute()) if local else writer
+
     @field_validator("name")
     @classmethod
     def _usable_name(cls, value: str | None) -> str | None:
@@ -188,6 +198,7 @@ class SearchConfig(Document):
         config = self._with_absolute_model()
         space = starting_from(config.space, config.prompt_files)
         config = config._replace(data=config.data.under(config.base), space=space)
+        config = config.with_writer(self.writer)
         if config.own_modules:
             config = config._replace(modules=str(config.modules_folder))
         return config.model_dump(mode="json", exclude={"store"})
@@ -223,6 +234,14 @@ class SearchConfig(Document):
     def with_space(self, space: Space) -> "SearchConfig":
         """The same search over another space."""
         return self._replace(space=space)
+
+    def with_writer(self, writer: str | None) -> "SearchConfig":
+        """The same search with the model that rewrites instructions elsewhere."""
+        hard = self.space.hard
+        if hard is None or hard.writer == writer:
+            return self
+        changed = hard.model_copy(update={"writer": writer})
+        return self.with_space(self.space.model_copy(update={"hard": changed}))
 
     def with_label_words(self, words: dict[str, tuple[str, ...]]) -> "SearchConfig":
         """The same search with these label words for its task."""

@@ -30,6 +30,8 @@ class Job:
         search: its name, by which dashboards know it.
         modules: folders that a user's own metric or answers may be imported from.
         blocks: which of the validation texts judge a rung.
+        writer: the model that rewrites instructions, where it lies now; plans say where it lay when
+            the search was made. None for the frozen model itself.
     """
 
     model: ModelSpec
@@ -47,3 +49,4 @@ class Job:
     blocks: Blocks = field(default_factory=Blocks)
     kv: bool = False
     folds: tuple[tuple[int, ...], ...] = ()
+    writer: str | None = None

@@ -119,6 +119,7 @@ class Workbench:
             {name: Prompt.from_bytes(content) for name, content in job.earlier.items()},
             job.task.metric,
             job.blocks,
+            writer=job.writer,
         )
 
     def work(self) -> Work:

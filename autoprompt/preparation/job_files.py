@@ -113,8 +113,9 @@ def unpacked(config: SearchConfig) -> SearchConfig:
         data = data.model_copy(update=files)
     else:
         data = place(data)
-    adapter = config.model.adapter
-    return config.with_paths(data, place(config.model.path), adapter and place(adapter))
+    adapter, writer = config.model.adapter, config.writer
+    config = config.with_paths(data, place(config.model.path), adapter and place(adapter))
+    return config.with_writer(writer and place(writer))
 
 
 def travelled(path: Path) -> Path:
@@ -156,6 +157,9 @@ def _local(config: SearchConfig) -> Iterator[tuple[Path, str]]:
         yield Path(config.model.path).expanduser().absolute(), config.model.path
     if config.model.adapter is not None:
         yield Path(config.model.adapter).expanduser().absolute(), config.model.adapter
+    hard = config.space.hard
+    if config.writer and hard and hard.writer and Path(config.writer).is_absolute():
+        yield Path(config.writer), hard.writer
 
 
 def _files(path: Path) -> list[Path]:

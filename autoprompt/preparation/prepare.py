@@ -166,6 +166,7 @@ def prepare(config: SearchConfig, progress: SearchProgress) -> Prepared:
             patience=config.search.patience,
             blocks=validation_blocks(config.search, splits.validation.labels),
             modules=config.module_folders,
+            writer=local.writer,
         ),
         versions={
             **code_versions(),

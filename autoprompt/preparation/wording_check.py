@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from autoprompt.config import SearchConfig
+from autoprompt.preparation.job_files import travelled
 from autoprompt.progress import SearchProgress
 from autoprompt.search_spaces.dimensions import values_of
 from autoprompt.search_spaces.errors import BadInputError, ConfigError
@@ -37,13 +38,10 @@ def with_named_wordings(config: SearchConfig) -> SearchConfig:
         own = _built_in(config.task)
         given = [template for template in space.templates if template != BUILT_IN]
         changes["template"] = tuple(dict.fromkeys([*given, *own]))
-    writer = space.hard.writer if space.hard is not None else None
-    if space.hard is not None and writer is not None:
-        local = config.base / Path(writer).expanduser()
-        path = str(local.absolute()) if local.exists() else writer
-        check_writer(path)
-        changes["hard"] = space.hard.model_copy(update={"writer": path})
-    return config.with_space(space.model_copy(update=changes)) if changes else config
+    if config.writer is not None:
+        check_writer(str(travelled(Path(config.writer))))
+        config = config.with_writer(config.writer)
+    return config.with_space(config.space.model_copy(update=changes)) if changes else config
 
 
 def _built_in(task: Wording) -> list[str]:

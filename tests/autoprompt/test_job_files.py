@@ -1,5 +1,6 @@
 """What travels with a job lies in the job's folder, and is found again there."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,13 @@ import pytest
 
 from autoprompt.config import SearchConfig
 from autoprompt.preparation.job_files import FOLDER, VARIABLE, pack, travelled, unpacked
+from autoprompt.preparation.prepare import prepare
+from autoprompt.progress import SearchProgress
+from autoprompt.search_spaces import HardPlan
 from autoprompt.search_spaces.errors import DataError
 from autoprompt.workers.data import Paths, load_splits
+from autoprompt.workers.tuners import tune
+from autoprompt.workers.workbench import Workbench
 from tests.conftest import write_yaml
 
 
@@ -70,6 +76,49 @@ def test_the_models_adapter_travels(
     monkeypatch.setenv(VARIABLE, str(tmp_path / "job" / FOLDER))
     adapter = unpacked(SearchConfig.read(tmp_path / "job" / "search.yaml")).model.adapter
     assert (Path(str(adapter)) / "adapter_config.json").read_text() == "{}"
+
+
+def test_the_model_that_rewrites_travels_and_writes_where_the_job_runs(
+    tiny_config: dict[str, Any],
+    tiny_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    writer = tmp_path / "writer"
+    shutil.copytree(tiny_folder, writer)
+    (tmp_path / "job").mkdir()
+    hard = tiny_config["space"]["hard"] | {"searcher": "rewriting", "writer": "writer"}
+    tiny_config["space"] = {"hard": hard}
+    config = SearchConfig.read(write_yaml(tmp_path / "search.yaml", tiny_config))
+    assert pack(config, None, tmp_path / "job") == []
+    shutil.rmtree(writer)
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "job" / FOLDER))
+    there = prepare(SearchConfig.read(tmp_path / "job" / "search.yaml"), SearchProgress(quiet=True))
+    # Plans, which the store keeps, name the place on the machine it came from.
+    assert there.config.writer == str(writer)
+    plan = HardPlan(
+        seed=1,
+        searcher="rewriting",
+        writer=str(writer),
+        start="in short",
+        candidates=2,
+        rounds=1,
+        batch_size=8,
+    )
+    scorer, examples, _ = Workbench(there.job).seat(plan)
+    [written] = tune(plan, scorer, examples, (1.0,))
+    assert written.ended
+
+
+def test_a_rewriting_model_of_the_hub_is_named_as_it_is(
+    tiny_config: dict[str, Any], tmp_path: Path
+) -> None:
+    hard = {"searcher": "rewriting", "writer": "someone/writes"}
+    tiny_config["space"]["hard"] |= hard
+    (tmp_path / "job").mkdir()
+    config = SearchConfig.read(write_yaml(tmp_path / "search.yaml", tiny_config))
+    assert pack(config, None, tmp_path / "job") == []
+    assert SearchConfig.read(tmp_path / "job" / "search.yaml").writer == "someone/writes"
 
 
 def test_the_prompt_to_start_from_travels(

@@ -21,6 +21,7 @@ class Examples:
         blocks: which of the validation texts judge a rung.
         places: where the train texts stand among those of the whole, of which this is a part; None
             where it is the whole.
+        writer: where the model that rewrites instructions lies; None where plans name it.
     """
 
     train: list[TokenIds]
@@ -31,6 +32,7 @@ class Examples:
     metric: str = "accuracy"
     blocks: Blocks = field(default_factory=Blocks)
     places: Sequence[int] | None = None
+    writer: str | None = None
 
     def part(self, learnt: Sequence[int], judging: Sequence[int] | None = None) -> "Examples":
         """What a trial may see that learns from the train texts at some places alone.

@@ -24,7 +24,8 @@ class Rewriting(OnePhrase):
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
-        self._writer: Writer = writer_of(place.plan.writer, place.scorer.model)
+        writer = place.examples.writer or place.plan.writer
+        self._writer: Writer = writer_of(writer, place.scorer.model)
         self._losses: dict[TokenIds, float] = {}
 
     def propose(self, best: TokenIds, gradient: Tensor | None, part: float) -> list[TokenIds]:
