@@ -194,4 +194,5 @@ class _Tally:
         if now - self._said >= _TALLY_SECONDS:
             self._said = now
             pace = self._done / (now - self._started)
-            self._progress.say(f"{self._what}: {self._done}{self._of}, {pace:.0f} a second")
+            rate = f", {pace:.0f} a second" if pace >= 1 else ""
+            self._progress.say(f"{self._what}: {self._done}{self._of}{rate}")

@@ -8,7 +8,7 @@ it takes here; the controller makes one at a time, as Ray Tune's does.
 import heapq
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -107,6 +107,11 @@ class VirtualCluster(Executor):
         return True
 
     def on_worker(self, function: Callable[..., R], *arguments: Any) -> R:
+        raise NotImplementedError("curves have no workers")
+
+    def on_workers(
+        self, function: Callable[..., Iterator[R]], calls: Sequence[Sequence[Any]]
+    ) -> Iterator[R]:
         raise NotImplementedError("curves have no workers")
 
     def score_texts(

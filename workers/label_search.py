@@ -7,7 +7,7 @@ in turn while the others stay. A label then takes on further words as long as th
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -230,8 +230,11 @@ def _widened(
 
 def proposed_label_words(
     job: Job, templates: Sequence[str], spec: Proposals
-) -> dict[str, tuple[LabelWords, ...]]:
-    """What the model proposes behind each template, which is asked once for each train text.
+) -> Iterator[tuple[str, tuple[LabelWords, ...]]]:
+    """Each template with what the model proposes behind it, asked once for each train text.
+
+    Workers that have templates each and begin together share the reading of the texts, where these
+    have files.
 
     Raises:
         BadInputError: no word of one token can stand behind a template.
@@ -243,8 +246,6 @@ def proposed_label_words(
         bench.seat(HardPlan(seed=0))
     names = scorer.task.answers.names
     texts, labels = job.train.texts[:TEXTS], job.train.labels[:TEXTS]
-    found = {}
     for template in templates:
         own = scorer.reworded(scorer.wording.reworded(template, None))
-        found[template] = proposed(asked(own, texts, labels), names, spec)
-    return found
+        yield template, proposed(asked(own, texts, labels), names, spec)

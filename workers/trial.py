@@ -4,7 +4,7 @@ An actor outlives its trials (`reuse_actors`): its worker, with the model and th
 belongs to the actor.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import ray
@@ -130,3 +130,9 @@ def on_worker_task(function: Callable[..., R], *arguments: Any) -> R:
     """A Ray task: a function of a job, on as many threads as a trial has."""
     _use_assigned_threads()
     return function(*arguments)
+
+
+def on_workers_task(function: Callable[..., Iterator[R]], *arguments: Any) -> Iterator[R]:
+    """A Ray task that streams what a function of a job yields, on a trial's number of threads."""
+    _use_assigned_threads()
+    yield from function(*arguments)

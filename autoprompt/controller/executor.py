@@ -1,7 +1,7 @@
 """What carries out plans: workers on a Ray cluster, or this process itself."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from autoprompt.controller.dispatch import Dispatch, Watcher
@@ -44,6 +44,17 @@ class Executor(ABC):
     @abstractmethod
     def on_worker(self, function: Callable[..., R], *arguments: Any) -> R:
         """What a function makes of a job on one worker, set up as trials' workers are.
+
+        Raises:
+            AutopromptError: as the function.
+        """
+
+    @abstractmethod
+    def on_workers(
+        self, function: Callable[..., Iterator[R]], calls: Sequence[Sequence[Any]]
+    ) -> Iterator[R]:
+        """What a function yields of each call's arguments, as it comes: as many calls at a time as
+        there are workers, in no order that means anything.
 
         Raises:
             AutopromptError: as the function.

@@ -1,7 +1,7 @@
 """Plans carried out in this very process, one task after another: for a debugger, a notebook, a
 first try. Ray is never started, and nothing stands between a trial and its traceback."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -57,6 +57,13 @@ class InProcessExecutor(Executor):
     def on_worker(self, function: Callable[..., R], *arguments: Any) -> R:
         with torch_threads(self._threads):
             return function(*arguments)
+
+    def on_workers(
+        self, function: Callable[..., Iterator[R]], calls: Sequence[Sequence[Any]]
+    ) -> Iterator[R]:
+        with torch_threads(self._threads):
+            for arguments in calls:
+                yield from function(*arguments)
 
     def score_texts(
         self,

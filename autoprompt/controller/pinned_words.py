@@ -7,7 +7,7 @@ from autoprompt.controller.executor import Executor
 from autoprompt.preparation.prepare import Prepared
 from autoprompt.progress import SearchProgress
 from autoprompt.search_spaces.pieces import Pieces
-from autoprompt.search_spaces.wording_space import Proposals, written
+from autoprompt.search_spaces.wording_space import LabelWords, Proposals, written
 from autoprompt.workers.label_search import proposed_label_words
 
 
@@ -25,8 +25,14 @@ def with_pinned_words(prepared: Prepared, executor: Executor, progress: SearchPr
         for template in space.templates
     } or {"": config.task.template}
     asked = list(dict.fromkeys(named.values()))
-    with progress.step(f"asking the model for label words behind {len(asked)} templates"):
-        found = executor.on_worker(proposed_label_words, prepared.job, asked, spec)
+    progress.say(f"asking the model for label words behind {len(asked)} templates ...")
+    shares = [asked[first :: executor.workers] for first in range(executor.workers)]
+    calls = [(prepared.job, share, spec) for share in shares if share]
+    found: dict[str, tuple[LabelWords, ...]] = {}
+    with progress.counting("templates asked behind", len(asked)) as advance:
+        for template, sets in executor.on_workers(proposed_label_words, calls):
+            found[template] = sets
+            advance(1)
     best = written(found[asked[0]][0])
     progress.say(f"label words proposed behind {asked[0]!r}, the best first: {best}")
     own = config.task.label_words

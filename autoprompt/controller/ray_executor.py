@@ -3,7 +3,7 @@
 import logging
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -34,7 +34,12 @@ from autoprompt.search_spec import SearchSpec
 from autoprompt.store import SearchRecord, Store
 from autoprompt.workers.job import Job
 from autoprompt.workers.rows import Text
-from autoprompt.workers.trial import TrialRunner, on_worker_task, score_texts_task
+from autoprompt.workers.trial import (
+    TrialRunner,
+    on_worker_task,
+    on_workers_task,
+    score_texts_task,
+)
 from autoprompt.workers.vote import Floats
 
 R = TypeVar("R")
@@ -119,6 +124,25 @@ class RayExecutor(Executor):
         except RayTaskError as error:
             raise error.cause from None
         return found
+
+    def on_workers(
+        self, function: Callable[..., Iterator[R]], calls: Sequence[Sequence[Any]]
+    ) -> Iterator[R]:
+        options = self._cluster.options | {"num_returns": "streaming"}
+        remote = ray.remote(**options)(on_workers_task)
+        waiting = [remote.remote(function, *arguments) for arguments in calls]
+        try:
+            while waiting:
+                [ready], _ = ray.wait(waiting)
+                try:
+                    yield ray.get(next(ready))
+                except StopIteration:
+                    waiting = [call for call in waiting if call is not ready]
+        except RayTaskError as error:
+            raise error.cause from None
+        finally:
+            for call in waiting:
+                ray.cancel(call)
 
     def score_texts(
         self,

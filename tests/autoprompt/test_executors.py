@@ -1,5 +1,7 @@
 """What every executor does with a dispatch: one suite over Ray Tune and over this process."""
 
+import io
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 import autoprompt
 from autoprompt.config import SearchConfig
@@ -18,12 +21,14 @@ from autoprompt.controller.callbacks.store_writer import StoreWriter
 from autoprompt.controller.dispatch import Dispatch, PlanSource
 from autoprompt.controller.executor import Executor
 from autoprompt.controller.in_process import InProcessExecutor
+from autoprompt.controller.pinned_words import with_pinned_words
 from autoprompt.controller.ray_cluster import cluster
 from autoprompt.controller.ray_executor import RayExecutor
 from autoprompt.controller.stopping_rule import NoStopping
 from autoprompt.preparation.prepare import prepare
 from autoprompt.progress import SearchProgress
-from autoprompt.search_spaces.errors import DatabaseLostError
+from autoprompt.search_spaces.errors import DatabaseLostError, ModelError
+from autoprompt.search_spaces.wording_space import Proposals
 from autoprompt.search_spec import SearchSpec
 from autoprompt.store import Store
 from autoprompt.workers.plan_worker import Worker
@@ -168,6 +173,54 @@ def test_texts_are_scored_alike(
         there = RayExecutor(joined, config.search, QUIET).score_texts(job, prompts, texts)
     assert here.shape == (2, 5, 2)
     np.testing.assert_allclose(here, there, atol=1e-5)
+
+
+def counted(name: str, count: int, last: str) -> Iterator[tuple[str, int]]:
+    """Numbers, and then what the last one is."""
+    yield from ((name, number) for number in range(count))
+    if last:
+        raise ModelError(f"{name} {last}")
+
+
+def test_calls_are_shared_out_and_yield_as_they_come(executor: Executor) -> None:
+    calls = [("a", 3, ""), ("b", 0, ""), ("c", 2, "")]
+    found = list(executor.on_workers(counted, calls))
+    assert sorted(found) == [("a", 0), ("a", 1), ("a", 2), ("c", 0), ("c", 1)]
+
+
+def test_a_call_that_fails_ends_them_all(executor: Executor) -> None:
+    calls = [("a", 1, ""), ("b", 2, "fell over")]
+    with pytest.raises(ModelError, match=r"^b fell over$"):
+        list(executor.on_workers(counted, calls))
+
+
+def test_label_words_are_proposed_alike_by_one_worker_and_by_two(
+    shared_ray: None,
+    tiny_config: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AUTOPROMPT_CACHE", str(tmp_path / "cache"))
+    tiny_config["space"] = {
+        "soft": tiny_config["space"]["soft"],
+        "template": [f"Review: {{text}}\n{word}:" for word in ("Label", "Answer", "So")],
+        "label_words": {"propose": 3, "candidates": 8, "words": 2},
+    }
+    tiny_config["search"] |= {"workers": 2, "cache_gib_on_disk": 1}
+    config = SearchConfig.read(write_yaml(tmp_path / "search.yaml", tiny_config))
+    prepared = prepare(config, QUIET)
+    here = with_pinned_words(prepared, InProcessExecutor(1, QUIET), QUIET).config
+    shutil.rmtree(tmp_path / "cache")
+    shown = io.StringIO()
+    progress = SearchProgress(Console(file=shown, force_terminal=True))
+    with cluster(config.search, "suite") as joined:
+        there = with_pinned_words(
+            prepared, RayExecutor(joined, config.search, QUIET), progress
+        ).config
+    assert isinstance(here.space.label_words, Proposals)
+    assert set(here.space.label_words.found) == set(config.space.templates)
+    assert there.space == here.space
+    assert "3/3" in shown.getvalue()
 
 
 def stored(db: str) -> dict[str, Any]:
