@@ -18,15 +18,25 @@ from typing import Any
 import numpy as np
 
 import autoprompt
+from autoprompt.config import SearchConfig
 from autoprompt.results import SearchResult
+from autoprompt.search_model import model_of
 from autoprompt.search_spaces import load_space
 from autoprompt.store import PromptRecord
+from autoprompt.workers.prompt import Prompt
+from autoprompt.workers.question import ids_of
+from autoprompt.workers.rows import as_text
+from autoprompt.workers.scoring import load_scorer
+from autoprompt.workers.tuners.fluency import surprise, text_surprise
 from benchmarks.setting import DEMO, search_config
 
 ELSEWHERE = ("amazon", "tweets")
 
 #: Members of a varied vote are no further behind the best.
 MARGIN = 0.015
+
+#: Train texts that a prompt's words are read behind.
+_BEHIND = 32
 
 
 def run(
@@ -74,6 +84,7 @@ def run(
             "validation": result.ensemble.validation,
             "warnings": result.record.warnings,
             "varied": varied(result),
+            "readable": readable(result) if space == "words" else None,
         } | {name: {key: table[key] for key in kept} for name, table in scored.items()}
 
 
@@ -97,6 +108,50 @@ def varied(result: SearchResult) -> dict[str, float]:
         "disagreement": float(np.mean(pairs)) if pairs else 0.0,
         "mean": float(np.mean([(own == right).mean() for own in decided])),
         "vote": float((result.answers.voted(said).labels == right).mean()),
+    }
+
+
+def readable(result: SearchResult) -> dict[str, Any]:
+    """The best prompt of words on validation, and the best of those that are readable: to the
+    frozen model their words and template are no more surprising than its median train text.
+
+    Returns:
+        `usual`, the train texts' median perplexity; `best` and `readable`, each with its `trial`,
+        `text`, `perplexity`, its score on `validation`, and its `score` on the test texts, the
+        latter None where no prompt is readable; and how many `prompts` and `readable_prompts`.
+    """
+    config = SearchConfig.model_validate(result.record.config)
+    splits = config.splits(result.record.seed)
+    scorer = load_scorer(model_of(result.record), config.task, config.space.longest_prompt())
+    texts = [ids_of(as_text(text), scorer.model.tokenizer) for text in splits.train.texts]
+    usual = float(text_surprise([text for text in texts if len(text) > 1], scorer).median().exp())
+    expected = np.array(splits.test.labels)
+
+    def perplexity(prompt: Prompt) -> float:
+        own = scorer.reworded(prompt.wording or scorer.wording)
+        behind = own.tokenize(splits.train.texts[:_BEHIND])
+        return float(surprise([prompt.sides], own, behind).exp())
+
+    def told(record: PromptRecord, prompt: Prompt) -> dict[str, Any]:
+        own = scorer.reworded(prompt.wording or scorer.wording)
+        said = own.score_texts([prompt], splits.test.texts)[0].numpy()
+        return {
+            "trial": record.number,
+            "text": prompt.text,
+            "perplexity": perplexity(prompt),
+            "validation": record.score,
+            "score": float((result.answers.decided(said) == expected).mean()),
+        }
+
+    known = [(record, Prompt.from_bytes(record.content)) for record in result.prompts()]
+    words = [(record, prompt) for record, prompt in known if prompt.kind == "hard"]
+    fitting = [each for each in words if perplexity(each[1]) <= usual]
+    return {
+        "usual": usual,
+        "best": told(*words[0]),
+        "readable": told(*fitting[0]) if fitting else None,
+        "prompts": len(words),
+        "readable_prompts": len(fitting),
     }
 
 

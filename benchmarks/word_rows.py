@@ -80,7 +80,11 @@ def label_words() -> list[Row]:
 def words() -> list[Row]:
     """Prompts of nothing but words, over three seeds: the whole question searched."""
     ours = _searched("words", 16)
-    rows = [_best(ours, "movies", "best words-only prompt", 0.86), _apart(ours)]
+    rows = [
+        _best(ours, "movies", "best words-only prompt", 0.86),
+        _readable(ours),
+        _apart(ours),
+    ]
     for data in ("amazon", "tweets"):
         scores = [each[data]["best"]["score"] for each in ours]
         alone = [each[data]["no_prompt"]["score"] for each in ours]
@@ -146,6 +150,28 @@ def _best(ours: list[dict[str, Any]], data: str, what: str, least: float) -> Row
         f">= {least:g}",
         mean >= least,
         f"{len(ours)} seeds, {ours[0]['trials']} trials each, {minutes:.1f} minutes at most",
+    )
+
+
+def _readable(ours: list[dict[str, Any]]) -> Row:
+    """The best prompt on validation that is to the frozen model no more surprising than its median
+    train text; a search without any scores as the template alone."""
+    found = [each["readable"] for each in ours]
+    scores = [
+        own["readable"]["score"] if own["readable"] else each["movies"]["no_prompt"]["score"]
+        for own, each in zip(found, ours, strict=True)
+    ]
+    counts = ", ".join(f"{own['readable_prompts']} of {own['prompts']}" for own in found)
+    best = ", ".join(f"{own['best']['perplexity']:.0f}" for own in found)
+    usual = ", ".join(f"{own['usual']:.0f}" for own in found)
+    return Row(
+        "movies: best readable words-only prompt",
+        _each(scores),
+        f"{_each([own['best']['score'] for own in found])}, readable or not",
+        None,
+        ">= 0.86",
+        statistics.mean(scores) >= 0.86,
+        f"readable: {counts}; perplexity of the best {best}, of the median train text {usual}",
     )
 
 

@@ -1,19 +1,22 @@
 """What the benchmarks count and time, on the tiny model."""
 
 import json
+import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from autoprompt.results import SearchResult
 from autoprompt.search_spaces import KVPlan, SoftPlan
 from autoprompt.workers.prompt import Laid
 from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.tuners import Examples
 from autoprompt.workers.tuners.progress import Backward
 from autoprompt.workers.tuners.training import grade
-from benchmarks import gpu
+from benchmarks import gpu, our_answer
 from benchmarks.limit import Measured, blank, judge, random_prompts, train
 from benchmarks.operations import Operations
 
@@ -90,3 +93,23 @@ def test_rows_that_time_does_not_suffice_for_are_named(
     found = gpu.measure(tiny_scorer, gpu.SMALL, seconds=0)
     assert found["rows"] == {}
     assert found["left out"] == list(gpu.rows(tiny_scorer, gpu.SMALL))
+
+
+def test_the_best_prompt_that_surprises_no_more_than_texts_do(
+    finished: SearchResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hard = [each.number for each in finished.prompts() if each.kind == "hard"]
+
+    def found(surprise: float) -> dict[str, Any]:
+        monkeypatch.setattr(our_answer, "text_surprise", lambda *_: torch.tensor([surprise]))
+        return our_answer.readable(finished)
+
+    everything = found(50.0)
+    assert everything["best"]["trial"] == hard[0]
+    assert everything["readable"] == everything["best"]
+    assert everything["readable_prompts"] == everything["prompts"] == len(hard)
+    fewer = found(math.log(everything["best"]["perplexity"]) - 1e-3)
+    assert fewer["readable"]["trial"] in hard[1:]
+    assert fewer["readable"]["perplexity"] < fewer["best"]["perplexity"]
+    assert 0 < fewer["readable_prompts"] < len(hard)
+    assert found(0.0)["readable"] is None

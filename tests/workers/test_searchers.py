@@ -205,7 +205,7 @@ def test_words_are_searched_on_from_words_where_none_do_better(
 def test_a_fluent_prompt_costs_less(tiny_scorer: Scorer, examples: Examples) -> None:
     arranged = Arrangement(PLAN, tiny_scorer)
     ids = tuple(tiny_scorer.model.tokenizer(" in short", add_special_tokens=False).input_ids)
-    found = surprise([arranged.sides(ids)], tiny_scorer, examples.train)
+    found = surprise([arranged.sides(ids)], tiny_scorer, examples.train[:2])
     tail = tiny_scorer.task.question.tail_ids
     by_hand = []
     for text in examples.train[:2]:

@@ -13,8 +13,8 @@ from autoprompt.workers.text_states import TokenIds, padded
 if TYPE_CHECKING:
     from autoprompt.workers.tuners.arrangement import Arrangement
 
-#: Texts that words are read behind, or before.
-_TEXTS = 2
+#: So many texts are enough for words to be read behind, or before, where candidates are compared.
+FEW = 2
 
 #: Rows of one pass: each asks for the whole vocabulary at each of its own tokens.
 _ROWS = 8
@@ -24,16 +24,15 @@ def surprise(
     prompts: Sequence[tuple[TokenIds, TokenIds]], scorer: Scorer, texts: Sequence[TokenIds]
 ) -> Tensor:
     """[N], the mean surprise in nats at each token of a prompt and of the template behind it, given
-    all before it, over a few texts; 0 where there is no token.
+    all before it, over B texts; 0 where there is no token.
 
     Args:
         prompts: N prompts' tokens before the text and behind it.
-        texts: of which the first few are taken.
     """
     tail = scorer.task.question.tail_ids
     rows, own = [], []
     for front, behind in prompts:
-        for text in texts[:_TEXTS]:
+        for text in texts:
             rows.append((*front, *text, *behind, *tail))
             first = len(front) + len(text)
             own.append([*range(1, len(front)), *range(max(first, 1), len(rows[-1]))])
@@ -61,7 +60,7 @@ def likely_tokens(
     front, behind = arranged.sides(ids)
     places = arranged.searched_places(len(ids))
     rows, own = [], []
-    for text in texts[:_TEXTS]:
+    for text in texts[:FEW]:
         rows.append((*front, *text, *behind))
         own.append([at if at < len(front) else at + len(text) for at in places])
     return torch.stack(

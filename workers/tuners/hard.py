@@ -17,7 +17,7 @@ from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.text_states import TokenIds
 from autoprompt.workers.tuners.arrangement import Arrangement
 from autoprompt.workers.tuners.examples import Examples
-from autoprompt.workers.tuners.fluency import surprise
+from autoprompt.workers.tuners.fluency import FEW, surprise
 from autoprompt.workers.tuners.progress import AtRung, Backward, Tuner, checked, rungs_by_step
 from autoprompt.workers.tuners.racing import BLOCKS_OF_A_ROUND, Losses, Racing
 from autoprompt.workers.tuners.searchers import SEARCHERS, Place
@@ -94,7 +94,7 @@ def _losses(plan: HardPlan, arranged: Arrangement, scorer: Scorer, examples: Exa
             new = [ids for ids in candidates if ids not in said]
             if new:
                 sides = [arranged.sides(ids) for ids in new]
-                said.update(zip(new, surprise(sides, scorer, examples.train), strict=True))
+                said.update(zip(new, surprise(sides, scorer, examples.train[:FEW]), strict=True))
             words = torch.stack([said[ids] for ids in candidates])
             found = found + plan.fluency * words[:, None]
         return found
