@@ -42,7 +42,7 @@ SOFT = {
     "init": "vocabulary", "position": "suffix",
 }  # fmt: skip
 HARD = {
-    "kind": "hard", "tokens": 2, "start": "in short", "candidates": 4, "rounds": 1, "batch_size": 4,
+    "kind": "hard", "tokens": 2, "start": "in short", "candidates": 4, "rounds": 4, "batch_size": 4,
     "seed": 1, "position": "suffix",
 }  # fmt: skip
 

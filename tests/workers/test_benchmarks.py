@@ -1,7 +1,6 @@
 """What the benchmarks count and time, on the tiny model."""
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from autoprompt.results import SearchResult
 from autoprompt.search_spaces import KVPlan, SoftPlan
-from autoprompt.workers.prompt import Laid
+from autoprompt.workers.prompt import Laid, Prompt
 from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.tuners import Examples
 from autoprompt.workers.tuners.progress import Backward
@@ -98,18 +97,28 @@ def test_rows_that_time_does_not_suffice_for_are_named(
 def test_the_best_prompt_that_surprises_no_more_than_texts_do(
     finished: SearchResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hard = [each.number for each in finished.prompts() if each.kind == "hard"]
+    hard = [each for each in finished.prompts() if each.kind == "hard"]
+    sides = [Prompt.from_bytes(each.content).sides for each in hard]
+    assert len(set(sides)) > 1
+    real = our_answer.readable(finished)
+    assert real["usual"] > 1
+    assert real["best"]["perplexity"] > 1
 
-    def found(surprise: float) -> dict[str, Any]:
-        monkeypatch.setattr(our_answer, "text_surprise", lambda *_: torch.tensor([surprise]))
+    def found(texts: float) -> dict[str, Any]:
+        """Each prompt surprises less than those that score more."""
+        monkeypatch.setattr(our_answer, "text_surprise", lambda *_: torch.tensor([texts]))
+        monkeypatch.setattr(
+            our_answer, "surprise", lambda asked, *_: torch.tensor([9.0 - sides.index(asked[0])])
+        )
         return our_answer.readable(finished)
 
-    everything = found(50.0)
-    assert everything["best"]["trial"] == hard[0]
+    everything = found(9.5)
+    assert everything["best"]["trial"] == hard[0].number
     assert everything["readable"] == everything["best"]
     assert everything["readable_prompts"] == everything["prompts"] == len(hard)
-    fewer = found(math.log(everything["best"]["perplexity"]) - 1e-3)
-    assert fewer["readable"]["trial"] in hard[1:]
-    assert fewer["readable"]["perplexity"] < fewer["best"]["perplexity"]
+    fewer = found(8.5)
+    second = next(place for place, own in enumerate(sides) if own != sides[0])
+    assert fewer["readable"]["trial"] == hard[second].number
+    assert fewer["readable"]["validation"] == hard[second].score
     assert 0 < fewer["readable_prompts"] < len(hard)
     assert found(0.0)["readable"] is None

@@ -5,6 +5,7 @@ compares it with the others on the same texts, on more of them as rounds go on. 
 against no words at all, and the better of the two is reported; the search goes on from the words.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -59,7 +60,7 @@ def tune_hard(
             gradient = slots.grad
         others = searcher.propose(best, gradient, done)
         fewest, most = BLOCKS_OF_A_ROUND
-        blocks = fewest + round(done * (most - fewest))
+        blocks = fewest + math.ceil(done * (most - fewest))
         # In this order, so that of two that are alike the one before stays.
         best, loss = racing.run([best, *others], blocks)
         searcher.told(racing.means([best, *others]))

@@ -2,9 +2,10 @@
 worse (F-race, Birattari et al. 2002; CAPO, Zehle et al. 2025).
 
 On every block the candidates that are left are scored, and held against the best of them by a
-paired t-test on all texts that both have been scored on: one side, 10%. What was scored on a block
-is remembered, and never scored on it again. How many blocks a race may take grows from round to
-round, as the candidates come nearer to one another.
+paired t-test on all texts that both have been scored on: one side, 20%. What was scored on a block
+is remembered, and never scored on it again. The first block is half a batch, which is enough to
+drop most candidates, and each further one doubles the texts. How many blocks a race may take grows
+from round to round, as the candidates come nearer to one another.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,10 +17,11 @@ from torch import Tensor
 from autoprompt.workers.text_states import TokenIds
 
 #: A race goes through so many blocks of texts in the first round of a trial, and in the last.
-BLOCKS_OF_A_ROUND = (1, 8)
+BLOCKS_OF_A_ROUND = (2, 5)
 
-#: By how much chance a candidate is dropped that is as good as the best.
-_CHANCE = 0.1
+#: By how much chance a candidate is dropped that is as good as the best: it loses little, as the
+#: best stays, and the next round has others like it.
+_CHANCE = 0.2
 
 #: Losses [N, B] of N candidates on the texts at B places.
 Losses = Callable[[Sequence[TokenIds], Sequence[int]], Tensor]
@@ -38,9 +40,13 @@ class Racing:
 
         Args:
             order: places of the texts, as they are to be gone through.
-            size: texts of a block.
+            size: texts of the first two blocks together.
         """
-        self._blocks = [order[start : start + size] for start in range(0, len(order), size)]
+        self._blocks: list[Sequence[int]] = []
+        start, end = 0, max(size // 2, 1)
+        while start < len(order):
+            self._blocks.append(order[start:end])
+            start, end = end, 2 * end
         self._compute = losses
         self._known: dict[TokenIds, Tensor] = {}
         self.scored = 0
