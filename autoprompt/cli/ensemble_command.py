@@ -45,7 +45,7 @@ def command(
     mean pairwise disagreement over mean error; far below 1, there is little to mend.
     """
     from autoprompt.api import load
-    from autoprompt.cli.tables import print_ensemble
+    from autoprompt.cli.score_tables import print_ensemble
 
     result = load(search, db=db)
     tried = size is not None or vote is not None or select is not None

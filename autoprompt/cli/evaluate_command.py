@@ -49,7 +49,7 @@ def command(
     autoprompt evaluate movies --model HuggingFaceTB/SmolLM2-360M-Instruct
     """
     from autoprompt.api import load
-    from autoprompt.cli.tables import print_evaluation, print_other_model
+    from autoprompt.cli.score_tables import print_evaluation, print_other_model
 
     if data is None and model is None:
         raise click.UsageError("nothing to evaluate on: give --data FILE, or --model MODEL")

@@ -19,7 +19,7 @@ def command(search: str, trial: int | None, db: str | None, as_json: bool) -> No
     autoprompt explain latest
     """
     from autoprompt.api import load
-    from autoprompt.cli.tables import print_left_out
+    from autoprompt.cli.score_tables import print_left_out
 
     explained = load(search, db=db).explain(trial)
     if as_json:

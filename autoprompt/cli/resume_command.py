@@ -16,7 +16,7 @@ def command(search: str, workers: int | None, db: str | None, as_json: bool) -> 
     """
     import autoprompt
     from autoprompt.cli.baselines_table import print_baselines
-    from autoprompt.cli.tables import print_result
+    from autoprompt.cli.result_tables import print_result
 
     result = autoprompt.resume(search, workers=workers, db=db)
     if as_json:

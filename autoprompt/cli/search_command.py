@@ -32,7 +32,8 @@ def command(
     """
     import autoprompt
     from autoprompt.cli.baselines_table import print_baselines
-    from autoprompt.cli.tables import console, print_result
+    from autoprompt.cli.result_tables import print_result
+    from autoprompt.cli.tables import console
 
     result = autoprompt.search(
         config,

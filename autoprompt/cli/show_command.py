@@ -18,7 +18,8 @@ def command(search: str, explain: bool, db: str | None, as_json: bool) -> None:
     """
     from autoprompt.api import load
     from autoprompt.cli.baselines_table import print_baselines
-    from autoprompt.cli.tables import print_left_out, print_result
+    from autoprompt.cli.result_tables import print_result
+    from autoprompt.cli.score_tables import print_left_out
 
     result = load(search, db=db)
     explained = result.explain() if explain else None

@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from autoprompt.cli import tables
+from autoprompt.cli import score_tables, tables
 
 COLUMNS = [("trial", "right"), ("state", "left"), ("settings", "brief"), ("prompt", "brief")]
 ROWS = [
@@ -36,7 +36,7 @@ def test_a_pipe_gets_every_word(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("score", "place"), [(0.5, 0), (0.75, 14), (1.0, 27)])
 def test_an_interval_is_drawn_to_scale(score: float, place: int) -> None:
-    line = tables.drawn_interval({"low": 0.5, "high": 1.0, "score": score}, 0.5, 1.0).plain
+    line = score_tables.drawn_interval({"low": 0.5, "high": 1.0, "score": score}, 0.5, 1.0).plain
     assert len(line) == 28
     assert line.index("●") == place
 
@@ -45,5 +45,5 @@ def test_an_interval_is_drawn_to_scale(score: float, place: int) -> None:
 def test_the_mean_of_one_member_is_no_row(members: list[int], rows: int) -> None:
     estimate = {"score": 0.8, "low": 0.7, "high": 0.9, "method": "wilson"}
     scored = dict.fromkeys(("no_prompt", "mean", "best", "ensemble"), estimate)
-    found = tables.estimates_table("Test", {**scored, "members": members}, "majority")
+    found = score_tables.estimates_table("Test", {**scored, "members": members}, "majority")
     assert found.row_count == rows
