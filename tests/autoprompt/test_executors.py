@@ -236,9 +236,13 @@ def stored(db: str) -> dict[str, Any]:
     repeats = [
         (one.number, one.repeat, one.seed, one.score) for one in store.confirmations(search.id)
     ]
-    tests = [evaluation.result for evaluation in store.evaluations(search.id)]
+    tests = [evaluation.result or {} for evaluation in store.evaluations(search.id)]
+    baselines = [asdict(one) for one in store.baselines(search.id)]
+    for row in (*baselines, *(row for test in tests for row in test["baselines"])):
+        del row["seconds"]
     return {
         "trials": trials,
+        "baselines": baselines,
         "prompts": prompts,
         "repeats": repeats,
         "tests": tests,
