@@ -26,7 +26,9 @@ from autoprompt.workers.data import Split
 from autoprompt.workers.job import Job
 from autoprompt.workers.model_files import ModelSpec
 from autoprompt.workers.model_loading import load_model
+from autoprompt.workers.prompt import Prompt, soft_prompt
 from autoprompt.workers.rows import Row, Text
+from autoprompt.workers.score_texts import score_texts
 from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.task import TaskSpec, build_task
 from autoprompt.workers.text_cache import CacheSpec
@@ -445,3 +447,32 @@ def test_validation_texts_are_learnt_once_they_have_judged(tiny_folder: Path) ->
     assert len(load(before.content)["labels"]) == len(TRAIN)
     assert len(load(after.content)["labels"]) == len(ALL)
     assert after.log_probs == pytest.approx(before.log_probs)
+
+
+def test_held_out_texts_are_read_once_for_prompts_and_baselines(
+    tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = job_of(tiny_folder)
+    names = ["linear_probe", "nearest_neighbours"]
+    fitted = [(one.name, cast(bytes, one.content)) for one in fit_baselines(job, names, seed=0)]
+    scorer = scorer_of(tiny_folder)
+    monkeypatch.setattr("autoprompt.workers.score_texts.load_scorer", lambda *arguments: scorer)
+    end = soft_prompt(torch.zeros(2, scorer.model.hidden_size), "end", scorer.model)
+    prompts = [Prompt("").to_bytes(), end.to_bytes()]
+    scored = score_texts(job, prompts, OTHERS, fitted).numpy()
+    assert scored.shape == (4, len(OTHERS), 2)
+    assert scorer.cache.encoded == len(set(OTHERS))
+    resources = Resources.of(scorer_of(tiny_folder))
+    for (name, content), found in zip(fitted, scored[2:], strict=True):
+        alone = BASELINES[name].made(resources).log_probs(content, OTHERS)
+        assert found == pytest.approx(alone, abs=1e-3)
+    assert scored[:2] == pytest.approx(score_texts(job, prompts, OTHERS).numpy(), abs=1e-4)
+
+
+def test_a_cache_that_is_trusted_is_tried_on_less_in_another_wording(tiny_scorer: Scorer) -> None:
+    other = tiny_scorer.wording.reworded("{text} It was", None)
+    untried = tiny_scorer.reworded(other).family._tried
+    assert tiny_scorer.family.trusts_cache(tiny_scorer.tokenize(OTHERS[:2]))
+    again = tiny_scorer.reworded(other).family
+    assert again._tried < untried
+    assert again._trusts_cache is None, "it is tried, all the same"
