@@ -107,7 +107,7 @@ def varied(result: SearchResult) -> dict[str, float]:
         "members": len(members),
         "disagreement": float(np.mean(pairs)) if pairs else 0.0,
         "mean": float(np.mean([(own == right).mean() for own in decided])),
-        "vote": float((result.answers.voted(said).labels == right).mean()),
+        "vote": float((result.answers.voted(said) == right).mean()),
     }
 
 

@@ -8,6 +8,7 @@ import random
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 #: Texts that judge a first rung, unless the configuration says how many. From twice as many
 #: validation texts on: of fewer, all of them judge at every rung.
@@ -31,11 +32,11 @@ class Blocks:
         return self.sizes[rung - 1] if rung <= len(self.sizes) else None
 
 
-def blocks(labels: Sequence[int], judging: int | str, rungs: int, growth: int, seed: int) -> Blocks:
+def blocks(labels: Sequence[Any], judging: int | str, rungs: int, growth: int, seed: int) -> Blocks:
     """The blocks of a search.
 
     Args:
-        labels: [B], of the validation texts.
+        labels: [B], of the validation texts, or what else divides them.
         judging: how many texts judge the first rung, at least one of each label; all; or auto.
         rungs: how many a whole trial has; at the last one all texts judge.
         growth: each block has so many times the texts of the one before it.
@@ -52,13 +53,13 @@ def blocks(labels: Sequence[int], judging: int | str, rungs: int, growth: int, s
     return Blocks(stratified(labels, seed), fewer) if fewer else Blocks()
 
 
-def stratified(labels: Sequence[int], seed: int) -> tuple[int, ...]:
+def stratified(labels: Sequence[Any], seed: int) -> tuple[int, ...]:
     """The places of B texts in an order of which every beginning has its part of each label, within
     one text; one of each label comes first."""
     generator = random.Random(seed)
     places = list(range(len(labels)))
     generator.shuffle(places)
-    by_label: dict[int, list[int]] = defaultdict(list)
+    by_label: dict[Any, list[int]] = defaultdict(list)
     for place in places:
         by_label[labels[place]].append(place)
     due = {

@@ -17,7 +17,7 @@ from autoprompt.workers.answers import Answers
 from autoprompt.workers.metric_functions import Floats
 from autoprompt.workers.metrics import Metric
 from autoprompt.workers.recalibration import Recalibration
-from autoprompt.workers.vote import Ballot, Vote
+from autoprompt.workers.vote import Vote
 
 #: A probability of 0 has no logarithm.
 _SMALLEST = 1e-12
@@ -77,18 +77,23 @@ class Combination:
         joint = self.log_probs(answers, log_probs)
         return np.exp(joint if self.joint is None else self.joint(joint))
 
-    def voted(self, answers: Answers, log_probs: Floats) -> Ballot:
-        """The answer that the members choose for each of B texts, of [N, B, A]."""
-        ballot = answers.voted(log_probs, self.weights)
-        if self.stack is None and self.members is None:
-            return ballot
-        decided = answers.decided(self.log_probs(answers, log_probs))
-        return Ballot(decided, ballot.shares)
+    def voted(self, answers: Answers, log_probs: Floats) -> NDArray[Any]:
+        """The answer that the members choose for each of B texts, of [N, B, A], as `decided` has
+        it."""
+        pooled = self.vote == "mean" and not answers.categorical
+        if self.stack is None and self.members is None and not pooled:
+            return answers.voted(log_probs, self.weights)
+        return answers.decided(self.log_probs(answers, log_probs))
+
+    def support(self, answers: Answers, log_probs: Floats, decisions: NDArray[Any]) -> Floats:
+        """[B], the part of the votes that is for a decision, of [N, B, A]."""
+        alike = answers.same(answers.decided(log_probs), decisions)
+        return np.average(alike, axis=0, weights=self.weights)
 
     def judged(self, answers: Answers, metric: Metric, log_probs: Floats) -> NDArray[Any]:
         """What a metric judges of [N, B, A]: the chosen answers [B], or probabilities [B, A]."""
-        if metric.needs == "labels":
-            return self.voted(answers, log_probs).labels
+        if metric.needs != "probabilities":
+            return self.voted(answers, log_probs)
         return self.probabilities(answers, log_probs)
 
     def of_members(self, counts: Sequence[int]) -> "Combination":

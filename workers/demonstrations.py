@@ -6,12 +6,14 @@ import random
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from autoprompt.search_spaces import AnyPlan
 from autoprompt.search_spaces.errors import BadInputError
+from autoprompt.workers.answers import Right, answers_of
 from autoprompt.workers.data import Split
 from autoprompt.workers.rows import Text, as_text
 from autoprompt.workers.scoring import Scorer
@@ -75,16 +77,17 @@ class Pool:
         self.train = train
 
     @cached_property
-    def by_label(self) -> dict[int, list[int]]:
-        """The places of each label's texts."""
-        found: dict[int, list[int]] = defaultdict(list)
-        for place, label in enumerate(self.train.labels):
+    def by_label(self) -> dict[Any, list[int]]:
+        """The places of each label's texts, or of what else divides them."""
+        found: dict[Any, list[int]] = defaultdict(list)
+        answers = self._scorer.task.answers
+        for place, right in enumerate(self.train.labels):
             if fits(self.train.texts[place], self._scorer.wording.columns or ()):
-                found[label].append(place)
+                found[answers.stratum(right)].append(place)
         return dict(found)
 
     @cached_property
-    def central(self) -> dict[int, list[int]]:
+    def central(self) -> dict[Any, list[int]]:
         """The places of each label's texts by how near their states are to the label's mean, the
         nearest first, of the first few of each label.
 
@@ -135,15 +138,14 @@ def text_vectors(texts: Sequence[Text], scorer: Scorer) -> Tensor:
     return torch.stack(vectors).float().cpu()
 
 
-def demonstrated(wording: Wording, shown: Sequence[tuple[Text, str]]) -> Wording:
+def demonstrated(wording: Wording, shown: Sequence[tuple[Text, Right]]) -> Wording:
     """A wording whose template begins with labelled texts.
 
     Args:
-        shown: texts and their labels.
+        shown: texts and their right answers.
     """
-    template = wording.parsed_template
+    template, answers = wording.parsed_template, answers_of(wording)
     written = [
-        template.answered(template.filled(text), wording.label_words[label][0])
-        for text, label in shown
+        template.answered(template.filled(text), answers.spoken(right)) for text, right in shown
     ]
     return wording.reworded(_BETWEEN.join([*written, wording.template]), None)

@@ -104,9 +104,9 @@ class Metric:
         """What is judged of the answers' log-probabilities [..., B, A]: what is decided of each
         text, [..., B], the most probable answer unless the kind of answers decides otherwise; or
         the probabilities of all."""
-        if self.needs == "labels":
-            return decided(log_probs)
-        return np.exp(log_probs, dtype=np.float64)
+        if self.needs == "probabilities":
+            return np.exp(log_probs, dtype=np.float64)
+        return decided(log_probs)
 
 
 class _Metrics(Registry[Metric]):

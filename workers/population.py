@@ -78,7 +78,7 @@ def measured_population(job: Job, plans: Sequence[dict[str, Any]], most: int) ->
     few = max([_TEXTS, *(plan.batch_size for plan in drawn)])
     examples = Examples(
         scorer.tokenize(job.train.texts[:few]),
-        torch.tensor(job.train.labels[:few]),
+        scorer.task.readout.targets(job.train.labels[:few]),
         [],
         torch.tensor([]),
         {name: Prompt.from_bytes(content) for name, content in job.earlier.items()},

@@ -1,9 +1,8 @@
 """The ensemble's vote (Lester et al. 2021, section 6), and how far its members agree."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import exp
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,21 +11,11 @@ from autoprompt.search_spaces.errors import ConfigError
 from autoprompt.workers.direction import UP, Direction
 from autoprompt.workers.metrics import Metric
 
+if TYPE_CHECKING:
+    from autoprompt.workers.answers import Answers
+
 Vote = Literal["majority", "weighted", "mean", "stacked"]
 Floats = NDArray[np.floating[Any]]
-
-
-@dataclass(frozen=True)
-class Ballot:
-    """The outcome of a vote.
-
-    Attributes:
-        labels: [B], the index of the label chosen for each text.
-        shares: [B, L], the part of the votes each label got.
-    """
-
-    labels: NDArray[np.intp]
-    shares: Floats
 
 
 def predictions(log_probs: Floats) -> NDArray[np.intp]:
@@ -53,9 +42,9 @@ def vote_weights(
     return [head * value for head, value in zip(heads, worth, strict=True)] if any(worth) else heads
 
 
-def cast_votes(log_probs: Floats, weights: Sequence[float] | None = None) -> Ballot:
-    """Let N members vote on B texts; a tie goes to the label with the larger log-probability summed
-    over the members.
+def cast_votes(log_probs: Floats, weights: Sequence[float] | None = None) -> NDArray[np.intp]:
+    """[B], the labels that N members vote for; a tie goes to the label with the larger
+    log-probability summed over the members.
 
     Args:
         log_probs: [N, B, L].
@@ -66,7 +55,7 @@ def cast_votes(log_probs: Floats, weights: Sequence[float] | None = None) -> Bal
     shares = np.einsum("n,nbl->bl", heads, votes) / heads.sum()
     summed = log_probs.sum(axis=0)
     tied = np.isclose(shares, shares.max(axis=-1, keepdims=True))
-    return Ballot(np.where(tied, summed, -np.inf).argmax(axis=-1), shares)
+    return np.where(tied, summed, -np.inf).argmax(axis=-1)
 
 
 def mean_probabilities(log_probs: Floats, weights: Sequence[float] | None = None) -> Floats:
@@ -90,25 +79,29 @@ def check_vote(vote: Vote, metric: Metric, way_out: str) -> None:
         )
 
 
-def agreement(decisions: NDArray[np.intp]) -> Floats:
+def agreement(answers: "Answers", decisions: NDArray[Any]) -> Floats:
     """[N, N], the part of the texts on which each two of the N members say the same.
 
     Args:
-        said: [N, B], what each member decides.
+        decisions: [N, B] or [N, B, L], what each member decides.
     """
-    return np.array([[float((one == other).mean()) for other in decisions] for one in decisions])
+    return np.array(
+        [[float(answers.same(one, other).mean()) for other in decisions] for one in decisions]
+    )
 
 
-def disagreement_error_ratio(decisions: NDArray[np.intp], right: NDArray[np.intp]) -> float | None:
+def disagreement_error_ratio(
+    answers: "Answers", decisions: NDArray[Any], right: NDArray[Any]
+) -> float | None:
     """Mean pairwise disagreement of N members over their mean error (Theisen et al. 2023): how much
     a vote of theirs can give. Below 1 it gives little; None where no member errs.
 
     Args:
-        decisions: [N, B], what each member decides.
-        right: [B].
+        decisions: as `agreement` takes them.
+        right: [B] or [B, L].
     """
-    error = float((decisions != right).mean())
-    return None if error == 0 else (1 - mean_agreement(agreement(decisions))) / error
+    error = float(1 - answers.correct(decisions, right).mean())
+    return None if error == 0 else (1 - mean_agreement(agreement(answers, decisions))) / error
 
 
 def mean_agreement(pairs: Floats) -> float:

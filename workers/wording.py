@@ -31,6 +31,10 @@ class Wording(Document):
     #: of them, summed or averaged; or, token by token, its choice among those that go on a word
     #: there (tree).
     label_scoring: LabelScoring = "first_token"
+    #: Of several labels a text (`answers: several_labels`): what is asked of each behind the
+    #: template, with the label's word in the place of {label}, and what yes and no are.
+    label_question: str = "\n{label}?"
+    yes_no: tuple[str, str] = ("yes", "no")
 
     @field_validator("template")
     @classmethod

@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-import torch
-
 from autoprompt.search_spaces import AnyPlan
 from autoprompt.search_spaces.registry import look_in
 from autoprompt.workers.demonstrations import Pool, chosen, demonstrated
@@ -65,11 +63,11 @@ class Workbench:
             wording = wording.reworded(template, plan.label_words)
         searched = getattr(plan, "searcher", None) == "demonstrations"
         if plan.demonstrations and not searched:
-            train, names = self._job.train, scorer.task.answers.names
+            train = self._job.train
             if fold not in self._pools:
                 self._pools[fold] = Pool(scorer, train.at(learnt))
             shown = [learnt[place] for place in chosen(plan, self._pools[fold])]
-            labelled = [(train.texts[place], names[train.labels[place]]) for place in shown]
+            labelled = [(train.texts[place], train.labels[place]) for place in shown]
             wording = demonstrated(wording, labelled)
         key = wording.model_dump_json()
         if key not in self._seats:
@@ -110,16 +108,19 @@ class Workbench:
 
     def _examples(self, scorer: Scorer) -> Examples:
         """All texts in a scorer's wording."""
-        job = self._job
+        job, task = self._job, scorer.task
+        learnt, judging = job.train.labels, job.validation.labels
         return Examples(
             scorer.tokenize(job.train.texts),
-            torch.tensor(job.train.labels),
+            task.readout.targets(learnt),
             scorer.tokenize(job.validation.texts),
-            torch.tensor(job.validation.labels),
+            task.readout.targets(judging),
             {name: Prompt.from_bytes(content) for name, content in job.earlier.items()},
             job.task.metric,
             job.blocks,
             writer=job.writer,
+            right=(task.answers.right(learnt), task.answers.right(judging)),
+            spoken=[task.answers.spoken(right) for right in learnt],
         )
 
     def work(self) -> Work:

@@ -107,7 +107,7 @@ class _Judge:
     def __init__(self, prepared: Prepared) -> None:
         task = prepared.config.task
         self.answers, self._metric = answers_of(task), METRICS[task.metric]
-        self._labels = np.array(prepared.splits.validation.labels)
+        self._labels = self.answers.right(prepared.splits.validation.labels)
 
     def score(self, fitted: Fitted) -> float | None:
         """Oriented; None of one that has failed."""

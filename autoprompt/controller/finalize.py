@@ -84,12 +84,12 @@ def conclude(
     row = chosen.as_row() | {"bagged": bool(bagged)}
     rule = _estimated(config.abstain, chosen)
     warnings += abstention_warnings(rule)
-    own = _recalibrated(prepared, store, search, best, bagged)
+    own = _recalibrated(prepared, store, search, best, bagged) if answers.categorical else None
     store.update_search(
         search.id,
         best=best.number,
         ensemble=row | {"abstain": rule and rule.as_dict()},
-        calibration=own.as_dict(),
+        calibration=own and own.as_dict(),
         warnings=warnings,
     )
     # As they are read from the store: what is scored is what will label texts.
@@ -106,7 +106,7 @@ def conclude(
     tested = held_out_table(
         answers, metric, test.labels, best, ensemble.members, combination, log_probs, own, rule
     )
-    said = own(log_probs[1]) if metric.needs == "probabilities" else log_probs[1]
+    said = own(log_probs[1]) if own and metric.needs == "probabilities" else log_probs[1]
     tested["baselines"] = tested_baselines(
         answers,
         metric,
@@ -175,7 +175,7 @@ def _estimated(spec: AbstainSpec | None, chosen: Chosen) -> Abstention | None:
     """From which probability on the ensemble answers, estimated on the texts that chose it."""
     if spec is None or spec.confidence is not None:
         return None
-    answers, expected = chosen.answers, np.array(chosen.labels)
+    answers, expected = chosen.answers, chosen.answers.right(chosen.labels)
     sure, right = sureness(answers, expected, chosen.combination, chosen.log_probs)
     return abstention(sure, right, spec.error)
 
@@ -195,7 +195,7 @@ def _guaranteed(
     """
     order = stratified(labels, seed=0)
     first, second = (np.array(sorted(order[start::2])) for start in (0, 1))
-    expected = np.array(labels)
+    expected = answers.right(labels)
     sure, right = sureness(answers, expected[first], combination, log_probs[:, first])
     rule = abstention(sure, right, spec.error, spec.confidence)
     return rule, abstained(answers, expected[second], combination, log_probs[:, second], rule)

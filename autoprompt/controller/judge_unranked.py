@@ -1,8 +1,6 @@
 """A search of which no trial was judged by all validation texts: the best of those that a part of
 them judged are judged by all, so that there is something to choose from."""
 
-import numpy as np
-
 from autoprompt.controller.executor import Executor
 from autoprompt.evaluation.candidates import CANDIDATES, best_distinct
 from autoprompt.preparation.prepare import Prepared
@@ -29,7 +27,8 @@ def judge_unranked(
         return
     prompts = best_distinct(store.unranked_prompts(search.id, CANDIDATES), _MOST)
     validation, task = prepared.splits.validation, prepared.config.task
-    labels, answers, metric = np.array(validation.labels), answers_of(task), METRICS[task.metric]
+    answers, metric = answers_of(task), METRICS[task.metric]
+    labels = answers.right(validation.labels)
     with progress.step(f"judging {len(prompts)} prompts by all {len(validation)} validation texts"):
         contents = [prompt.content for prompt in prompts]
         log_probs = executor.score_texts(prepared.job, contents, validation.texts)

@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from autoprompt.config import SearchConfig
 from autoprompt.controller.asha_scheduler import AshaByKind
 from autoprompt.controller.paired_rule import PairedRule
@@ -47,10 +45,11 @@ def rule_over(config: SearchConfig, labels: Sequence[int]) -> StoppingRule:
     Args:
         labels: [B].
     """
-    rule, blocks = stopping_rule(config), validation_blocks(config.search, labels)
+    rule, blocks = stopping_rule(config), validation_blocks(config, labels)
     if not rule.ranks or not blocks.sizes:
         return rule
-    answers, ordered = answers_of(config.task), np.array(labels)[list(blocks.order)]
+    answers = answers_of(config.task)
+    ordered = answers.right(labels)[list(blocks.order)]
     metric = METRICS[config.task.metric]
     test = PairedTest(ordered, metric, answers.decided, answers.unpacked)
     return PairedRule(rule, blocks, test)

@@ -8,9 +8,10 @@ from autoprompt.statistics.abstention import Abstention
 from autoprompt.store import PromptRecord, SearchRecord
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from autoprompt.ensemble.predictor import Prediction, Predictor
     from autoprompt.ensemble.selection import Chosen
-    from autoprompt.workers.metric_functions import Labels
     from autoprompt.workers.rows import Text
     from autoprompt.workers.vote import Floats
 
@@ -89,16 +90,17 @@ class Ensemble:
         return self._chosen.log_probs
 
     @cached_property
-    def decisions(self) -> "Labels":
-        """[B], what the voters decide together of the texts that judge them."""
-        return self._chosen.combination.voted(self._chosen.answers, self.log_probs).labels
+    def decisions(self) -> "NDArray[Any]":
+        """[B] or [B, L], what the voters decide together of the texts that judge them."""
+        return self._chosen.combination.voted(self._chosen.answers, self.log_probs)
 
     @cached_property
     def agreement(self) -> "Floats":
         """[voters, voters], the part of the texts that judge on which each two say the same."""
         from autoprompt.workers.vote import agreement
 
-        return agreement(self._chosen.answers.decided(self.log_probs))
+        answers = self._chosen.answers
+        return agreement(answers, answers.decided(self.log_probs))
 
     @cached_property
     def scores(self) -> dict[str, Any]:

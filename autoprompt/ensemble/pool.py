@@ -23,7 +23,7 @@ class Pool:
     Attributes:
         log_probs: [N, B, L], what they say of the texts that judge: of validation, or of every
             labelled text by a prompt that did not learn it.
-        labels: [B], what is right.
+        labels: [B] or [B, L], what is right.
         answers: how a vote is decided.
         scores: [N], each one's on these texts, oriented: more is better.
         traits: [N], in what each may differ from others, such as its kind and its template, one
@@ -31,7 +31,7 @@ class Pool:
     """
 
     log_probs: Floats
-    labels: Labels
+    labels: NDArray[Any]
     scores: list[float]
     answers: Answers
     metric: Metric
@@ -44,7 +44,7 @@ class Pool:
 
     def voted(
         self, draws: Sequence[int], texts: Labels | None = None
-    ) -> tuple[Labels, NDArray[Any]]:
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
         """What is right and what the drawn candidates predict, of all texts or some."""
         texts = np.arange(len(self.labels)) if texts is None else texts
         numbers, combination = self.combined(draws)
@@ -58,7 +58,7 @@ class Pool:
         counts = [list(draws).count(number) for number in numbers]
         scores = [self.scores[number] for number in numbers]
         weights = vote_weights(self.vote, counts, scores, self.metric.direction)
-        means = self.vote in ("mean", "stacked")
+        means = self.vote in ("mean", "stacked") and self.answers.categorical
         own = tuple(self.recalibrated[number] for number in numbers) if means else None
         return numbers, Combination(self.vote, tuple(weights), own)
 
@@ -68,7 +68,10 @@ class Pool:
         return [recalibration(rows, self.labels.tolist()) for rows in self.log_probs]
 
     def halves(self) -> tuple[Labels, Labels]:
-        """Two halves of the texts, each with half of every label; always the same two."""
+        """Two halves of the texts, each with half of every label, where there is one a text; always
+        the same two."""
         shuffled = np.random.default_rng(0).permutation(len(self.labels))
+        if not self.answers.categorical:
+            return shuffled[::2], shuffled[1::2]
         by_label = shuffled[np.argsort(self.labels[shuffled], kind="stable")]
         return by_label[::2], by_label[1::2]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -38,20 +38,22 @@ class Voting(Protocol):
 
 @dataclass(frozen=True)
 class Prediction:
-    """The label of one text.
+    """What one text is answered.
 
     Attributes:
         text: as it was given; a line for each of its columns where there are several.
-        label: None where the search abstains.
-        probability: of the label that was voted for, as the members give it together.
+        label: the answer: by its kind a label, a list of labels, a number, or a text; None where
+            the search abstains.
+        probability: of the answer that was voted for, as the members give it together; None where
+            its kind has none.
         votes: the part of the votes it got, 0 to 1.
-        probabilities: of every label, likewise.
-        reason: why there is no label; None where there is one.
+        probabilities: of every label, likewise; empty where there are no labels.
+        reason: why there is no answer; None where there is one.
     """
 
     text: str
-    label: str | None
-    probability: float
+    label: Any
+    probability: float | None
     votes: float
     probabilities: dict[str, float]
     reason: str | None = None
@@ -122,25 +124,23 @@ class Predictor:
         for name, ensemble, answers, log_probs in zip(
             names, self._ensembles, self._answers, scores, strict=True
         ):
-            vote, labels = ensemble.combination, answers.names
-            ballot = vote.voted(answers, log_probs)
+            vote, rule = ensemble.combination, ensemble.abstention
+            decisions = vote.voted(answers, log_probs)
+            support = vote.support(answers, log_probs, decisions)
             probabilities = vote.probabilities(answers, log_probs)
-            rule = ensemble.abstention
-            reasons = [
-                None if rule is None else rule.reason(float(row[label]))
-                for row, label in zip(probabilities, ballot.labels, strict=True)
-            ]
+            sure = answers.probability(probabilities, decisions)
+            reasons = [None if rule is None else rule.reason(float(own)) for own in sure]
             by_search[name] = [
                 Prediction(
                     text=as_text(text),
-                    label=None if reason else labels[label],
-                    probability=float(row[label]),
-                    votes=float(shares[label]),
-                    probabilities=dict(zip(labels, map(float, row), strict=True)),
+                    label=None if reason else answers.told(decision),
+                    probability=None if np.isnan(own) else float(own),
+                    votes=float(votes),
+                    probabilities=answers.by_name(row),
                     reason=reason,
                 )
-                for text, label, row, shares, reason in zip(
-                    texts, ballot.labels, probabilities, ballot.shares, reasons, strict=True
+                for text, decision, own, votes, row, reason in zip(
+                    texts, decisions, sure, support, probabilities, reasons, strict=True
                 )
             ]
         return by_search
@@ -153,7 +153,7 @@ class Predictor:
     def _scores(self, texts: Sequence[Text], advance: Callable[[int], None]) -> list[Floats]:
         """Of every ensemble, its members' log-probabilities: [N, B, L] each."""
         scored = [
-            np.empty((len(ensemble.members), len(texts), len(answers.names)), dtype=np.float32)
+            np.empty((len(ensemble.members), len(texts), answers.size), dtype=np.float32)
             for ensemble, answers in zip(self._ensembles, self._answers, strict=True)
         ]
         scores = self._mixture.score_texts(texts, advance)

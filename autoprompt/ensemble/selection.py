@@ -17,7 +17,7 @@ from autoprompt.evaluation.candidates import POOL, best_distinct
 from autoprompt.search_spaces.errors import ConfigError
 from autoprompt.statistics.intervals import Estimate, estimate
 from autoprompt.store import PromptRecord
-from autoprompt.workers.answers import Answers
+from autoprompt.workers.answers import Answers, Right
 from autoprompt.workers.combination import Combination
 from autoprompt.workers.metrics import Metric
 from autoprompt.workers.recalibration import recalibration
@@ -46,7 +46,7 @@ class Chosen:
     combination: Combination
     select: str
     validation: float
-    labels: Sequence[int]
+    labels: Sequence[Right]
     answers: Answers
     note: str | None = None
     halves: tuple[Estimate, Estimate] | None = None
@@ -71,12 +71,12 @@ class Chosen:
     def disagreement_error_ratio(self) -> float | None:
         """How often two members disagree for each error of one; see `vote`."""
         decisions = self.answers.decided(self.log_probs)
-        return disagreement_error_ratio(decisions, np.array(self.labels))
+        return disagreement_error_ratio(self.answers, decisions, self.answers.right(self.labels))
 
 
 def choose(
     candidates: Sequence[PromptRecord],
-    labels: Sequence[int],
+    labels: Sequence[Right],
     answers: Answers,
     metric: Metric,
     size: int | None = None,
@@ -135,8 +135,9 @@ def choose(
                 f"alone {natural(alone):.4f}"
             )
             (numbers, combination), validation = pool.combined([0]), alone
-    said = combination.log_probs(answers, pool.log_probs[numbers])
-    combination = replace(combination, joint=recalibration(said, labels))
+    if answers.categorical:
+        said = combination.log_probs(answers, pool.log_probs[numbers])
+        combination = replace(combination, joint=recalibration(said, labels))
     if metric.needs == "probabilities" and combination.stack is None:
         predicted = combination.probabilities(answers, pool.log_probs[numbers])
         validation = metric.direction.oriented(metric.score(pool.labels, predicted))
@@ -163,7 +164,7 @@ def traits_of(candidate: PromptRecord) -> tuple[Hashable, ...]:
 
 def drawn(
     candidates: Sequence[PromptRecord],
-    labels: Sequence[int],
+    labels: Sequence[Right],
     answers: Answers,
     metric: Metric,
     size: int,
@@ -181,14 +182,14 @@ def drawn(
 
 def _pool(
     members: Sequence[PromptRecord],
-    labels: Sequence[int],
+    labels: Sequence[Right],
     answers: Answers,
     metric: Metric,
     vote: Vote,
 ) -> Pool:
     return Pool(
         stacked(members, answers),
-        np.array(labels),
+        answers.right(labels),
         [member.score for member in members],
         answers,
         metric,

@@ -33,11 +33,11 @@ def diversity(pool: Pool, size: int | None) -> list[int]:
     """The best candidate, then each time the one that most often says something else than those
     before it, among the candidates that are not clearly worse than the best."""
     longest = min(size or LARGEST, len(pool.scores))
-    labels = pool.answers.decided(pool.log_probs)
+    decisions, same = pool.answers.decided(pool.log_probs), pool.answers.same
     able, order = _able(pool), [0]
     while len(order) < min(longest, len(able)):
         rest = [number for number in able if number not in order]
-        apart = [float((labels[order] != labels[number]).mean()) for number in rest]
+        apart = [1 - float(same(decisions[order], decisions[number]).mean()) for number in rest]
         order.append(rest[int(np.argmax(apart))])
     return _sized(pool, size, order)
 
@@ -65,7 +65,7 @@ def varied(pool: Pool, size: int | None) -> list[int]:
 
 def _able(pool: Pool) -> list[int]:
     """The candidates that are not clearly worse than the best."""
-    right = pool.answers.decided(pool.log_probs) == pool.labels
+    right = pool.answers.correct(pool.answers.decided(pool.log_probs), pool.labels)
     return [
         number
         for number in range(len(right))
@@ -80,8 +80,10 @@ def greedy(pool: Pool, size: int | None) -> list[int]:
     that a draw which only fitted its own half is not kept.
     """
     drawn_on, confirmed_on = pool.halves()
-    right = np.take_along_axis(pool.log_probs, pool.labels[None, :, None], axis=-1)[..., 0]
-    sureness = right[:, drawn_on].mean(axis=1)
+    sureness = np.zeros(len(pool.scores))
+    if pool.answers.categorical:
+        right = np.take_along_axis(pool.log_probs, pool.labels[None, :, None], axis=-1)[..., 0]
+        sureness = right[:, drawn_on].mean(axis=1)
     draws: list[int] = []
     for _ in range(DRAWS):
         allowed = range(len(pool.scores))

@@ -39,7 +39,7 @@ def tested_baselines(
         as good as the best prompt (`p_ensemble`: as the ensemble), by a paired `test`; None for
         what there is not.
     """
-    expected = np.array(labels)
+    expected = answers.right(labels)
     rows = []
     for record, own in zip(baselines, log_probs, strict=True):
         row = baseline_row(record, metric.direction)

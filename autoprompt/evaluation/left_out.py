@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from autoprompt.config import SearchConfig
 from autoprompt.evaluation.own_texts import splits_of
@@ -74,17 +73,15 @@ def left_out(
         progress.counting("texts scored", len(split)) as advance,
     ):
         log_probs = scorer.score_texts(asked, split.texts, advance)
-    expected = torch.tensor(split.labels)
+    answers = scorer.task.answers
+    expected = scorer.task.readout.targets(split.labels)
     losses = scorer.task.readout.surprise(log_probs, expected).numpy()
-    decided = scorer.task.answers.decided
-    scores = [
-        metric.score(np.array(split.labels), metric.predictions(own.numpy(), decided))
-        for own in log_probs
-    ]
+    right, decided = answers.right(split.labels), answers.decided
+    scores = [metric.score(right, metric.predictions(own.numpy(), decided)) for own in log_probs]
     chosen = np.stack([decided(own.numpy()) for own in log_probs])
     positions = []
     for place, standing in enumerate(_standing(prompt, scorer.model), 1):
-        flips = np.flatnonzero(chosen[place] != chosen[0])
+        flips = np.flatnonzero(~answers.same(chosen[place], chosen[0]))
         more = losses[place] - losses[0]
         margin = _TWO_SIDES * more.std(ddof=1) / np.sqrt(len(more))
         mean = float(more.mean())

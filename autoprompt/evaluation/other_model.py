@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from autoprompt.config import SearchConfig
 from autoprompt.progress import SearchProgress
 from autoprompt.search_answers import answers_in, metric_of
@@ -86,7 +84,7 @@ def on_other_model(
         progress.counting("texts scored", len(split)) as advance,
     ):
         scored = score_worded(scorer, prompts, split.texts, advance).numpy()
-    expected = np.array(split.labels)
+    expected = answers.right(split.labels)
     found = [
         estimate(metric, expected, metric.predictions(each, answers.decided)).as_dict()
         for each in scored

@@ -10,7 +10,7 @@ from autoprompt.evaluation.probability_scores import probability_scores
 from autoprompt.statistics.abstention import Abstention
 from autoprompt.statistics.intervals import estimate, estimate_mean
 from autoprompt.store import PromptRecord
-from autoprompt.workers.answers import Answers
+from autoprompt.workers.answers import Answers, Right
 from autoprompt.workers.combination import Combination
 from autoprompt.workers.metric_functions import Labels
 from autoprompt.workers.metrics import METRICS, Metric
@@ -21,7 +21,7 @@ from autoprompt.workers.vote import Floats, disagreement_error_ratio
 def scores_table(
     answers: Answers,
     metric: Metric,
-    labels: Sequence[int],
+    labels: Sequence[Right],
     members: Sequence[PromptRecord],
     combination: Combination,
     log_probs: Floats,
@@ -34,8 +34,8 @@ def scores_table(
         combination: how the N members vote.
         log_probs: [N, B, L].
     """
-    expected = np.array(labels)
-    chosen = combination.voted(answers, log_probs).labels
+    expected = answers.right(labels)
+    chosen = combination.voted(answers, log_probs)
     judged = combination.judged(answers, metric, log_probs)
     choices = [metric.predictions(rows, answers.decided) for rows in log_probs]
     each_member = [
@@ -52,15 +52,19 @@ def scores_table(
         ),
         "ensemble": estimate(metric, expected, judged).as_dict(),
         "members": each_member,
-        "disagreement_error_ratio": disagreement_error_ratio(answers.decided(log_probs), expected),
-        "confusion": _confusion(expected, chosen, log_probs.shape[-1]),
+        "disagreement_error_ratio": disagreement_error_ratio(
+            answers, answers.decided(log_probs), expected
+        ),
+        "confusion": _confusion(expected, chosen, log_probs.shape[-1])
+        if answers.categorical
+        else None,
     }
 
 
 def held_out_table(
     answers: Answers,
     metric: Metric,
-    labels: Sequence[int],
+    labels: Sequence[Right],
     best: PromptRecord,
     members: Sequence[PromptRecord],
     combination: Combination,
@@ -75,18 +79,20 @@ def held_out_table(
         abstention: when the vote gives no answer.
         log_probs: [2 + N, B, L]: without a prompt, of the best one, of each member.
     """
-    expected = np.array(labels)
+    expected = answers.right(labels)
     said = [log_probs[0], log_probs[1] if own is None else own(log_probs[1])]
     # A temperature and biases are for probabilities; what is decided stays as it was.
     judged = said if metric.needs == "probabilities" else log_probs[:2]
     alone, single = (
         estimate(metric, expected, metric.predictions(rows, answers.decided)) for rows in judged
     )
-    probabilities = {
-        "no_prompt": np.exp(said[0], dtype=np.float64),
-        "best": np.exp(said[1], dtype=np.float64),
-        "ensemble": combination.probabilities(answers, log_probs[2:]),
-    }
+    probabilities = {}
+    if answers.categorical:
+        probabilities = {
+            "no_prompt": np.exp(said[0], dtype=np.float64),
+            "best": np.exp(said[1], dtype=np.float64),
+            "ensemble": combination.probabilities(answers, log_probs[2:]),
+        }
     return {
         **scores_table(answers, metric, labels, members, combination, log_probs[2:]),
         "no_prompt": alone.as_dict(),
@@ -131,9 +137,9 @@ def sureness(
     Args:
         log_probs: [N, B, L], of the members.
     """
-    voted = combination.voted(answers, log_probs).labels
+    voted = combination.voted(answers, log_probs)
     probabilities = combination.probabilities(answers, log_probs)
-    return np.take_along_axis(probabilities, voted[:, None], axis=1)[:, 0], voted == expected
+    return answers.probability(probabilities, voted), answers.correct(voted, expected)
 
 
 def _confusion(expected: Any, predicted: Any, labels: int) -> list[list[int]]:

@@ -124,7 +124,7 @@ def overfit_warnings(
     """
     pairs = {
         f"trial {best.number}": (
-            estimate(metric, np.array(labels), _predicted(answers, metric, best)),
+            estimate(metric, answers.right(labels), _predicted(answers, metric, best)),
             _estimate(tested["best"]),
         )
     }

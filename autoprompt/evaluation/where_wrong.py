@@ -4,8 +4,10 @@ votes."""
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from autoprompt.evaluation.error_groups import (
     Group,
@@ -14,7 +16,8 @@ from autoprompt.evaluation.error_groups import (
     by_length,
     by_word,
 )
-from autoprompt.workers.metric_functions import Floats, Labels
+from autoprompt.workers.answers import Answers
+from autoprompt.workers.metric_functions import Floats
 
 #: Wrong texts that are listed.
 _LISTED = 25
@@ -67,10 +70,10 @@ class WhereWrong:
 
 def where_wrong(
     split: str,
-    names: Sequence[str],
-    expected: Labels,
-    decided: Labels,
-    members: Labels,
+    answers: Answers,
+    expected: NDArray[Any],
+    decided: NDArray[Any],
+    members: NDArray[Any],
     numbers: Sequence[int],
     texts: Sequence[str] | None,
     *,
@@ -80,15 +83,14 @@ def where_wrong(
     """Group the errors on B texts.
 
     Args:
-        names: [L], of the labels.
-        expected, decided: [B], what is right, and what the ensemble says.
-        members: [N, B], what each member says; `numbers` [N] their trials.
+        expected, decided: [B] or [B, L], what is right, and what the ensemble says.
+        members: [N, B] or [N, B, L], what each member says; `numbers` [N] their trials.
         texts: [B]; None where they are gone.
         shown: whether a text or a word may be part of the result.
         states: [B, H], hidden states to cluster by; without any, texts are clustered by words.
     """
-    wrong = decided != expected
-    right = (members == expected).sum(axis=0)
+    wrong = ~answers.correct(decided, expected)
+    right = answers.correct(members, expected).sum(axis=0)
     lengths, words, clusters = [], [], []
     if texts is not None:
         lengths = by_length(texts, wrong)
@@ -98,14 +100,14 @@ def where_wrong(
     hardest = sorted(np.flatnonzero(wrong).tolist(), key=lambda at: right[at])
     for place in hardest[:: -(-len(hardest) // _LISTED) or 1]:
         votes: dict[str, Counter[int]] = defaultdict(Counter)
-        for number, label in zip(numbers, members[:, place].tolist(), strict=True):
-            votes[names[label]][number] += 1
+        for number, decision in zip(numbers, members[:, place], strict=True):
+            votes[answers.written(decision)][number] += 1
         listed.append(
             WrongText(
                 place=place + 1,
                 text=texts[place] if texts is not None and shown else None,
-                expected=names[expected[place]],
-                decided=names[decided[place]],
+                expected=answers.rightly(expected[place]),
+                decided=answers.written(decided[place]),
                 votes={label: dict(voters) for label, voters in votes.items()},
             )
         )
@@ -114,7 +116,7 @@ def where_wrong(
         texts=len(wrong),
         wrong=int(wrong.sum()),
         mendable=int((wrong & (right > 0)).sum()),
-        labels=by_label(expected, decided, names),
+        labels=by_label(expected, decided, answers.names) if answers.categorical else [],
         lengths=lengths,
         words=words,
         clusters=clusters,

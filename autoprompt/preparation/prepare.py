@@ -164,7 +164,7 @@ def prepare(config: SearchConfig, progress: SearchProgress) -> Prepared:
             kv=config.space.kv is not None,
             fractions=config.search.fractions,
             patience=config.search.patience,
-            blocks=validation_blocks(config.search, splits.validation.labels),
+            blocks=validation_blocks(config, splits.validation.labels),
             modules=config.module_folders,
             writer=local.writer,
         ),

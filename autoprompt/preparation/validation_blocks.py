@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 
-from autoprompt.search_spec import SearchSpec
+from autoprompt.config import SearchConfig
+from autoprompt.workers.answers import Right, answers_of
 from autoprompt.workers.blocks import Blocks, blocks
 
 
-def validation_blocks(spec: SearchSpec, labels: Sequence[int]) -> Blocks:
+def validation_blocks(config: SearchConfig, labels: Sequence[Right]) -> Blocks:
     """The blocks of B validation texts, the same for the same configuration.
 
     Args:
         labels: [B].
     """
-    return blocks(labels, spec.judging, spec.rungs, spec.reduction_factor, spec.seed)
+    spec, answers = config.search, answers_of(config.task)
+    strata = [answers.stratum(right) for right in labels]
+    return blocks(strata, spec.judging, spec.rungs, spec.reduction_factor, spec.seed)

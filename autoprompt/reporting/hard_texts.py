@@ -34,20 +34,21 @@ def hard_texts(result: StoredSearch, texts: Sequence[str]) -> list[HardText]:
     Args:
         texts: of the validation split; none where they are not to be shown.
     """
-    labels, expected = result.answers.names, result.validation_labels
+    answers, expected = result.answers, result.validation_labels
     prompts = result.prompts(limit=WITNESSES)
-    answers = result.answers.decided(stacked(prompts, result.answers))
-    missed = (answers != np.asarray(expected)).mean(axis=0)
+    decisions = answers.decided(stacked(prompts, answers))
+    wrong = ~answers.correct(decisions, answers.right(expected))
+    missed = wrong.mean(axis=0)
     rows = []
     for place in np.argsort(-missed, kind="stable")[:HARD_TEXTS]:
         if missed[place] > 0:
-            right = expected[place]
-            others = Counter(int(label) for label in answers[:, place] if label != right)
+            own = decisions[wrong[:, place], place]
+            others = Counter(answers.written(decision) for decision in own)
             rows.append(
                 HardText(
                     text=texts[place] if texts else f"validation text {place + 1}",
-                    expected=labels[right],
-                    instead=labels[others.most_common(1)[0][0]],
+                    expected=answers.spoken(expected[place]),
+                    instead=others.most_common(1)[0][0],
                     wrong=float(missed[place]),
                 )
             )

@@ -298,8 +298,9 @@ class Report:
     @cached_property
     def unanimous(self) -> float:
         """The part of the validation texts on which all members say the same."""
-        labels = self.result.answers.decided(self._members)
-        return float((labels == labels[0]).all(axis=0).mean())
+        answers = self.result.answers
+        decisions = answers.decided(self._members)
+        return float(answers.same(decisions, decisions[0]).all(axis=0).mean())
 
     @cached_property
     def witnesses(self) -> int:

@@ -3,12 +3,10 @@ as far as that is still there."""
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from autoprompt.evaluation.where_wrong import WhereWrong, where_wrong
 from autoprompt.stored_search import StoredSearch
+from autoprompt.workers.answers import Right
 from autoprompt.workers.data import Split, Splits
-from autoprompt.workers.metric_functions import Labels
 from autoprompt.workers.rows import as_text
 from autoprompt.workers.vote import Floats
 
@@ -30,20 +28,20 @@ def wrong_answers(
     """
     if result.record.ensemble is None:
         return []
-    ensemble, names = result.ensemble, result.answers.names
+    ensemble, answers = result.ensemble, result.answers
     # Where all labelled texts judge it, the validation texts come last.
-    expected = np.array(result.validation_labels)
+    expected = answers.right(result.validation_labels)
     log_probs = ensemble.log_probs[:, -len(expected) :]
 
     def on(
-        name: str, split: Split | None, right: Labels, voted: Labels, said: Labels, by: list[int]
+        name: str, split: Split | None, right: Right, voted: Right, said: Right, by: list[int]
     ) -> WhereWrong:
         texts = None if split is None else [as_text(text) for text in split.texts]
         own = states.get(name) if states else None
-        return where_wrong(name, names, right, voted, said, by, texts, shown=shown, states=own)
+        return where_wrong(name, answers, right, voted, said, by, texts, shown=shown, states=own)
 
     numbers = [voter.number for voter in ensemble.voters]
-    decided = result.answers.decided(log_probs)
+    decided = answers.decided(log_probs)
     voted = ensemble.decisions[-len(expected) :]
     validation = None if splits is None else splits.validation
     found = [on("validation", validation, expected, voted, decided, numbers)]

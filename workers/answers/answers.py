@@ -1,19 +1,24 @@
-"""What every kind of answers must say: what is scored, the loss, the decision, how members vote.
+"""What every kind of answers must say: what is right, what is scored, the loss, the decision, how
+members vote.
 
 `Answers` know their wording and neither model nor torch: they say what stored predictions mean. A
 `Readout` is the same answers behind a question on one model: what is asked of its logits, and
-what is learned from them. **A** is the number of answers that are scored for each text: the labels,
-where words stand for labels.
+what is learned from them. **A** is how many numbers are said of each text: log-probabilities of the
+labels, where words stand for labels.
+
+A **right answer** (`Right`) is what a cell of the data says, as a value that can be compared and
+hashed: the place of a label, a number on a scale. **Decisions** are answers in the same terms, as
+numpy arrays [B], or [B, L] where each of L labels is decided for itself.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from autoprompt.workers.vote import Ballot, Floats
+from autoprompt.workers.vote import Floats, Vote
 from autoprompt.workers.wording import Wording
 
 if TYPE_CHECKING:
@@ -23,6 +28,10 @@ if TYPE_CHECKING:
     from autoprompt.workers.question import Question
     from autoprompt.workers.text_states import TokenIds
     from autoprompt.workers.token_trie import TokenTrie
+
+
+#: A right answer, as `Answers.read` makes it of a cell.
+Right = Any
 
 
 class Readout(ABC):
@@ -35,6 +44,8 @@ class Readout(ABC):
             an empty trie where it is asked for one.
         starts: tokens that stand for the answers, from which a soft prompt may start.
         spoken: the answers as tokens: what may follow a hard prompt, and must stay itself there.
+        has_thresholds: whether a prompt's prior is what answers are told apart by, and fitted to
+            labelled texts (`thresholds`).
     """
 
     size: int
@@ -42,6 +53,11 @@ class Readout(ABC):
     branches: "TokenTrie"
     starts: "TokenIds"
     spoken: "tuple[TokenIds, ...]"
+    has_thresholds: ClassVar[bool] = False
+
+    @abstractmethod
+    def targets(self, rights: Sequence[Right]) -> "Tensor":
+        """What B texts' right answers are to `losses`: [B], or [B, ...]."""
 
     @abstractmethod
     def __call__(self, logits: "Tensor") -> "Tensor":
@@ -69,13 +85,17 @@ class Readout(ABC):
         """[A], what a prompt leans to: from its log-probabilities [B, A] of texts that ask for
         nothing."""
 
+    def thresholds(self, log_probs: "Tensor", expected: "Tensor") -> tuple[float, ...]:
+        """[A], a prior from log-probabilities [B, A] of texts whose answers are known."""
+        raise NotImplementedError
+
     @abstractmethod
     def losses(self, scores: "Tensor", expected: "Tensor") -> "Tensor":
         """[N, B], what training makes small, in nats.
 
         Args:
             scores: [N, B, A]; gradients flow to them.
-            expected: [B], what is right.
+            expected: [B, ...], what is right, as `targets` has it.
         """
 
     @abstractmethod
@@ -101,10 +121,19 @@ class Answers(ABC):
 
     Attributes:
         wording: as it is written.
-        names: of the A answers, as the data and people call them.
+        names: of the A answers, as the data and people call them; none where answers are free.
+        categorical: whether exactly one of `names` is right, and what is said of a text are their
+            log-probabilities: then these are recalibrated, stacked, and abstained by.
+        metric: what trials are judged by where a configuration does not say.
+        needs: what metrics may need of it (`Metric.needs`).
+        votes: how members may vote; the first is the default.
     """
 
     names: tuple[str, ...]
+    categorical: ClassVar[bool] = False
+    metric: ClassVar[str]
+    needs: ClassVar[frozenset[str]]
+    votes: ClassVar[tuple[Vote, ...]] = ("majority", "weighted")
 
     def __init__(self, wording: Wording) -> None:
         self.wording = wording
@@ -118,26 +147,88 @@ class Answers(ABC):
         """
 
     @abstractmethod
-    def decided(self, log_probs: Floats) -> NDArray[np.intp]:
-        """The answer to each text: [..., B, A] to [..., B]."""
+    def read(self, cell: Any) -> Right:
+        """The right answer that a cell of the data says.
+
+        Raises:
+            ValueError: it says none; the message says what is wrong with it.
+        """
 
     @abstractmethod
-    def voted(self, log_probs: Floats, weights: Sequence[float] | None = None) -> Ballot:
-        """The answer that N members choose for each of B texts.
+    def stratum(self, right: Right) -> Hashable | None:
+        """What texts are balanced and divided by; None for nothing."""
+
+    @abstractmethod
+    def right(self, rights: Sequence[Right]) -> NDArray[Any]:
+        """Right answers to B texts as metrics take them: [B], or [B, L]."""
+
+    @abstractmethod
+    def spoken(self, right: Right) -> str:
+        """The right answer as it is said behind a text."""
+
+    @abstractmethod
+    def told(self, decision: Any) -> Any:
+        """One text's decision as a plain value, for people and JSON."""
+
+    def written(self, decision: Any) -> str:
+        """One text's decision in a line."""
+        return str(self.told(decision))
+
+    def rightly(self, right: Any) -> str:
+        """One text's right answer, as `right` has it, in a line."""
+        return self.written(right)
+
+    @abstractmethod
+    def decided(self, said: Floats) -> NDArray[Any]:
+        """The answer to each text: [..., B, A] to [..., B], or [..., B, L]."""
+
+    @abstractmethod
+    def voted(self, said: Floats, weights: Sequence[float] | None = None) -> NDArray[Any]:
+        """The answer that N members choose for each of B texts, as `decided` has it.
 
         Args:
-            log_probs: [N, B, A].
+            said: [N, B, A].
             weights: [N], of each member's vote; 1 where none are given.
         """
 
     @abstractmethod
-    def mixed(self, log_probs: Floats, weights: Sequence[float] | None = None) -> Floats:
+    def mixed(self, said: Floats, weights: Sequence[float] | None = None) -> Floats:
         """[B, A], the probabilities that N members give together; as `voted` takes them."""
 
+    @property
+    def size(self) -> int:
+        """A."""
+        return len(self.names)
+
+    def probability(self, mixed: Floats, decisions: NDArray[Any]) -> Floats:
+        """[B], how probable B decisions are, of probabilities [B, A]; no number where the kind of
+        answers has none."""
+        return np.full(len(decisions), np.nan)
+
+    def by_name(self, mixed: Floats) -> dict[str, float]:
+        """One text's probabilities [A], by the answers' names."""
+        return dict(zip(self.names, map(float, mixed), strict=True))
+
     @abstractmethod
-    def packed(self, log_probs: Floats) -> bytes:
+    def packed(self, said: Floats) -> bytes:
         """Predictions [B, A] as the store keeps them: no pickle."""
 
     @abstractmethod
     def unpacked(self, content: bytes) -> Floats:
         """The inverse of `packed`."""
+
+    def tensor(self, decisions: NDArray[Any]) -> NDArray[Any]:
+        """Decisions, or right answers, as an array of numbers, which the store keeps."""
+        return decisions.astype(np.float32)
+
+    def from_tensor(self, stored: NDArray[Any]) -> NDArray[Any]:
+        """The inverse of `tensor`."""
+        return stored
+
+    def same(self, one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.bool_]:
+        """[..., B], whether two decisions on a text are one."""
+        return np.asarray(one == other)
+
+    def correct(self, decisions: NDArray[Any], right: NDArray[Any]) -> NDArray[np.bool_]:
+        """[..., B], whether decisions are right, as `right` has it."""
+        return self.same(decisions, right)

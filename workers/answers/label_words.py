@@ -1,17 +1,13 @@
 """Label words: a label is as probable as the words that stand for it (PET, Schick and Schütze 2021;
 LM-BFF, Gao et al. 2021)."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
-from safetensors.numpy import load, save
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from autoprompt.search_spaces.errors import ConfigError
-from autoprompt.workers.answers.answers import Answers, Readout
+from autoprompt.workers.answers.answers import Readout, Right
+from autoprompt.workers.answers.categorical import Categorical
 from autoprompt.workers.question import SOME_TEXT, ids_behind
-from autoprompt.workers.vote import Ballot, Floats, cast_votes, mean_probabilities, predictions
 from autoprompt.workers.wording import Wording
 
 if TYPE_CHECKING:
@@ -31,8 +27,8 @@ class _Given(NamedTuple):
         return f"{self.text!r} ({self.label})"
 
 
-class LabelWords(Answers):
-    """One of L labels; a vote is a head count, a tie goes to the larger summed log-probability."""
+class LabelWords(Categorical):
+    """One of L labels."""
 
     def __init__(self, wording: Wording) -> None:
         super().__init__(wording)
@@ -83,23 +79,22 @@ class LabelWords(Answers):
             _refuse_beginnings(seen)
         return WordReadout(self.names, words, spec.label_scoring)
 
-    def decided(self, log_probs: Floats) -> NDArray[np.intp]:
-        """The most probable label."""
-        return predictions(log_probs)
+    def read(self, cell: Any) -> Right:
+        """The label's place.
 
-    def voted(self, log_probs: Floats, weights: Sequence[float] | None = None) -> Ballot:
-        return cast_votes(log_probs, weights)
+        Raises:
+            ValueError: it has no word.
+        """
+        try:
+            return self.names.index(str(cell).strip())
+        except ValueError:
+            raise ValueError(
+                f"label {cell!r} has no word in task.label_words, which has {', '.join(self.names)}"
+            ) from None
 
-    def mixed(self, log_probs: Floats, weights: Sequence[float] | None = None) -> Floats:
-        """The weighted mean of their probabilities."""
-        return mean_probabilities(log_probs, weights)
-
-    def packed(self, log_probs: Floats) -> bytes:
-        return bytes(save({"log_probs": np.ascontiguousarray(log_probs)}))
-
-    def unpacked(self, content: bytes) -> Floats:
-        log_probs: Floats = load(content)["log_probs"]
-        return log_probs
+    def spoken(self, right: Right) -> str:
+        """The label's first word."""
+        return self.wording.label_words[self.names[int(right)]][0].strip()
 
 
 def _alike(one: _Given, other: _Given, question: "Question") -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autoprompt.workers.answers.answers import Readout
+from autoprompt.workers.answers.answers import Readout, Right
 from autoprompt.workers.token_trie import TokenTrie
 
 
@@ -14,6 +14,9 @@ class _Unasked(Readout):
     """A readout that nothing is learned from."""
 
     kept = None
+
+    def targets(self, rights: Sequence[Right]) -> Tensor:
+        raise NotImplementedError
 
     def prior(self, log_probs: Tensor) -> tuple[float, ...]:
         return (0.0,) * self.size

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from autoprompt.workers.answers.answers import Readout
+from autoprompt.workers.answers.answers import Readout, Right
 from autoprompt.workers.text_states import TokenIds
 from autoprompt.workers.token_trie import TokenTrie
 from autoprompt.workers.wording import LabelScoring
@@ -64,6 +64,10 @@ class WordReadout(Readout):
         for word in self.words:
             firsts.setdefault(word.label, word.ids[0])
         return tuple(firsts[label] for label in range(self.size))
+
+    def targets(self, rights: Sequence[Right]) -> Tensor:
+        """[B], the labels' places."""
+        return torch.tensor(rights, dtype=torch.long)
 
     def __call__(self, logits: Tensor) -> Tensor:
         """[..., L], whose softmax is the labels' probabilities."""

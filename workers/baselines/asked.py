@@ -46,7 +46,8 @@ class Calibrated(_Asked):
 
     def fit(self, texts: Sequence[Text], labels: Sequence[int]) -> Learnt:
         scorer, none = self.resources.scorer, torch.empty(0, dtype=torch.long)
-        examples = Examples(scorer.tokenize(texts), torch.tensor(labels), [], none)
+        targets = scorer.task.readout.targets(labels)
+        examples = Examples(scorer.tokenize(texts), targets, [], none)
         prompt = calibrated(Prompt(""), "batch", scorer, examples)
         return Learnt(prompt.to_bytes(), {"calibration": "batch"})
 
@@ -65,8 +66,7 @@ class Demonstrations(_Asked):
             seed=self.resources.seed, searcher="none", demonstrations=_SHOWN, batch_size=1
         )
         places = chosen(plan, Pool(scorer, Split(tuple(texts), tuple(labels))))
-        names = scorer.task.answers.names
-        labelled = [(texts[place], names[labels[place]]) for place in places]
+        labelled = [(texts[place], labels[place]) for place in places]
         wording = demonstrated(scorer.wording, labelled)
         own = scorer.reworded(wording)
         cut = _cut(own, texts) - _cut(scorer, texts)

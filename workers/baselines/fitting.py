@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 from autoprompt.search_spaces import HardPlan
 from autoprompt.search_spaces.errors import BadInputError
 from autoprompt.search_spaces.registry import look_in
+from autoprompt.workers.answers import Right
 from autoprompt.workers.baselines.baseline import Baseline, Resources
 from autoprompt.workers.baselines.kinds import BASELINES
 from autoprompt.workers.baselines.trained import answered, train
@@ -214,5 +215,6 @@ def one_line(error: BaseException) -> str:
     return said.splitlines()[0] if said else type(error).__name__
 
 
-def _loss(scorer: Scorer, log_probs: Floats, labels: Sequence[int]) -> float:
-    return scorer.task.readout.loss(torch.tensor(log_probs), torch.tensor(labels))
+def _loss(scorer: Scorer, log_probs: Floats, labels: Sequence[Right]) -> float:
+    readout = scorer.task.readout
+    return readout.loss(torch.tensor(log_probs), readout.targets(labels))

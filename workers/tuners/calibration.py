@@ -24,9 +24,15 @@ def calibrated(
     """The prompt with its prior: log-probabilities [L] that scoring takes off.
 
     Args:
-        calibration: content_free measures on texts that say nothing, batch on train texts without
+        calibration: where answers have thresholds, they are fitted whatever it says. content_free
+            measures on texts that say nothing, batch on train texts without
             looking at their labels, none leaves the prompt as it is.
     """
+    readout = scorer.task.readout
+    if readout.has_thresholds:
+        texts, expected = examples.train[:_BATCH], examples.train_labels[:_BATCH]
+        log_probs = scorer.log_probs([prompt], texts)[0]
+        return replace(prompt, prior=readout.thresholds(log_probs, expected))
     if calibration == "none":
         return prompt
     if calibration == "content_free":

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from autoprompt.workers.blocks import Blocks
@@ -13,9 +15,14 @@ from autoprompt.workers.text_states import TokenIds
 
 @dataclass(frozen=True)
 class Examples:
-    """Train and validation texts, and their labels as indices into the task's answers.
+    """Train and validation texts, and what is right of each.
 
     Attributes:
+        train_labels, validation_labels: as the readout's `targets` has them, [B, ...].
+        right: of the train and of the validation texts, as metrics take them; None where that is
+            what `targets` has.
+        spoken: of each train text, its right answer as it is said behind a text; none where nobody
+            asks.
         metric: what prompts are judged by.
         earlier: the prompts of earlier searches that a soft trial may start from, by name.
         blocks: which of the validation texts judge a rung.
@@ -33,6 +40,8 @@ class Examples:
     blocks: Blocks = field(default_factory=Blocks)
     places: Sequence[int] | None = None
     writer: str | None = None
+    right: tuple[NDArray[Any], NDArray[Any]] | None = None
+    spoken: Sequence[str] = ()
 
     def part(self, learnt: Sequence[int], judging: Sequence[int] | None = None) -> "Examples":
         """What a trial may see that learns from the train texts at some places alone.
@@ -45,6 +54,8 @@ class Examples:
             train=[self.train[place] for place in learnt],
             train_labels=self.train_labels[list(learnt)],
             places=learnt,
+            right=self.right and (self.right[0][list(learnt)], self.right[1]),
+            spoken=self.spoken and [self.spoken[place] for place in learnt],
         )
         if judging is None:
             return part
@@ -52,8 +63,15 @@ class Examples:
             part,
             validation=[self.train[place] for place in judging],
             validation_labels=self.train_labels[list(judging)],
+            right=self.right and (self.right[0][list(learnt)], self.right[0][list(judging)]),
             blocks=Blocks(),
         )
+
+    def expected(self, places: Sequence[int]) -> NDArray[Any]:
+        """What is right of the validation texts at some places, as metrics take it."""
+        if self.right is None:
+            return self.validation_labels[list(places)].numpy()
+        return self.right[1][list(places)]
 
     def in_whole(self, batch: list[int]) -> list[int]:
         """Indices of train texts, as the whole counts them."""

@@ -122,13 +122,12 @@ def _rejudged(
 ) -> Progress | TrialDivergedError:
     """The same with the score and the loss of log-probabilities [B, L]."""
     task, metric = scorer.task, METRICS[examples.metric]
-    labels = examples.validation_labels[list(examples.judges(count))]
-    loss = task.readout.loss(log_probs, labels)
+    places = examples.judges(count)
+    loss = task.readout.loss(log_probs, examples.validation_labels[list(places)])
     if not math.isfinite(loss):
         return TrialDivergedError(f"the validation loss became {loss} at step {progress.step}")
-    score = metric.score(
-        labels.numpy(), metric.predictions(log_probs.numpy(), task.answers.decided)
-    )
+    predicted = metric.predictions(log_probs.numpy(), task.answers.decided)
+    score = metric.score(examples.expected(places), predicted)
     if not math.isfinite(score):
         return TrialDivergedError(
             f"the metric {metric.name} became {score} at step {progress.step}"

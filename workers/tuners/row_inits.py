@@ -74,11 +74,10 @@ def _labelled(
     """The tokens of whole labelled examples, as many as have at least as many as the prompt has
     rows: all are read, and the last ones' states are kept (CARTRIDGE, Eyuboglu et al. 2025)."""
     question, tokenizer = scorer.task.question, scorer.model.tokenizer
-    words = [own[0].strip() for own in scorer.wording.label_words.values()]
     found: list[int] = []
     while len(found) < plan.length:
         drawn = int(torch.randint(len(examples.train), (1,), generator=generator))
-        word = ids_of(question.joint + words[int(examples.train_labels[drawn])], tokenizer)
+        word = ids_of(question.joint + examples.spoken[drawn], tokenizer)
         text = examples.train[drawn][len(question.begin_ids) :]
         found = [*text, *question.tail_ids, *word, *found]
     return found

@@ -32,9 +32,9 @@ class Demonstrations(Searcher):
         train = place.examples.train
         count = max(2, round(len(train) * _POOL))
         self.reserved = set(place.order[-count:])
-        by_label: dict[int, list[int]] = defaultdict(list)
+        by_label: dict[str, list[int]] = defaultdict(list)
         for number in sorted(self.reserved):
-            by_label[int(place.examples.train_labels[number])].append(number)
+            by_label[place.examples.spoken[number]].append(number)
         self._by_label = by_label
         #: The demonstrations of each prompt, by its tokens.
         self._shown: dict[TokenIds, tuple[int, ...]] = {}
@@ -63,7 +63,7 @@ class Demonstrations(Searcher):
             other = drawn(len(shown))
             changed[one], changed[other] = shown[other], shown[one]
             return tuple(changed)
-        label = int(self.place.examples.train_labels[shown[one]])
+        label = self.place.examples.spoken[shown[one]]
         others = [number for number in self._by_label[label] if number not in shown]
         if others:
             changed[one] = others[drawn(len(others))]
@@ -80,7 +80,5 @@ class Demonstrations(Searcher):
         place = self.place
         question, tokenizer = place.scorer.task.question, place.scorer.model.tokenizer
         text = place.examples.train[number][len(question.begin_ids) :]
-        words = list(place.scorer.wording.label_words.values())
-        word = words[int(place.examples.train_labels[number])][0]
-        filled = str(tokenizer.decode(text))
-        return question.template.answered(filled, word.strip(), question.token) + _BETWEEN
+        filled, answer = str(tokenizer.decode(text)), place.examples.spoken[number]
+        return question.template.answered(filled, answer, question.token) + _BETWEEN

@@ -43,14 +43,13 @@ class Rewriting(OnePhrase):
     def _from_examples(self) -> str:
         """APE: what instruction gave these answers to these texts?"""
         place = self.place
-        names = place.scorer.task.answers.names
         decode = place.scorer.model.tokenizer.decode
         lines = []
         for _ in range(_EXAMPLES):
             number = place.drawn(len(place.examples.train))
             text = str(decode(place.examples.train[number], skip_special_tokens=True))
-            label = names[int(place.examples.train_labels[number])]
-            lines.append(f"Input: {text.strip()}\nOutput: {label}")
+            answer = place.examples.spoken[number]
+            lines.append(f"Input: {text.strip()}\nOutput: {answer}")
         shown = "\n\n".join(lines)
         return (
             f"{shown}\n\nIn a few words, what instruction was given to get these outputs? Write "
