@@ -243,6 +243,10 @@ class SearchConfig(Document):
         changed = hard.model_copy(update={"writer": writer})
         return self.with_space(self.space.model_copy(update={"hard": changed}))
 
+    def with_baselines(self, names: tuple[str, ...]) -> "SearchConfig":
+        """The same search beside these."""
+        return self._replace(baselines=names)
+
     def with_label_words(self, words: dict[str, tuple[str, ...]]) -> "SearchConfig":
         """The same search with these label words for its task."""
         return self._replace(task=self.task.model_copy(update={"label_words": words}))

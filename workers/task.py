@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pydantic import field_validator
+from pydantic import field_validator, model_validator
 
 from autoprompt.workers.answers import ANSWERS, Answers, Readout, answers_of
 from autoprompt.workers.metrics import METRICS
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class TaskSpec(Wording):
     """What a search asks of its texts, and what its trials are judged by."""
 
-    #: What trials are judged by: a name in `METRICS`, or your own as module:function.
+    #: What trials are judged by: a name in `METRICS`, or your own as module:function. Without one,
+    #: what the kind of answers is usually judged by: accuracy, where words stand for labels.
     metric: str = "accuracy"
 
     @field_validator("answers")
@@ -34,6 +35,13 @@ class TaskSpec(Wording):
         if ":" not in value:
             METRICS[value]
         return value
+
+    @model_validator(mode="after")
+    def _with_usual_metric(self) -> "TaskSpec":
+        kind: Any = None if ":" in self.answers else ANSWERS[self.answers]
+        if "metric" not in self.model_fields_set and kind is not None:
+            object.__setattr__(self, "metric", kind.metric)
+        return self
 
 
 @dataclass(frozen=True, eq=False)

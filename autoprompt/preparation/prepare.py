@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from autoprompt.config import SearchConfig
+from autoprompt.preparation.answers_check import with_checked_answers
 from autoprompt.preparation.folds_check import check_folds
 from autoprompt.preparation.job_files import unpacked
 from autoprompt.preparation.kv_check import row_shape, with_possible_kv
@@ -74,8 +75,8 @@ def prepare(config: SearchConfig, progress: SearchProgress) -> Prepared:
     Raises:
         BadInputError: one line with the file, the key, and what would do.
     """
-    config = with_checked_metric(with_label_names(config, progress))
-    config = with_named_wordings(config)
+    config = with_checked_answers(with_label_names(config, progress))
+    config = with_named_wordings(with_checked_metric(config))
     source = config.source
     local = unpacked(config)
     with progress.step("reading the data"):
