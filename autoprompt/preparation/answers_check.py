@@ -23,9 +23,9 @@ def with_checked_answers(config: SearchConfig) -> SearchConfig:
         raise ConfigError(f"{source}: {error}") from error
     needs = METRICS[task.metric].needs
     if needs not in answers.needs:
-        fitting = sorted(name for name, metric in METRICS.items() if metric.needs in answers.needs)
+        fitting = [name for name in METRICS if METRICS[name].needs in answers.needs]
         raise ConfigError(
-            f"{source}: task.metric: {task.metric} judges {needs}, and {task.answers} are judged as "
+            f"{source}: task.metric: {task.metric} judges {needs}, and {task.answers} are "
             f"{' or '.join(sorted(answers.needs))}; choose one of {', '.join(fitting)}"
         )
     if config.ensemble.vote not in answers.votes:
