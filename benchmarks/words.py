@@ -54,10 +54,9 @@ def demonstrations() -> dict[str, Any]:
     """400 texts behind 8 demonstrations that are read once, and read with every text."""
     scorer = load_scorer(MODEL, TASK, 16)
     splits = movie_splits()
-    names = scorer.task.answers.names
     plan = HardPlan(seed=SEED, searcher="none", demonstrations=8)
     places = chosen(plan, Pool(scorer, splits.train))
-    labelled = [(splits.train.texts[at], names[splits.train.labels[at]]) for at in places]
+    labelled = [(splits.train.texts[at], splits.train.labels[at]) for at in places]
     behind = scorer.reworded(demonstrated(scorer.wording, labelled))
     plain = uncached(behind)
     texts, alone = splits.validation.texts, [Prompt("")]

@@ -4,8 +4,13 @@ import numpy as np
 import pytest
 
 from autoprompt.statistics.intervals import estimate, estimate_mean
+from autoprompt.workers.answers import answers_of
+from autoprompt.workers.combination import heads
 from autoprompt.workers.metrics import METRICS
 from autoprompt.workers.vote import agreement, cast_votes, mean_agreement, predictions, vote_weights
+from autoprompt.workers.wording import Wording
+
+LABELS = answers_of(Wording(label_words={"negative": ("bad",), "positive": ("good",)}))
 
 
 def log_probs(*members: list[float]) -> np.ndarray:
@@ -14,28 +19,31 @@ def log_probs(*members: list[float]) -> np.ndarray:
 
 
 def test_the_majority_wins_however_sure_the_others_are() -> None:
-    ballot = cast_votes(log_probs([0.51], [0.51], [0.01]))
-    assert ballot.labels.tolist() == [1]
-    assert ballot.shares[0].tolist() == pytest.approx([1 / 3, 2 / 3])
+    members = log_probs([0.51], [0.51], [0.01])
+    voted = cast_votes(members)
+    assert voted.tolist() == [1]
+    support = heads([1.0] * 3).support(LABELS, members, voted)
+    assert support.tolist() == pytest.approx([2 / 3])
 
 
 def test_a_tie_goes_to_the_summed_log_probability() -> None:
-    ballot = cast_votes(log_probs([0.9, 0.9], [0.4, 0.01]))
-    assert ballot.labels.tolist() == [1, 0]
-    assert ballot.shares.tolist() == [[0.5, 0.5], [0.5, 0.5]]
+    members = log_probs([0.9, 0.9], [0.4, 0.01])
+    voted = cast_votes(members)
+    assert voted.tolist() == [1, 0]
+    assert heads([1.0, 1.0]).support(LABELS, members, voted).tolist() == [0.5, 0.5]
 
 
 def test_a_label_without_votes_never_wins_a_tie() -> None:
     votes = np.log(np.array([[[0.5, 0.1, 0.4]], [[0.1, 0.5, 0.4]]]))
-    assert cast_votes(votes).labels.tolist() == [0]
+    assert cast_votes(votes).tolist() == [0]
 
 
 def test_a_weighted_vote_counts_heads_by_score() -> None:
     members = log_probs([0.9], [0.2], [0.2])
-    assert cast_votes(members).labels.tolist() == [0]
+    assert cast_votes(members).tolist() == [0]
     scores = [0.9, 0.4, 0.4]
     weights = vote_weights("weighted", [1, 1, 1], scores)
-    assert cast_votes(members, weights).labels.tolist() == [1]
+    assert cast_votes(members, weights).tolist() == [1]
     assert vote_weights("majority", [1, 2], [0.9, 0.4]) == [1.0, 2.0]
     assert vote_weights("weighted", [1, 2], [0.9, 0.4]) == pytest.approx([0.9, 0.8])
     assert vote_weights("weighted", [1, 2], [0.0, 0.0]) == [1.0, 2.0]
@@ -43,14 +51,14 @@ def test_a_weighted_vote_counts_heads_by_score() -> None:
 
 def test_a_member_drawn_twice_has_two_heads() -> None:
     members = log_probs([0.9], [0.4])
-    assert cast_votes(members, [1, 2]).labels.tolist() == [0]
+    assert cast_votes(members, [1, 2]).tolist() == [0]
     tied = log_probs([0.9], [0.4], [0.4])
-    assert cast_votes(tied, [2, 1, 1]).labels.tolist() == [1]
+    assert cast_votes(tied, [2, 1, 1]).tolist() == [1]
 
 
 def test_agreement_is_the_part_of_texts_on_which_two_say_the_same() -> None:
     members = log_probs([0.9, 0.9, 0.9, 0.9], [0.9, 0.9, 0.9, 0.1], [0.1, 0.1, 0.9, 0.1])
-    pairs = agreement(predictions(members))
+    pairs = agreement(LABELS, predictions(members))
     assert pairs.tolist() == [[1, 0.75, 0.25], [0.75, 1, 0.5], [0.25, 0.5, 1]]
     assert mean_agreement(pairs) == pytest.approx(0.5)
     assert mean_agreement(pairs[:1, :1]) == 1.0

@@ -149,7 +149,7 @@ def test_other_votes_leave_the_house_for_the_loader(
     prompts = [Prompt.from_bytes(member.content) for member in members]
     log_probs = scorer_of(finished).score_texts(prompts, ASKED).numpy()
     rows = rule.probabilities(finished.answers, log_probs)
-    chosen = rule.voted(finished.answers, log_probs).labels
+    chosen = rule.voted(finished.answers, log_probs)
     lines = run_here(folder / "predict.py", "--model", str(tiny_folder), *ASKED).splitlines()
     for line, row, label in zip(map(json.loads, lines), rows, chosen, strict=True):
         assert line["probability"] == pytest.approx(row[label], abs=TOLERANCE)

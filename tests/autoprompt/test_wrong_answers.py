@@ -28,6 +28,7 @@ from tests.conftest import DEMO_TASK, write_texts
 THINGS = ("zebra", "giraffe", "okapi", "gnu")
 FILLERS = ("qualm", "quibble", "quirk", "quota", "quaver", "quarry", "quince", "quiver")
 LABELS = ("negative", "positive")
+ANSWERS = answers_of(Wording(label_words={label: (label,) for label in LABELS}))
 
 
 def made_rows(count: int) -> list[dict[str, str]]:
@@ -239,7 +240,7 @@ def test_an_explained_report_clusters_by_what_the_model_makes_of_the_texts(
 def test_prompts_of_folds_are_counted_by_their_trial() -> None:
     expected, decided = np.array([0, 1]), np.array([1, 1])
     members = np.array([[1, 1], [1, 1], [0, 1]])
-    where = where_wrong("test", LABELS, expected, decided, members, [4, 4, 7], None)
+    where = where_wrong("test", ANSWERS, expected, decided, members, [4, 4, 7], None)
     [row] = where.listed
     assert row.votes == {"positive": {4: 2}, "negative": {7: 1}}
     assert (where.mendable, where.wrong) == (1, 1)
@@ -248,6 +249,6 @@ def test_prompts_of_folds_are_counted_by_their_trial() -> None:
 def test_nothing_wrong_is_no_error() -> None:
     right = np.array([0, 1] * 50)
     texts = [row["text"] for row in made_rows(100)]
-    where = where_wrong("test", LABELS, right, right, right[None], [0], texts)
+    where = where_wrong("test", ANSWERS, right, right, right[None], [0], texts)
     assert (where.wrong, where.mendable, where.words, where.listed) == (0, 0, [], [])
     assert {group.p for group in where.groups} == {1.0}

@@ -11,7 +11,7 @@ from safetensors.torch import save
 
 import autoprompt
 from autoprompt.search_spaces.errors import ConfigError
-from autoprompt.workers.answers import ANSWERS, Answers, Ballot, answers_of
+from autoprompt.workers.answers import ANSWERS, Answers, answers_of
 from autoprompt.workers.answers.label_words import LabelWords
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.wording import Wording
@@ -37,22 +37,20 @@ WORDINGS: dict[str, list[dict[str, Any]]] = {
 }
 
 
-class Scale(LabelWords):
+class Grades(LabelWords):
     """Labels in their order, as grades: the answer is the grade expected on the mean."""
 
     def decided(self, log_probs: Any) -> Any:
         grades = (np.exp(log_probs) * np.arange(len(self.names))).sum(axis=-1)
         return np.rint(grades).astype(np.intp)
 
-    def voted(self, log_probs: Any, weights: Sequence[float] | None = None) -> Ballot:
+    def voted(self, log_probs: Any, weights: Sequence[float] | None = None) -> Any:
         """The weighted mean of the grades that members decide for."""
         decided, weights = (
             self.decided(log_probs),
             np.ones(len(log_probs)) if weights is None else weights,
         )
-        mean = np.rint(np.average(decided, axis=0, weights=weights)).astype(np.intp)
-        shares = np.average(np.eye(len(self.names))[decided], axis=0, weights=weights)
-        return Ballot(mean, shares)
+        return np.rint(np.average(decided, axis=0, weights=weights)).astype(np.intp)
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
@@ -76,7 +74,7 @@ def test_a_kind_of_ones_own_is_searched_by(
 ) -> None:
     """Its decisions are what trials are judged by, what is voted on and what the report counts."""
     words = {"0": "dull", "1": "flat", "2": "great"}
-    task = {"template": "{text}:", "label_words": words, "answers": f"{__name__}:Scale"}
+    task = {"template": "{text}:", "label_words": words, "answers": f"{__name__}:Grades"}
     check_answers(answers_of(Wording.model_validate(task)), tiny_model)
     rows = [row | {"label": str(number % 3)} for number, row in enumerate(TEXTS)]
     write_texts(tmp_path / "texts.csv", rows)
@@ -84,12 +82,12 @@ def test_a_kind_of_ones_own_is_searched_by(
     config["search"] |= {"workers": 0, "trials": 3, "rungs": 1}
     result = autoprompt.search(write_yaml(tmp_path / "scale.yaml", config), quiet=True)
     scale, labels = result.answers, np.array(result.validation_labels)
-    assert isinstance(scale, Scale)
+    assert isinstance(scale, Grades)
     for record in result.prompts():
         decided = scale.decided(scale.unpacked(record.log_probs))
         assert record.score == pytest.approx(float((decided == labels).mean()))
     members = [scale.unpacked(record.log_probs) for record in result.ensemble.members]
-    voted = scale.voted(np.stack(members), result.ensemble.weights).labels
+    voted = scale.voted(np.stack(members), result.ensemble.weights)
     assert result.ensemble.validation == pytest.approx(float((voted == labels).mean()))
     [prediction] = result.ensemble.predict(["a joy"])
     assert prediction.label in words

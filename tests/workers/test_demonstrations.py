@@ -28,9 +28,8 @@ PLAN = HardPlan(seed=0, searcher="none", demonstrations=4)
 def shown(scorer: Scorer, count: int, seed: int = 0) -> Scorer:
     """The scorer of a template with so many demonstrations before it."""
     plan = PLAN.model_copy(update={"demonstrations": count, "seed": seed})
-    names = scorer.task.answers.names
     places = chosen(plan, Pool(scorer, TRAIN))
-    labelled = [(TRAIN.texts[place], names[TRAIN.labels[place]]) for place in places]
+    labelled = [(TRAIN.texts[place], TRAIN.labels[place]) for place in places]
     return scorer.reworded(demonstrated(scorer.wording, labelled))
 
 
@@ -62,13 +61,13 @@ def test_a_text_that_reads_as_a_column_is_no_demonstration() -> None:
 def test_they_stand_before_the_template_with_their_answers() -> None:
     words = {"bad": ("dull", "flat"), "good": ("warm",)}
     wording = Wording(template="Review: {text}\nSentiment:", label_words=words)
-    found = demonstrated(wording, [("a joy", "good"), ("a mess", "bad")])
+    found = demonstrated(wording, [("a joy", 1), ("a mess", 0)])
     assert found.template == (
         "Review: a joy\nSentiment: warm\n\nReview: a mess\nSentiment: dull\n\n"
         "Review: {text}\nSentiment:"
     )
     masked = Wording(template="{text} It was {mask}.", label_words=words)
-    assert demonstrated(masked, [("a joy", "good")]).template == (
+    assert demonstrated(masked, [("a joy", 1)]).template == (
         "a joy It was warm.\n\n{text} It was {mask}."
     )
 
