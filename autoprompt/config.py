@@ -14,6 +14,7 @@ from autoprompt.search_spec import AbstainSpec, BaggingSpec, ConfirmSpec, Ensemb
 from autoprompt.workers.answers import answers_of
 from autoprompt.workers.baselines import BASELINES, DEFAULT
 from autoprompt.workers.data import DataSpec, Paths, Splits, load_splits
+from autoprompt.workers.data_files import Labels
 from autoprompt.workers.model_files import ModelSpec
 from autoprompt.workers.task import TaskSpec
 
@@ -112,7 +113,7 @@ class SearchConfig(Document):
         Raises:
             DataError: the data cannot be read, or does not fit the task.
         """
-        labels = answers_of(self.task).names
+        labels = Labels(answers_of(self.task).names)
         seed = self.search.seed if seed is None else seed
         return load_splits(self.data, labels, self.base, seed, self.columns)
 

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from autoprompt.workers.data import DataSpec, Sizes, load_splits
+from autoprompt.workers.data_files import Labels
 from autoprompt.workers.vote import Floats
 from benchmarks.rung_predictions import VALIDATION_TEXTS
 from benchmarks.setting import DEMO, SEED, TASK
@@ -27,7 +28,7 @@ def record(file: str, trials: int, seed: int) -> None:
     of their texts and where they start."""
     sizes = Sizes(train=TRAIN_TEXTS, validation=VALIDATION_TEXTS, test=100)
     data = DataSpec(path=str(DEMO / "data" / "movies.csv"), sizes=sizes)
-    splits = load_splits(data, tuple(TASK.label_words), DEMO, SEED)
+    splits = load_splits(data, Labels(tuple(TASK.label_words)), DEMO, SEED)
     bags = TfidfVectorizer(ngram_range=(1, 2), min_df=2)
     train = bags.fit_transform([str(text) for text in splits.train.texts]).tocsr()
     validation = bags.transform([str(text) for text in splits.validation.texts]).tocsr()

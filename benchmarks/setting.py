@@ -8,6 +8,7 @@ import torch
 
 from autoprompt.config import SearchConfig
 from autoprompt.workers.data import DataSpec, Sizes, Splits, load_splits
+from autoprompt.workers.data_files import Labels
 from autoprompt.workers.model_files import ModelSpec
 from autoprompt.workers.task import TaskSpec
 
@@ -50,7 +51,7 @@ def movie_splits(seed: int = SEED, validation: int = 400, test: int = 1000) -> S
             path=str(DEMO / "data" / "movies.csv"),
             sizes=Sizes(train=512, validation=validation, test=test),
         ),
-        tuple(TASK.label_words),
+        Labels(tuple(TASK.label_words)),
         Path(),
         seed,
     )

@@ -13,6 +13,7 @@ import torch
 
 from autoprompt.search_spaces import SoftPlan
 from autoprompt.workers.data import DataSpec, Sizes, Splits, load_splits
+from autoprompt.workers.data_files import Labels
 from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.scoring import Scorer, load_scorer
 from autoprompt.workers.tuners import Examples, tune
@@ -28,7 +29,7 @@ def splits_of(domain: str, train: int, seed: int) -> Splits:
     """`train` texts to learn from and 400 to be judged by, balanced."""
     sizes = Sizes(train=train, validation=400, test=2)
     spec = DataSpec(path=str(DEMO / "data" / f"{domain}.csv"), sizes=sizes)
-    return load_splits(spec, tuple(TASK.label_words), Path(), seed)
+    return load_splits(spec, Labels(tuple(TASK.label_words)), Path(), seed)
 
 
 def trained(scorer: Scorer, splits: Splits, steps: int, seed: int, **start: Any) -> Any:

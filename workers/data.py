@@ -3,15 +3,16 @@
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field, field_validator
 
 from autoprompt.search_spaces.documents import Document
 from autoprompt.search_spaces.errors import DataError
-from autoprompt.workers.data_files import SPLITS, Labelled, RowReader, is_file
+from autoprompt.workers.data_files import SPLITS, Labelled, RightAnswers, RowReader, is_file
 from autoprompt.workers.rows import Text, as_text
 
 Size = int | float
@@ -73,10 +74,10 @@ class DataSpec(Document):
 
 @dataclass(frozen=True)
 class Split:
-    """B texts and their labels, as indices into the task's labels."""
+    """B texts and their right answers: where one label is right, its index among the task's."""
 
     texts: tuple[Text, ...]
-    labels: tuple[int, ...]
+    labels: tuple[Any, ...]
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -123,7 +124,7 @@ class Splits:
 
 def load_splits(
     spec: DataSpec,
-    labels: Sequence[str],
+    answers: RightAnswers,
     base: Path,
     seed: int,
     columns: Sequence[str] = ("text",),
@@ -134,16 +135,16 @@ def load_splits(
     validation file is taken out of the others.
 
     Args:
-        labels: the labels that have a word; a row's label is its index here.
+        answers: what reads the right answers, and splits are balanced by.
         base: the folder that relative paths start from.
         columns: what templates read of a row. Texts of one column are strings, others `Row`.
 
     Raises:
-        DataError: a missing file or column, an empty text, a label without a word, a split with
-            too few texts.
+        DataError: a missing file or column, an empty text, a cell that holds no right answer, a
+            split with too few texts.
     """
     paths = spec.path if isinstance(spec.path, Paths) else None
-    reader = RowReader(spec.named(columns), spec.label, labels)
+    reader = RowReader(spec.named(columns), spec.label, answers)
     if paths is not None:
         files = {name: getattr(paths, name) for name in SPLITS if getattr(paths, name)}
         parts = {name: reader.file(_under(base, path)) for name, path in files.items()}
@@ -156,7 +157,7 @@ def load_splits(
     for name in reversed(SPLITS):
         if name in parts:
             parts[name] = _distinct(parts[name], seen)
-    return _split(parts, spec, labels, source, random.Random(seed))
+    return _split(parts, spec, answers, source, random.Random(seed))
 
 
 def _under(base: Path, path: str) -> Path:
@@ -172,14 +173,17 @@ def read_labelled(source: str, reader: RowReader, subset: str | None = None) -> 
         subset: a Hub data set's configuration.
 
     Raises:
-        DataError: a missing file or column, an empty text, a label that is none of the reader's.
+        DataError: a missing file or column, an empty text, a cell that holds no right answer.
     """
     if is_file(source):
         rows = reader.file(Path(source).expanduser(), source)
     else:
         rows = reader.last_split(source, subset)
-    texts, numbers = zip(*_distinct(rows, set()), strict=True)
-    return Split(texts, numbers)
+    return _as_split(_distinct(rows, set()))
+
+
+def _as_split(rows: Sequence[Labelled]) -> Split:
+    return Split(tuple(text for text, _ in rows), tuple(right for _, right in rows))
 
 
 def _distinct(rows: list[Labelled], seen: set[Text]) -> list[Labelled]:
@@ -194,14 +198,16 @@ def _distinct(rows: list[Labelled], seen: set[Text]) -> list[Labelled]:
 def _split(
     parts: dict[str, list[Labelled]],
     spec: DataSpec,
-    labels: Sequence[str],
+    answers: RightAnswers,
     source: str,
     rng: random.Random,
 ) -> Splits:
+    strata = _strata(parts, answers)
+    balanced = spec.balanced and bool(strata)
     for name in SPLITS:
         rng.shuffle(parts.get(name, []))
     pool = parts["train"]
-    total = _usable(pool, labels, spec.balanced)
+    total = _usable(pool, answers, strata if balanced else [])
     splits: dict[str, Split] = {}
     # Held-out splits are filled first, so that changing the size of train never moves a text
     # into or out of them.
@@ -209,48 +215,59 @@ def _split(
         given = name in parts and name != "train"
         rows = parts[name] if given else pool
         size = getattr(spec.sizes, name)
-        explicit = name in spec.sizes.model_fields_set
-        if given and not explicit:
+        whole = given and name not in spec.sizes.model_fields_set
+        if whole:
             wanted = len(rows)
         elif isinstance(size, float):
-            usable = _usable(rows, labels, spec.balanced) if given else total
-            # Whole rounds over the labels, so that no label runs short by one.
-            wanted = int(size * usable) // len(labels) * len(labels)
+            usable = _usable(rows, answers, strata if balanced else []) if given else total
+            # Whole rounds over the strata, so that none runs short by one.
+            round_ = len(strata) or 1
+            wanted = int(size * usable) // round_ * round_
         else:
             wanted = size
-        balanced = spec.balanced and not (given and not explicit)
-        taken = _take(rows, wanted, labels, balanced, f"{source}: {name}")
+        even = strata if balanced and not whole else []
+        taken = _take(rows, wanted, answers, even, f"{source}: {name}")
         chosen = set(taken)
         if not given:
             pool = [row for row in pool if row not in chosen]
-        splits[name] = Split(tuple(text for text, _ in taken), tuple(label for _, label in taken))
+        splits[name] = _as_split(taken)
     return Splits(**splits)
 
 
-def _usable(rows: list[Labelled], labels: Sequence[str], balanced: bool) -> int:
-    """How many rows can be used where each label must have as many as the others."""
-    if not balanced:
+def _strata(parts: dict[str, list[Labelled]], answers: RightAnswers) -> list[Hashable]:
+    """What splits count right answers by; nothing, where the right answers cannot be."""
+    there = dict.fromkeys(answers.stratum(right) for rows in parts.values() for _, right in rows)
+    return [] if None in there else list(dict.fromkeys([*answers.strata, *there]))
+
+
+def _usable(rows: list[Labelled], answers: RightAnswers, strata: Sequence[Hashable]) -> int:
+    """How many rows can be used where each stratum must have as many as the others."""
+    if not strata:
         return len(rows)
-    counts = Counter(label for _, label in rows)
-    return min(counts[label] for label in range(len(labels))) * len(labels)
+    counts = Counter(answers.stratum(right) for _, right in rows)
+    return min(counts[stratum] for stratum in strata) * len(strata)
 
 
 def _take(
-    rows: list[Labelled], wanted: int, labels: Sequence[str], balanced: bool, what: str
+    rows: list[Labelled],
+    wanted: int,
+    answers: RightAnswers,
+    strata: Sequence[Hashable],
+    what: str,
 ) -> list[Labelled]:
     if wanted < 1:
         raise DataError(f"{what}: the split is empty; give data.sizes more texts")
-    if not balanced:
+    if not strata:
         if len(rows) < wanted:
             raise DataError(f"{what}: {wanted} texts asked for, {len(rows)} left; lower data.sizes")
         return rows[:wanted]
     taken: list[Labelled] = []
-    for label, name in enumerate(labels):
-        share = wanted // len(labels) + (label < wanted % len(labels))
-        own = [row for row in rows if row[1] == label]
+    for number, stratum in enumerate(strata):
+        share = wanted // len(strata) + (number < wanted % len(strata))
+        own = [row for row in rows if answers.stratum(row[1]) == stratum]
         if len(own) < share:
             raise DataError(
-                f"{what}: {share} texts labelled {name!r} asked for, {len(own)} left; "
+                f"{what}: {share} texts labelled {stratum!r} asked for, {len(own)} left; "
                 "lower data.sizes or set data.balanced to false"
             )
         taken += own[:share]

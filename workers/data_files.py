@@ -1,19 +1,63 @@
 """Files and Hub data sets, read through `datasets` and checked, row by row."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from autoprompt.search_spaces.errors import DataError
 from autoprompt.workers.rows import Row, Text
 
 _FORMATS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
 SPLITS = ("train", "validation", "test")
+#: Characters of a cell that an error shows.
+_LONGEST_CELL = 60
 
-#: A text, and the index of its label.
-Labelled = tuple[Text, int]
+#: A text, and its right answer.
+Labelled = tuple[Text, Any]
+
+
+class RightAnswers(Protocol):
+    """What makes right answers of the cells of a column, and says what splits count them by."""
+
+    @property
+    def strata(self) -> Sequence[Hashable]:
+        """The strata that each split must have, whether the data has them or not; empty for those
+        that it has."""
+
+    def read(self, cell: Any) -> Hashable:
+        """The right answer that a cell holds: a string, number, list or dict, as the data has it.
+
+        Raises:
+            ValueError: what is wrong with the cell, as it reads behind it: "is no number".
+        """
+
+    def stratum(self, right: Any) -> Hashable:
+        """What a right answer counts as where splits are balanced, by the name that errors call
+        it; None where they cannot be."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """One of L labels is right, by its index among their names."""
+
+    names: Sequence[str]
+
+    @property
+    def strata(self) -> Sequence[str]:
+        return self.names
+
+    def read(self, cell: Any) -> int:
+        try:
+            return self.names.index(_name(cell))
+        except ValueError:
+            raise ValueError(
+                f"has no word in task.label_words, which has {', '.join(self.names)}"
+            ) from None
+
+    def stratum(self, right: int) -> str:
+        return self.names[right]
 
 
 def is_file(path: str) -> bool:
@@ -28,15 +72,15 @@ class RowReader:
     Attributes:
         columns: what a template calls the columns it reads -> their names in the data.
         label: the name of the labels' column.
-        labels: a row's label is its index here.
+        answers: what reads that column.
 
-    Its methods raise `DataError`: a missing file or column, an empty text, a label that is none of
-    these.
+    Its methods raise `DataError`: a missing file or column, an empty text, a cell that holds no
+    right answer.
     """
 
     columns: Mapping[str, str]
     label: str
-    labels: Sequence[str]
+    answers: RightAnswers
 
     def file(self, path: Path, name: str | None = None) -> list[Labelled]:
         """The rows of one file.
@@ -72,14 +116,7 @@ class RowReader:
             raise DataError(
                 f"{source}: task.template reads {self.label!r}, the column of the right answers"
             )
-        named = _labels(table, self.label)
-        unknown = Counter(value for value in named if value not in self.labels)
-        if unknown:
-            label, count = unknown.most_common(1)[0]
-            raise DataError(
-                f"{source}: label {label!r} ({count} rows) has no word in task.label_words, which "
-                f"has {', '.join(self.labels)}"
-            )
+        right = self._right(_values(table, self.label), source)
         cells = {
             name: [cell.strip() for cell in _cells(table, column)]
             for name, column in self.columns.items()
@@ -93,8 +130,36 @@ class RowReader:
         texts = _texts(cells)
         if not texts:
             raise DataError(f"{source}: holds no rows")
-        index = {label: number for number, label in enumerate(self.labels)}
-        return [(text, index[value]) for text, value in zip(texts, named, strict=True)]
+        return list(zip(texts, right, strict=True))
+
+    def _right(self, cells: Sequence[Any], source: str) -> list[Hashable]:
+        right: list[Hashable] = []
+        faults: list[tuple[str, str, int]] = []
+        for row, cell in enumerate(cells, 1):
+            try:
+                right.append(self.answers.read(cell))
+            except ValueError as problem:
+                faults.append((_shown(cell), str(problem), row))
+        if faults:
+            raise DataError(f"{source}: {_told(faults)}")
+        return right
+
+
+def _told(faults: Sequence[tuple[str, str, int]]) -> str:
+    """Cells that are wrong, what is wrong with them, and their rows, in one line: the most common
+    one."""
+    counts = Counter((cell, problem) for cell, problem, _ in faults)
+    (cell, problem), count = counts.most_common(1)[0]
+    first = next(row for own, _, row in faults if own == cell)
+    others = len(faults) - count
+    more = f", and {others} more rows are wrong likewise" if others else ""
+    return f"label {cell} ({count} rows) {problem}; see row {first}{more}"
+
+
+def _shown(cell: Any) -> str:
+    """A cell in an error: its beginning, where it is long."""
+    shown = repr("" if cell is None else cell.strip() if isinstance(cell, str) else cell)
+    return shown if len(shown) <= _LONGEST_CELL else f"{shown[:_LONGEST_CELL]}..."
 
 
 def label_names(path: str, base: Path, subset: str | None, column: str) -> list[str]:
@@ -108,18 +173,26 @@ def label_names(path: str, base: Path, subset: str | None, column: str) -> list[
     else:
         table = _load_hub_with_train(path, subset)["train"]
     _require_column(table, path, column)
-    return sorted({label for label in _labels(table, column) if label})
+    return sorted({name for name in map(_name, _values(table, column)) if name})
 
 
-def _labels(table: Any, column: str) -> list[str]:
-    """The labels of all rows, by name."""
+def _values(table: Any, column: str) -> list[Any]:
+    """A column's cells, labels by their names."""
     from datasets import ClassLabel  # late, as in `_load`, which has read the table
 
     feature = table.features[column]
-    values = table[column][:]
+    values: list[Any] = table[column][:]
     if isinstance(feature, ClassLabel):
-        values = [feature.int2str(value) if value >= 0 else value for value in values]
-    return ["" if value is None else str(value).strip() for value in values]
+        return [
+            feature.int2str(value) if value is not None and value >= 0 else value
+            for value in values
+        ]
+    return values
+
+
+def _name(cell: Any) -> str:
+    """A label's name."""
+    return "" if cell is None else str(cell).strip()
 
 
 def read_texts(path: Path, columns: Mapping[str, str]) -> list[Text]:
