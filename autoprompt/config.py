@@ -14,7 +14,6 @@ from autoprompt.search_spec import AbstainSpec, BaggingSpec, ConfirmSpec, Ensemb
 from autoprompt.workers.answers import answers_of
 from autoprompt.workers.baselines import BASELINES, DEFAULT
 from autoprompt.workers.data import DataSpec, Paths, Splits, load_splits
-from autoprompt.workers.data_files import Labels
 from autoprompt.workers.model_files import ModelSpec
 from autoprompt.workers.task import TaskSpec
 
@@ -113,9 +112,9 @@ class SearchConfig(Document):
         Raises:
             DataError: the data cannot be read, or does not fit the task.
         """
-        labels = Labels(answers_of(self.task).names)
+        answers = answers_of(self.task)
         seed = self.search.seed if seed is None else seed
-        return load_splits(self.data, labels, self.base, seed, self.columns)
+        return load_splits(self.data, answers, self.base, seed, self.columns)
 
     @property
     def title(self) -> str:

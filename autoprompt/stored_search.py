@@ -287,7 +287,7 @@ class StoredSearch:
         spec = self.record.config.get("search", {})
         if "rungs" not in spec:
             return None
-        labels = self.validation_labels
+        labels = self.answers.divided(self.validation_labels)
         rungs, growth, seed = spec["rungs"], spec["reduction_factor"], self.record.seed
         parts = blocks(labels, spec.get("judging", "all"), rungs, growth, seed)
         return [parts.at(rung) or len(labels) for rung in range(1, rungs + 1)]

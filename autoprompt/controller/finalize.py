@@ -193,7 +193,7 @@ def _guaranteed(
     Args:
         log_probs: [N, B, L], of the members.
     """
-    order = stratified(labels, seed=0)
+    order = stratified(answers.divided(labels), seed=0)
     first, second = (np.array(sorted(order[start::2])) for start in (0, 1))
     expected = answers.right(labels)
     sure, right = sureness(answers, expected[first], combination, log_probs[:, first])

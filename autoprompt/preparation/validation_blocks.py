@@ -14,5 +14,5 @@ def validation_blocks(config: SearchConfig, labels: Sequence[Right]) -> Blocks:
         labels: [B].
     """
     spec, answers = config.search, answers_of(config.task)
-    strata = [answers.stratum(right) for right in labels]
+    strata = answers.divided(labels)
     return blocks(strata, spec.judging, spec.rungs, spec.reduction_factor, spec.seed)

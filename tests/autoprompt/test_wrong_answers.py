@@ -21,6 +21,7 @@ from autoprompt.store import State, Store
 from autoprompt.workers.answers import answers_of
 from autoprompt.workers.combination import heads
 from autoprompt.workers.prompt import Prompt
+from autoprompt.workers.wording import Wording
 from benchmarks.many_trials import VERSIONS
 from tests.conftest import DEMO_TASK, write_texts
 

@@ -12,7 +12,7 @@ numpy arrays [B], or [B, L] where each of L labels is decided for itself.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -151,12 +151,26 @@ class Answers(ABC):
         """The right answer that a cell of the data says.
 
         Raises:
-            ValueError: it says none; the message says what is wrong with it.
+            ValueError: it says none; the message says what is wrong with it, as it reads behind the
+                cell: "is no number".
         """
 
+    @property
+    def strata(self) -> Sequence[str]:
+        """The strata that each split must have, whether the data has them or not; empty for those
+        that it has."""
+        return ()
+
     @abstractmethod
-    def stratum(self, right: Right) -> Hashable | None:
-        """What texts are balanced and divided by; None for nothing."""
+    def stratum(self, right: Right) -> str | None:
+        """What texts are balanced and divided by, by name; None for nothing."""
+
+    def divided(self, rights: Sequence[Right]) -> list[Any]:
+        """[B], what B texts are divided by, in an order: places among the strata where these are
+        known."""
+        places: dict[Any, int] = {name: place for place, name in enumerate(self.strata)}
+        names = [self.stratum(right) for right in rights]
+        return [places[name] for name in names] if places else names
 
     @abstractmethod
     def right(self, rights: Sequence[Right]) -> NDArray[Any]:

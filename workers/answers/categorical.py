@@ -1,6 +1,6 @@
 """Answers of which exactly one is right: labels, or a row's options."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,8 +19,12 @@ class Categorical(Answers):
     needs: ClassVar[frozenset[str]] = frozenset({"labels", "probabilities"})
     votes: ClassVar[tuple[Vote, ...]] = ("majority", "weighted", "mean", "stacked")
 
-    def stratum(self, right: Right) -> Hashable | None:
-        return int(right)
+    @property
+    def strata(self) -> Sequence[str]:
+        return self.names
+
+    def stratum(self, right: Right) -> str | None:
+        return self.names[int(right)]
 
     def right(self, rights: Sequence[Right]) -> NDArray[Any]:
         """[B], places in `names`."""

@@ -86,10 +86,10 @@ class LabelWords(Categorical):
             ValueError: it has no word.
         """
         try:
-            return self.names.index(str(cell).strip())
+            return self.names.index("" if cell is None else str(cell).strip())
         except ValueError:
             raise ValueError(
-                f"label {cell!r} has no word in task.label_words, which has {', '.join(self.names)}"
+                f"has no word in task.label_words, which has {', '.join(self.names)}"
             ) from None
 
     def spoken(self, right: Right) -> str:

@@ -1,7 +1,7 @@
 """A scale: label words on it, and as the value their expectation (as G-Eval scores, Liu et al.
 2023). A label's name is its number: `label_words: {1: terrible, 3: okay, 5: great}`."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -60,17 +60,21 @@ class Scale(LabelWords):
         try:
             value = float(cell)
         except (TypeError, ValueError):
-            raise ValueError(f"{cell!r} is no number") from None
+            raise ValueError("is no number") from None
         if not self.steps[0] <= value <= self.steps[-1]:
             raise ValueError(
-                f"{cell} is off the scale of task.label_words, {self.steps[0]:g} to "
-                f"{self.steps[-1]:g}"
+                f"is off the scale of task.label_words, {self.steps[0]:g} to {self.steps[-1]:g}"
             )
         return value
 
-    def stratum(self, right: Right) -> Hashable | None:
+    @property
+    def strata(self) -> Sequence[str]:
+        """None that must be there: a number may be far from some steps."""
+        return ()
+
+    def stratum(self, right: Right) -> str | None:
         """The nearest step."""
-        return self.nearest(float(right))
+        return self.names[self.nearest(float(right))]
 
     def nearest(self, value: float) -> int:
         """The place of the step that is nearest to a number."""

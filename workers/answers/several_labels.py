@@ -1,7 +1,7 @@
 """Several labels a text, or none: each is asked by itself, a question of yes or no behind the
 question that they share (as binary relevance, Tsoumakas and Katakis 2007)."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -83,15 +83,15 @@ class SeveralLabels(Answers):
         for name in _parted(cell):
             if name not in self.names:
                 raise ValueError(
-                    f"label {name!r} has no word in task.label_words, which has "
+                    f"names {name!r}, which has no word in task.label_words; that has "
                     f"{', '.join(self.names)}"
                 )
             found.add(self.names.index(name))
         return tuple(sorted(found))
 
-    def stratum(self, right: Right) -> Hashable | None:
-        """All of its labels."""
-        return tuple(right)
+    def stratum(self, right: Right) -> str | None:
+        """None: texts with the same set of labels may be few."""
+        return None
 
     def right(self, rights: Sequence[Right]) -> NDArray[Any]:
         """[B, L], 1 for a text's own labels."""
