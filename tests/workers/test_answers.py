@@ -34,6 +34,13 @@ WORDINGS: dict[str, list[dict[str, Any]]] = {
             "label_scoring": "tree",
         },
     ],
+    "scale": [
+        {"label_words": {1: "dull", 2: "flat", 5: "great"}},
+        {"label_words": {-1: "a mess", 1.5: "a joy"}, "label_scoring": "tree"},
+    ],
+    "several_labels": [
+        {"label_words": {"n": "dull", "p": "great", "o": "flat"}, "yes_no": ["great", "dull"]},
+    ],
 }
 
 

@@ -29,7 +29,7 @@ class YesNoReadout(Readout):
         self.size = len(labels)
         self.branches = TokenTrie.of(asked)
         self._places = [self.branches.places[ids] + 1 for ids in asked]
-        self._words = list(words)
+        self._asked, self._words = list(asked), list(words)
         self.kept = list(dict.fromkeys(token for pair in words for token in pair))
         self.starts = tuple(self.kept)
         self.spoken = tuple((token,) for token in self.kept)
@@ -95,7 +95,7 @@ class YesNoReadout(Readout):
         return float(self.surprise(log_probs, expected).mean())
 
     def as_dict(self) -> dict[str, Any]:
-        raise NotImplementedError
+        return {"labels": self.labels, "asked": self._asked, "yes_no": self._words}
 
     @staticmethod
     def _cross_entropy(scores: Tensor, expected: Tensor) -> Tensor:
