@@ -81,8 +81,7 @@ class SearchConfig(Document):
     @property
     def columns(self) -> tuple[str, ...]:
         """What is read of a row, as templates call it."""
-        assert self.task.columns is not None
-        return self.task.columns
+        return self.task.reads
 
     def columns_in(self, column: str | None = None) -> dict[str, str]:
         """What is read of a row, as templates call it and as the data does.

@@ -1,5 +1,6 @@
 """Files and Hub data sets, read through `datasets` and checked, row by row."""
 
+import json
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,13 @@ class RightAnswers(Protocol):
             ValueError: what is wrong with the cell, as it reads behind it: "is no number".
         """
 
+    def placed(self, right: Any, text: Text) -> Hashable:
+        """The right answer to a text, where its row says more of what a cell means.
+
+        Raises:
+            ValueError: it does not fit the row, as in `read`.
+        """
+
     def stratum(self, right: Any) -> Hashable:
         """What a right answer counts as where splits are balanced, by the name that errors call
         it; None where they cannot be."""
@@ -55,6 +63,9 @@ class Labels:
             raise ValueError(
                 f"has no word in task.label_words, which has {', '.join(self.names)}"
             ) from None
+
+    def placed(self, right: int, text: Text) -> int:
+        return right
 
     def stratum(self, right: int) -> str:
         return self.names[right]
@@ -130,7 +141,22 @@ class RowReader:
         texts = _texts(cells)
         if not texts:
             raise DataError(f"{source}: holds no rows")
-        return list(zip(texts, right, strict=True))
+        return list(zip(texts, self._placed(right, texts, source), strict=True))
+
+    def _placed(
+        self, right: Sequence[Hashable], texts: Sequence[Text], source: str
+    ) -> list[Hashable]:
+        """Right answers as their rows make them."""
+        found: list[Hashable] = []
+        faults: list[tuple[str, str, int]] = []
+        for row, (own, text) in enumerate(zip(right, texts, strict=True), 1):
+            try:
+                found.append(self.answers.placed(own, text))
+            except ValueError as problem:
+                faults.append((_shown(own), str(problem), row))
+        if faults:
+            raise DataError(f"{source}: {_told(faults)}")
+        return found
 
     def _right(self, cells: Sequence[Any], source: str) -> list[Hashable]:
         right: list[Hashable] = []
@@ -219,7 +245,14 @@ def _texts(cells: Mapping[str, list[str]]) -> list[Text]:
 
 
 def _cells(table: Any, column: str) -> list[str]:
-    return ["" if value is None else str(value) for value in table[column][:]]
+    return [_cell(value) for value in table[column][:]]
+
+
+def _cell(value: Any) -> str:
+    """A cell as text: lists, such as a row's options, as JSON."""
+    if isinstance(value, (list, dict)):
+        return json.dumps(value, ensure_ascii=False)
+    return "" if value is None else str(value)
 
 
 def _require_column(table: Any, source: str, column: str) -> None:

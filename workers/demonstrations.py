@@ -146,6 +146,7 @@ def demonstrated(wording: Wording, shown: Sequence[tuple[Text, Right]]) -> Wordi
     """
     template, answers = wording.parsed_template, answers_of(wording)
     written = [
-        template.answered(template.filled(text), answers.spoken(right)) for text, right in shown
+        template.answered(template.filled(text), answers.spoken(right, text))
+        for text, right in shown
     ]
     return wording.reworded(_BETWEEN.join([*written, wording.template]), None)

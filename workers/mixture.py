@@ -40,13 +40,14 @@ class Panel:
 
 @dataclass(frozen=True)
 class _Seat:
-    """Where a panel's prompt is scored: as which row and which answers of which scorer."""
+    """Where a panel's prompt is scored: as which row and which answers of which scorer; and how its
+    log-probabilities are made of theirs, None where they are the scorer's own."""
 
     scorer: Scorer
     prompt: Prompt
     answers: slice
     prior: Tensor
-    readout: Readout
+    readout: Readout | None
 
 
 #: A scorer of several panels, and which of its answers are whose, by the panels' ids.
@@ -91,7 +92,8 @@ class Mixture:
 
     def _may_share(self, task: Task) -> bool:
         """Whether a task's tail may stand in a prompt: not if its words branch off it."""
-        return self._model.family == "causal" and not task.readout.branches
+        own = task.readout.branches or task.readout.continued
+        return self._model.family == "causal" and not own
 
     def _score(self, texts: Sequence[Text]) -> list[Tensor]:
         scores: dict[int, Tensor] = {}
@@ -100,7 +102,10 @@ class Mixture:
             prompts = [seat.prompt for seat in mine]
             log_probs = scorer.log_probs(prompts, scorer.tokenize(texts), once=True)
             for seat, rows in zip(mine, log_probs, strict=True):
-                scores[id(seat)] = seat.readout.log_probs(rows[:, seat.answers], seat.prior)
+                own = rows[:, seat.answers]
+                if seat.readout is not None:
+                    own = seat.readout.log_probs(own, seat.prior)
+                scores[id(seat)] = own
         return [torch.stack([scores[id(seat)] for seat in seats]) for seats in self._seats]
 
     def _together(self, group: Sequence[Panel]) -> _Shared | None:
@@ -126,13 +131,12 @@ class Mixture:
         seats, readout = [], panel.task.readout
         for prompt in panel.prompts:
             prior = torch.tensor(prompt.prior or (0.0,) * panel.task.readout.size)
-            bare = replace(prompt, prior=())
             if shared is not None and _takes_tail(prompt):
                 scorer, slices = shared
-                bare = _with_tail(bare, panel.task)
+                bare = _with_tail(replace(prompt, prior=()), panel.task)
                 seats.append(_Seat(scorer, bare, slices[id(panel)], prior, readout))
             else:
-                seats.append(_Seat(alone, bare, slice(None), prior, readout))
+                seats.append(_Seat(alone, prompt, slice(None), prior, None))
         return seats
 
 

@@ -77,7 +77,7 @@ def measured_population(job: Job, plans: Sequence[dict[str, Any]], most: int) ->
     drawn = [plan_from_dict(plan) for plan in plans]
     few = max([_TEXTS, *(plan.batch_size for plan in drawn)])
     examples = Examples(
-        scorer.tokenize(job.train.texts[:few]),
+        scorer.tokenize(job.train.texts[:few], job.train.labels[:few]),
         scorer.task.readout.targets(job.train.labels[:few]),
         [],
         torch.tensor([]),

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from autoprompt.search_spaces.errors import ModelError
 from autoprompt.search_spaces.pieces import Position
+from autoprompt.workers.answers import Right
+from autoprompt.workers.answers.continued_readout import ContinuedReadout
 from autoprompt.workers.answers.vocabulary_readout import Nothing
 from autoprompt.workers.batches import TokenBudget, windows
 from autoprompt.workers.families import FAMILIES
@@ -94,11 +96,20 @@ class Scorer:
         """A scorer of another task on the same model, over the same cached texts."""
         return Scorer(self.model, task, self._longest_prompt, self.cache)
 
-    def tokenize(self, texts: Sequence[Text]) -> list[TokenIds]:
-        """Each text as `Question.read` has it, cut where the model's context ends."""
+    def tokenize(
+        self, texts: Sequence[Text], rights: Sequence[Right] | None = None
+    ) -> list[TokenIds]:
+        """Each text as `Question.read` has it, cut where the model's context ends; with what may be
+        answered to it, where that differs from text to text.
+
+        Args:
+            rights: their right answers, where they are known.
+        """
         encoded = self.task.question.read(texts)
         self.truncated += sum(len(ids) > self._longest_text for ids in encoded)
-        return [ids[: self._longest_text] for ids in encoded]
+        cut = [ids[: self._longest_text] for ids in encoded]
+        readout = self.task.readout
+        return readout.asked(cut, texts, rights) if isinstance(readout, ContinuedReadout) else cut
 
     def prefill(
         self, texts: Sequence[TokenIds], positions: Set[Position], kv: bool = False
@@ -312,4 +323,6 @@ def longest_text(context: int | None, task: Task, longest_prompt: int) -> int:
     if context is None:
         return 1 << 30
     behind = len(task.question.tail_ids) + len(task.question.end_ids)
-    return max(context - longest_prompt - behind - task.readout.branches.depth, 0)
+    readout = task.readout
+    room = readout.room if isinstance(readout, ContinuedReadout) else readout.branches.depth
+    return max(context - longest_prompt - behind - room, 0)

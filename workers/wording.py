@@ -10,7 +10,7 @@ from autoprompt.search_spaces.documents import Document, parse
 from autoprompt.search_spaces.errors import ConfigError
 from autoprompt.workers.template import Template
 
-LabelScoring = Literal["first_token", "sum", "mean", "tree"]
+LabelScoring = Literal["first_token", "sum", "mean", "tree", "unconditional"]
 
 
 class Wording(Document):
@@ -29,12 +29,21 @@ class Wording(Document):
     label_words: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     #: What a word of several tokens is judged by: its first token; or the log-probabilities of all
     #: of them, summed or averaged; or, token by token, its choice among those that go on a word
-    #: there (tree).
+    #: there (tree). Options are judged by the average (which first_token stands for, too), the sum,
+    #: or by how much likelier they are behind the text than without one (unconditional).
     label_scoring: LabelScoring = "first_token"
     #: Of several labels a text (`answers: several_labels`): what is asked of each behind the
     #: template, with the label's word in the place of {label}, and what yes and no are.
     label_question: str = "\n{label}?"
     yes_no: tuple[str, str] = ("yes", "no")
+    #: Of multiple choice (`answers: options`): the column that holds a row's options as a list, or
+    #: the columns that hold one each; and of a list, how many there may be.
+    options: tuple[str, ...] = ()
+    most_options: int = Field(default=10, ge=2)
+    #: Of answers that are written (`answers: text`): where they end, beside the model's own end,
+    #: and how many tokens they have at most.
+    stop: tuple[str, ...] = ("\n",)
+    longest_answer: int = Field(default=32, ge=1)
 
     @field_validator("template")
     @classmethod
@@ -97,6 +106,16 @@ class Wording(Document):
                 f"{', '.join(self.columns or ())}"
             )
         return wording
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """What is read of a row: the template's columns, and those of its options."""
+        return (*(self.columns or ()), *self.options)
+
+    @field_validator("options", "stop", mode="before")
+    @classmethod
+    def _several(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
 
     @property
     def parsed_template(self) -> Template:

@@ -111,16 +111,16 @@ class Workbench:
         job, task = self._job, scorer.task
         learnt, judging = job.train.labels, job.validation.labels
         return Examples(
-            scorer.tokenize(job.train.texts),
+            scorer.tokenize(job.train.texts, learnt),
             task.readout.targets(learnt),
-            scorer.tokenize(job.validation.texts),
+            scorer.tokenize(job.validation.texts, judging),
             task.readout.targets(judging),
             {name: Prompt.from_bytes(content) for name, content in job.earlier.items()},
             job.task.metric,
             job.blocks,
             writer=job.writer,
             right=(task.answers.right(learnt), task.answers.right(judging)),
-            spoken=[task.answers.spoken(right) for right in learnt],
+            spoken=list(map(task.answers.spoken, learnt, job.train.texts)),
         )
 
     def work(self) -> Work:

@@ -92,8 +92,14 @@ class Table(Writer):
             flat = {name: value for name, value in row.items() if name != "probabilities"}
             if not self._abstains:
                 flat.pop("reason", None)
+            flat["label"] = row["label"] and written(row["label"])
             flat |= {f"p_{label}": part for label, part in row["probabilities"].items()}
             self._rows.writerow({name: plain_cell(value) for name, value in flat.items()})
+
+
+def written(label: Any) -> str:
+    """An answer in a cell: several labels and spans as JSON, all else as it is."""
+    return json.dumps(label, ensure_ascii=False) if isinstance(label, list) else str(label)
 
 
 def plain_cell(value: Any) -> Any:

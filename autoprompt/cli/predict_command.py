@@ -61,7 +61,7 @@ def command(
     a line's end, and is no number) gets an apostrophe before it; JSON and JSON lines are exact.
     """
     from autoprompt.api import load
-    from autoprompt.cli.labels import check_output, writing
+    from autoprompt.cli.labels import check_output, writing, written
     from autoprompt.cli.tables import console, table
     from autoprompt.cli.texts import columns_of, given_texts, text_source
     from autoprompt.progress import SearchProgress
@@ -96,8 +96,8 @@ def command(
         ]  # fmt: skip
         cells = [
             (
-                row["label"] or "(no answer)",
-                f"{row['probability']:.3f}",
+                "(no answer)" if row["reason"] else written(row["label"]),
+                "" if row["probability"] is None else f"{row['probability']:.3f}",
                 f"{row['votes']:.0%}",
                 row["text"],
             )

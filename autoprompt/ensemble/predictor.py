@@ -133,7 +133,7 @@ class Predictor:
             by_search[name] = [
                 Prediction(
                     text=as_text(text),
-                    label=None if reason else answers.told(decision),
+                    label=None if reason else answers.told(decision, text),
                     probability=None if np.isnan(own) else float(own),
                     votes=float(votes),
                     probabilities=answers.by_name(row),

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from autoprompt.workers.rows import Text
 from autoprompt.workers.vote import Floats, Vote
 from autoprompt.workers.wording import Wording
 
@@ -42,6 +43,8 @@ class Readout(ABC):
         kept: the tokens whose logits are asked of the model; None for all of the vocabulary.
         branches: what the model must read behind the question to be asked for more than one token,
             an empty trie where it is asked for one.
+        continued: whether answers differ from text to text, and each is read behind its own
+            question (see `ContinuedReadout`).
         starts: tokens that stand for the answers, from which a soft prompt may start.
         spoken: the answers as tokens: what may follow a hard prompt, and must stay itself there.
         has_thresholds: whether a prompt's prior is what answers are told apart by, and fitted to
@@ -51,6 +54,7 @@ class Readout(ABC):
     size: int
     kept: Sequence[int] | None
     branches: "TokenTrie"
+    continued: ClassVar[bool] = False
     starts: "TokenIds"
     spoken: "tuple[TokenIds, ...]"
     has_thresholds: ClassVar[bool] = False
@@ -155,6 +159,14 @@ class Answers(ABC):
                 cell: "is no number".
         """
 
+    def placed(self, right: Right, text: Text) -> Right:
+        """The right answer to a text, where its row says more of what a cell means.
+
+        Raises:
+            ValueError: it does not fit the row, as in `read`.
+        """
+        return right
+
     @property
     def strata(self) -> Sequence[str]:
         """The strata that each split must have, whether the data has them or not; empty for those
@@ -177,12 +189,13 @@ class Answers(ABC):
         """Right answers to B texts as metrics take them: [B], or [B, L]."""
 
     @abstractmethod
-    def spoken(self, right: Right) -> str:
-        """The right answer as it is said behind a text."""
+    def spoken(self, right: Right, text: Text | None = None) -> str:
+        """The right answer as it is said behind a text, which may have a part in it."""
 
     @abstractmethod
-    def told(self, decision: Any) -> Any:
-        """One text's decision as a plain value, for people and JSON."""
+    def told(self, decision: Any, text: Text | None = None) -> Any:
+        """One text's decision as a plain value, for people and JSON; the text may say more of
+        it."""
 
     def written(self, decision: Any) -> str:
         """One text's decision in a line."""

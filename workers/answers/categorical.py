@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
 from autoprompt.workers.answers.answers import Answers, Right
+from autoprompt.workers.rows import Text
 from autoprompt.workers.vote import Floats, Vote, cast_votes, mean_probabilities, predictions
 
 
@@ -30,7 +31,7 @@ class Categorical(Answers):
         """[B], places in `names`."""
         return np.array(rights, dtype=np.intp)
 
-    def told(self, decision: Any) -> Any:
+    def told(self, decision: Any, text: Text | None = None) -> Any:
         return self.names[int(decision)]
 
     def decided(self, said: Floats) -> NDArray[np.intp]:

@@ -4,14 +4,24 @@ from collections.abc import Callable
 
 from autoprompt.search_spaces.registry import Registry
 from autoprompt.workers.answers.answers import Answers
+from autoprompt.workers.answers.free_text import FreeText
 from autoprompt.workers.answers.label_words import LabelWords
+from autoprompt.workers.answers.options import Options
 from autoprompt.workers.answers.scale import Scale
 from autoprompt.workers.answers.several_labels import SeveralLabels
+from autoprompt.workers.answers.spans import Spans
 from autoprompt.workers.wording import Wording
 
 ANSWERS: Registry[Callable[[Wording], Answers]] = Registry(
     "kind of answers",
-    {"label_words": LabelWords, "scale": Scale, "several_labels": SeveralLabels},
+    {
+        "label_words": LabelWords,
+        "options": Options,
+        "scale": Scale,
+        "several_labels": SeveralLabels,
+        "text": FreeText,
+        "spans": Spans,
+    },
 )
 
 

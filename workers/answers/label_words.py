@@ -8,6 +8,7 @@ from autoprompt.search_spaces.errors import ConfigError
 from autoprompt.workers.answers.answers import Readout, Right
 from autoprompt.workers.answers.categorical import Categorical
 from autoprompt.workers.question import SOME_TEXT, ids_behind
+from autoprompt.workers.rows import Text
 from autoprompt.workers.wording import Wording
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class LabelWords(Categorical):
                 f"has no word in task.label_words, which has {', '.join(self.names)}"
             ) from None
 
-    def spoken(self, right: Right) -> str:
+    def spoken(self, right: Right, text: Text | None = None) -> str:
         """The label's first word."""
         return self.wording.label_words[self.names[int(right)]][0].strip()
 

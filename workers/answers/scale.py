@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from autoprompt.search_spaces.errors import ConfigError
 from autoprompt.workers.answers.answers import Readout, Right
 from autoprompt.workers.answers.label_words import LabelWords
+from autoprompt.workers.rows import Text
 from autoprompt.workers.vote import Floats, Vote, mean_probabilities
 from autoprompt.workers.wording import Wording
 
@@ -84,11 +85,11 @@ class Scale(LabelWords):
         """[B] floats."""
         return np.array(rights, dtype=np.float64)
 
-    def spoken(self, right: Right) -> str:
+    def spoken(self, right: Right, text: Text | None = None) -> str:
         """The word of the nearest step."""
         return self.wording.label_words[self.names[self.nearest(float(right))]][0]
 
-    def told(self, decision: Any) -> Any:
+    def told(self, decision: Any, text: Text | None = None) -> Any:
         return float(decision)
 
     def written(self, decision: Any) -> str:

@@ -11,6 +11,7 @@ from safetensors.numpy import load, save
 from autoprompt.search_spaces.errors import ConfigError
 from autoprompt.workers.answers.answers import Answers, Readout, Right
 from autoprompt.workers.question import ids_behind
+from autoprompt.workers.rows import Text
 from autoprompt.workers.vote import Floats, Vote, mean_probabilities
 from autoprompt.workers.wording import Wording
 
@@ -100,11 +101,11 @@ class SeveralLabels(Answers):
             row[list(own)] = 1
         return found
 
-    def spoken(self, right: Right) -> str:
+    def spoken(self, right: Right, text: Text | None = None) -> str:
         """The labels' names, as one line."""
         return ", ".join(self.names[place] for place in right) or "none"
 
-    def told(self, decision: Any) -> Any:
+    def told(self, decision: Any, text: Text | None = None) -> Any:
         return [self.names[place] for place in np.flatnonzero(decision).tolist()]
 
     def written(self, decision: Any) -> str:

@@ -33,7 +33,7 @@ def calibrated(
         texts, expected = examples.train[:_BATCH], examples.train_labels[:_BATCH]
         log_probs = scorer.log_probs([prompt], texts)[0]
         return replace(prompt, prior=readout.thresholds(log_probs, expected))
-    if calibration == "none":
+    if calibration == "none" or readout.continued:
         return prompt
     if calibration == "content_free":
         texts = scorer.tokenize([scorer.task.question.everywhere(cell) for cell in _CONTENT_FREE])
