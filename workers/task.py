@@ -37,10 +37,15 @@ class TaskSpec(Wording):
         return value
 
     @model_validator(mode="after")
-    def _with_usual_metric(self) -> "TaskSpec":
-        kind: Any = None if ":" in self.answers else ANSWERS[self.answers]
-        if "metric" not in self.model_fields_set and kind is not None:
+    def _as_usual(self) -> "TaskSpec":
+        if ":" in self.answers:
+            return self
+        kind: Any = ANSWERS[self.answers]
+        if "metric" not in self.model_fields_set:
             object.__setattr__(self, "metric", kind.metric)
+        if "template" not in self.model_fields_set:
+            object.__setattr__(self, "template", kind.template)
+            object.__setattr__(self, "columns", self.parsed_anew)
         return self
 
 

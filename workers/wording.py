@@ -118,6 +118,11 @@ class Wording(Document):
         return (value,) if isinstance(value, str) else value
 
     @property
+    def parsed_anew(self) -> tuple[str, ...]:
+        """The columns of the template, whatever was known of them."""
+        return Template.parse(self.template).columns
+
+    @property
     def parsed_template(self) -> Template:
         """The template, taken apart."""
         return Template.parse(self.template, self.columns)

@@ -128,13 +128,15 @@ class Answers(ABC):
         names: of the A answers, as the data and people call them; none where answers are free.
         categorical: whether exactly one of `names` is right, and what is said of a text are their
             log-probabilities: then these are recalibrated, stacked, and abstained by.
-        metric: what trials are judged by where a configuration does not say.
+        template: what is asked where a configuration does not say.
+        metric: what trials are judged by, likewise.
         needs: what metrics may need of it (`Metric.needs`).
         votes: how members may vote; the first is the default.
     """
 
     names: tuple[str, ...]
     categorical: ClassVar[bool] = False
+    template: ClassVar[str] = "{text}"
     metric: ClassVar[str]
     needs: ClassVar[frozenset[str]]
     votes: ClassVar[tuple[Vote, ...]] = ("majority", "weighted")

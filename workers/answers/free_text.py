@@ -33,6 +33,7 @@ class FreeText(Answers):
     """
 
     names = ()
+    template: ClassVar[str] = "{text}\nAnswer:"
     metric: ClassVar[str] = "token_f1"
     needs: ClassVar[frozenset[str]] = frozenset({"texts"})
     votes: ClassVar[tuple[Vote, ...]] = ("majority", "weighted")

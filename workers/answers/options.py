@@ -3,7 +3,7 @@ question (as GPT-3 was tried, Brown et al. 2020, section 2.4)."""
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from autoprompt.search_spaces.errors import ConfigError
 from autoprompt.workers.answers.answers import Readout, Right
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 class Options(Categorical):
     """One of a row's options, of which there are at most A. They stand in columns of their own, or
     as a list in one column (`task.options`)."""
+
+    template: ClassVar[str] = "{question}\nAnswer:"
 
     def __init__(self, wording: Wording) -> None:
         super().__init__(wording)

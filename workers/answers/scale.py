@@ -27,6 +27,7 @@ class Scale(LabelWords):
     weights counted, or by their mean where the vote is weighted."""
 
     categorical: ClassVar[bool] = False
+    template: ClassVar[str] = "{text}\nRating:"
     metric: ClassVar[str] = "mae"
     needs: ClassVar[frozenset[str]] = frozenset({"values"})
     votes: ClassVar[tuple[Vote, ...]] = ("majority", "weighted", "mean")

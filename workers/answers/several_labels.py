@@ -28,6 +28,7 @@ class SeveralLabels(Answers):
     """Any of L labels; members vote label by label, a tie goes to the larger summed
     log-probability."""
 
+    template: ClassVar[str] = "{text}\nTopics."
     metric: ClassVar[str] = "micro_f1"
     needs: ClassVar[frozenset[str]] = frozenset({"sets"})
     votes: ClassVar[tuple[Vote, ...]] = ("majority", "weighted", "mean")

@@ -28,6 +28,7 @@ Named = tuple[str, str, int]
 class Spans(FreeText):
     """Labelled parts of a text. Members vote span by span."""
 
+    template: ClassVar[str] = "{text}\nEntities:"
     metric: ClassVar[str] = "entity_f1"
     needs: ClassVar[frozenset[str]] = frozenset({"spans"})
 
