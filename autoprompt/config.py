@@ -165,7 +165,8 @@ class SearchConfig(Document):
     @model_validator(mode="before")
     @classmethod
     def _short_forms(cls, content: Any) -> Any:
-        """`model: path` for `model: {path: path}`, and a space by name or file."""
+        """`model: path` for `model: {path: path}`, a space by name or file, and a task by what it
+        is."""
         if not isinstance(content, dict):
             return content
         content = dict(content)
@@ -173,6 +174,8 @@ class SearchConfig(Document):
             content["model"] = {"path": content["model"]}
         if isinstance(content.get("space"), str):
             content["space"] = load_space(content["space"], Path(), "SearchConfig")
+        if isinstance(content.get("task"), str):
+            content["task"] = {"answers": content["task"]}
         return content
 
     @classmethod
@@ -241,6 +244,15 @@ class SearchConfig(Document):
             return self
         changed = hard.model_copy(update={"writer": writer})
         return self.with_space(self.space.model_copy(update={"hard": changed}))
+
+    def with_task(self, task: dict[str, Any], label: str) -> "SearchConfig":
+        """The same search of another task, whose right answers are in the column `label`.
+
+        Raises:
+            ConfigError: there is no such task.
+        """
+        spec = parse(TaskSpec, task, f"{self.source}: task")
+        return self._replace(task=spec, data=self.data.model_copy(update={"label": label}))
 
     def with_baselines(self, names: tuple[str, ...]) -> "SearchConfig":
         """The same search beside these."""

@@ -188,6 +188,20 @@ def _shown(cell: Any) -> str:
     return shown if len(shown) <= _LONGEST_CELL else f"{shown[:_LONGEST_CELL]}..."
 
 
+def first_rows(path: str, base: Path, subset: str | None, count: int = 200) -> dict[str, list[Any]]:
+    """The first rows of a file, or of a Hub data set's train split, by column.
+
+    Raises:
+        DataError: no such file or data set, or it cannot be read.
+    """
+    if is_file(path):
+        table = _read_table(base / Path(path).expanduser())
+    else:
+        table = _load_hub_with_train(path, subset)["train"]
+    few = table.select(range(min(count, len(table))))
+    return {column: few[column][:] for column in few.column_names}
+
+
 def label_names(path: str, base: Path, subset: str | None, column: str) -> list[str]:
     """The labels that are in a file's, or a Hub data set's train, column, sorted.
 

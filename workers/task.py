@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from autoprompt.workers.model_config import Family
 
 
+#: In the place of a kind of answers: what the data's columns are taken for before a search starts.
+GUESSED = ("auto", "pair", "qa")
+
+
 class TaskSpec(Wording):
     """What a search asks of its texts, and what its trials are judged by."""
 
@@ -24,7 +28,7 @@ class TaskSpec(Wording):
     @field_validator("answers")
     @classmethod
     def _known_answers(cls, value: str) -> str:
-        if ":" not in value:
+        if ":" not in value and value not in GUESSED:
             ANSWERS[value]
         return value
 
@@ -38,7 +42,7 @@ class TaskSpec(Wording):
 
     @model_validator(mode="after")
     def _as_usual(self) -> "TaskSpec":
-        if ":" in self.answers:
+        if ":" in self.answers or self.answers in GUESSED:
             return self
         kind: Any = ANSWERS[self.answers]
         if "metric" not in self.model_fields_set:

@@ -9,6 +9,9 @@ from autoprompt.search_spaces.wording_space import LabelWords
 from autoprompt.workers.data import Paths
 from autoprompt.workers.data_files import label_names
 
+#: Kinds of answers whose labels are what the column says.
+_NAMED = ("label_words", "several_labels", "spans")
+
 #: More labels than these are rather a column of numbers or texts.
 _MOST = 1000
 
@@ -19,7 +22,7 @@ def with_label_names(config: SearchConfig, progress: SearchProgress) -> SearchCo
     Raises:
         DataError: the data cannot be read, or has not at least two labels, or too many.
     """
-    if config.task.label_words:
+    if config.task.label_words or config.task.answers not in _NAMED:
         return config
     data = config.data
     path = data.path.train if isinstance(data.path, Paths) else data.path

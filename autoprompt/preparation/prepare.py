@@ -7,6 +7,7 @@ from typing import Any
 from autoprompt.config import SearchConfig
 from autoprompt.preparation.answers_check import with_checked_answers
 from autoprompt.preparation.folds_check import check_folds
+from autoprompt.preparation.guessed_task import with_known_task
 from autoprompt.preparation.job_files import unpacked
 from autoprompt.preparation.kv_check import row_shape, with_possible_kv
 from autoprompt.preparation.label_names import with_label_names
@@ -75,7 +76,8 @@ def prepare(config: SearchConfig, progress: SearchProgress) -> Prepared:
     Raises:
         BadInputError: one line with the file, the key, and what would do.
     """
-    config = with_checked_answers(with_label_names(config, progress))
+    config = with_label_names(with_known_task(config, progress), progress)
+    config = with_checked_answers(config)
     config = with_named_wordings(with_checked_metric(config))
     source = config.source
     local = unpacked(config)

@@ -77,7 +77,7 @@ def _losses(plan: HardPlan, arranged: Arrangement, scorer: Scorer, examples: Exa
     #: How surprising each candidate's words are: the same on every block.
     said: dict[TokenIds, Tensor] = {}
     massed = None
-    if plan.any_label:
+    if plan.any_label and scorer.task.readout.spoken:
         readout = LabelMass(scorer.task.readout)
         massed = scorer.seated(replace(scorer.task, readout=readout))
 
