@@ -18,6 +18,7 @@ def trial_as_dict(trial: TrialRecord) -> dict[str, Any]:
         "params": trial.params,
         "plan": trial.plan,
         "prompt": trial.prompt,
+        "tokens": trial.tokens,
         "seconds": round(trial.seconds, 3),
         "error": trial.error,
         "worker": trial.worker,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from autoprompt.ensemble.ensemble import Ensemble
 from autoprompt.evaluation.finalists import Finalist, finalists
+from autoprompt.evaluation.pareto import pareto
 from autoprompt.plain_records import opening_as_dict, trial_as_dict
 from autoprompt.search_spaces.errors import SearchUnfinishedError
 from autoprompt.statistics.abstention import Abstention
@@ -109,6 +110,13 @@ class StoredSearch:
     def leaders(self, limit: int) -> list[TrialRecord]:
         """The first of the leaderboard, at most `limit`, of ten trials or a million."""
         return self._natural(self._store.leaderboard(self.id, limit))
+
+    @cached_property
+    def pareto(self) -> list[dict[str, Any]]:
+        """The trials that none matches in score with as few tokens a text; see
+        `autoprompt.evaluation.pareto`. None of searches of older versions."""
+        trials = self._natural(self._store.best_by_tokens(self.id))
+        return pareto(trials, self.direction, self.record.data.get("text_tokens"))
 
     def _natural(self, trials: list[TrialRecord]) -> list[TrialRecord]:
         return [trial.natural(self.direction) for trial in trials]
@@ -323,6 +331,7 @@ class StoredSearch:
             "data": record.data,
             "judging": self.judging,
             "best": trial_as_dict(best) if best else None,
+            "pareto": self.pareto,
             "ensemble": record.ensemble,
             "test": self.test,
             "baselines": {row["name"]: row for row in self.baselines},

@@ -35,7 +35,12 @@ def macro_f1(expected: Labels, predicted: Labels) -> Floats:
     A label that a row has nowhere, neither right nor predicted, is not part of the row's mean.
     """
     both, guesses, right = _counts(expected, predicted)
-    return _mean_of(2 * both / np.maximum(guesses + right, 1), guesses + right > 0)
+    return _mean_of(f1(both, guesses, right), guesses + right > 0)
+
+
+def f1(both: NDArray[Any], guesses: NDArray[Any], right: NDArray[Any]) -> Floats:
+    """F1 of how many are predicted and right, are predicted, are right; 0 where there are none."""
+    return 2 * both / np.maximum(guesses + right, 1)
 
 
 def micro_f1(expected: Labels, predicted: Labels) -> Floats:

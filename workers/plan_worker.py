@@ -127,4 +127,5 @@ class PlanWorker:
             examples=trained + (outcome.judged or len(self._job.validation)),
             ended=outcome.ended,
             judged=outcome.judged,
+            tokens=self._bench.tokens_beside(outcome.prompt),
         )

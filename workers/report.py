@@ -24,6 +24,7 @@ class Report:
         ended: the trial has nothing more to report.
         stopped: a stopping rule has ended it here.
         judged: how many validation texts judged it; None for all of them, as where it ended.
+        tokens: that the prompt costs each text, as `tokens_beside` counts them; None for unknown.
     """
 
     number: int
@@ -40,6 +41,7 @@ class Report:
     ended: bool
     stopped: bool = False
     judged: int | None = None
+    tokens: int | None = None
 
 
 @dataclass(frozen=True)

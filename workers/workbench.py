@@ -7,6 +7,7 @@ from autoprompt.search_spaces.registry import look_in
 from autoprompt.workers.demonstrations import Pool, chosen, demonstrated
 from autoprompt.workers.job import Job
 from autoprompt.workers.prompt import Prompt
+from autoprompt.workers.prompt_tokens import tokens_beside
 from autoprompt.workers.report import Work
 from autoprompt.workers.scoring import Scorer, load_scorer
 from autoprompt.workers.tuners import Examples, Seat
@@ -122,6 +123,14 @@ class Workbench:
             right=(task.answers.right(learnt), task.answers.right(judging)),
             spoken=list(map(task.answers.spoken, learnt, job.train.texts)),
         )
+
+    def tokens_beside(self, prompt: Prompt) -> int:
+        """What a prompt of a plan that was carried out here costs each text."""
+        scorer = self.open()
+        wording = prompt.wording or scorer.wording
+        known = self._seats.get(wording.model_dump_json())
+        task = known[0].task if known else scorer.reworded(wording).task
+        return tokens_beside(prompt, task)
 
     def work(self) -> Work:
         """What was done here so far."""

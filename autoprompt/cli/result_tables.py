@@ -33,6 +33,26 @@ def finalists_table(result: SearchResult) -> Table:
     return table("Finalists, trained again with other seeds", columns, rows)
 
 
+def pareto_table(result: SearchResult) -> Table:
+    """What more tokens buy: the front of score against what a prompt costs each text."""
+    columns = [
+        ("trial", "right"), ("kind", "left"), ("score", "right"), ("tokens", "right"),
+        ("rows", "right"), ("of a whole input", "right"),
+    ]  # fmt: skip
+    rows = [
+        (
+            row["trial"],
+            word(row["kind"]),
+            number(row["score"]),
+            row["tokens"],
+            row["rows"] or "-",
+            "-" if row["input_tokens"] is None else f"{row['input_tokens']:.0f}",
+        )
+        for row in result.pareto
+    ]
+    return table("Worth their tokens: no trial on fewer scores as well", columns, rows)
+
+
 def print_result(result: SearchResult) -> None:
     """All that `autoprompt show` tells a person."""
     out = console()
@@ -61,6 +81,8 @@ def print_result(result: SearchResult) -> None:
         out.print(trials_table("Leaderboard, by score on validation", leaders, result.direction))
     if result.judging and result.judged_by_parts:
         out.print(Text(judging_line(result.judging)))
+    if len(result.pareto) > 1:
+        out.print(pareto_table(result))
     if result.finalists:
         out.print(finalists_table(result))
     words = next((trial for trial in result.leaderboard if trial.kind == "hard"), None)

@@ -156,7 +156,8 @@ def create_search(prepared: Prepared, store: Store) -> SearchRecord:
         seed=config.search.seed,
         config=config.to_store(),
         versions=prepared.versions,
-        data=prepared.splits.sizes | {"truncated": prepared.truncated},
+        data=prepared.splits.sizes
+        | {"truncated": prepared.truncated, "text_tokens": round(prepared.texts.own, 1)},
         validation_labels=list(prepared.splits.validation.labels),
         ensemble=None,
         footprint=prepared.footprint.to_bytes(),

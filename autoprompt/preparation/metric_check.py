@@ -7,6 +7,7 @@ import numpy as np
 from autoprompt.config import SearchConfig
 from autoprompt.search_spaces.errors import ConfigError
 from autoprompt.workers.metrics import METRICS, Metric
+from autoprompt.workers.metrics.made_up import decisions, right_answers
 from autoprompt.workers.vote import check_vote
 
 
@@ -24,7 +25,7 @@ def with_checked_metric(config: SearchConfig) -> SearchConfig:
         metric = METRICS[config.task.metric]
     except ConfigError as error:
         raise ConfigError(f"{key}: {error}") from error
-    _try(metric, len(config.task.label_words), key)
+    _try(metric, max(len(config.task.label_words), 2), key)
     ensemble = config.ensemble
     if metric.needs == "probabilities" and "vote" not in ensemble.model_fields_set:
         return config.with_ensemble(ensemble.model_copy(update={"vote": "weighted"}))
@@ -35,18 +36,20 @@ def with_checked_metric(config: SearchConfig) -> SearchConfig:
     return config
 
 
-def _try(metric: Metric, labels: int, key: str) -> None:
-    """Score two texts of every label, half of them right.
+def _try(metric: Metric, size: int, key: str) -> None:
+    """Score two texts of each of so many labels, half of them right.
 
     Raises:
-        ConfigError: that raises, or gives no finite number.
+        ConfigError: that raises, or gives no finite number, or needs a package that is not here.
     """
-    expected = np.repeat(np.arange(labels), 2)
-    choices = np.where(np.arange(len(expected)) % 2, expected, 0)
-    logits = 2.0 * np.eye(labels)[choices]
-    log_probs = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+    labels = np.repeat(np.arange(size), 2)
+    choices = np.where(np.arange(len(labels)) % 2, labels, 0)
+    expected = right_answers(metric.needs, labels, size)
+    predicted = decisions(metric.needs, choices, size)
     try:
-        value = metric.score(expected, metric.predictions(log_probs))
+        value = metric.score(expected, predicted)
+    except ConfigError as error:
+        raise ConfigError(f"{key}: {metric.name} {error}") from error
     except Exception as error:  # a user's function may raise anything
         raise ConfigError(
             f"{key}: {metric.name} fails on {len(expected)} texts made up to try it: "
@@ -55,5 +58,5 @@ def _try(metric: Metric, labels: int, key: str) -> None:
     if not math.isfinite(value):
         raise ConfigError(
             f"{key}: {metric.name} gives {value} for {len(expected)} texts made up to try it; a "
-            "metric gives one finite number for the right labels and the predicted ones"
+            "metric gives one finite number for the right answers and the predicted ones"
         )

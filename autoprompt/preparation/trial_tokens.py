@@ -15,6 +15,7 @@ from autoprompt.search_spaces.schema import (
     position_of,
 )
 from autoprompt.workers.model_config import Family
+from autoprompt.workers.prompt_tokens import tokens_before
 from autoprompt.workers.task import Task
 from autoprompt.workers.tuners.racing import BLOCKS_OF_A_ROUND
 
@@ -31,6 +32,8 @@ class TextTokens:
         tail: tokens of the template behind a text, with the tokenizer's own.
         asked: tokens that the answers have read: the model is asked behind each.
         start: that a decoder reads before it answers; 0 where there is none.
+        before: tokens of the template before a text, and between its columns, which are among its
+            own.
     """
 
     train: tuple[int, ...]
@@ -41,6 +44,7 @@ class TextTokens:
     tail: int
     asked: int
     start: int = 0
+    before: int = 0
 
     @classmethod
     def of(
@@ -57,7 +61,22 @@ class TextTokens:
         start = 1 + len(question.answer_ids) if family == "seq2seq" else 0
         tail = len(question.tail_ids) + len(question.end_ids)
         asked = len(task.readout.branches)
-        return cls(tuple(train), tuple(validation), family, fitting, reusable, tail, asked, start)
+        return cls(
+            tuple(train),
+            tuple(validation),
+            family,
+            fitting,
+            reusable,
+            tail,
+            asked,
+            start,
+            tokens_before(question),
+        )
+
+    @property
+    def own(self) -> float:
+        """Tokens of a validation text's own, on the mean."""
+        return _mean(self.validation) - self.before
 
     def behind(self, kind: str, position: Position, length: int) -> int:
         """What a prompt of P tokens, or rows, pushes through the model beside each text whose

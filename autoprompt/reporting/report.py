@@ -226,7 +226,7 @@ class Report:
             replace(trial, prompt=self.prompt(trial.number, trial.prompt))
             for trial in self.result.trials
         ]
-        return TrialCharts(trials, self.record.metric, self.result.direction)
+        return TrialCharts(trials, self.record.metric, self.result.direction, self.result.pareto)
 
     @cached_property
     def kind_rows(self) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 from autoprompt.reporting.charts import Axis, Point, Scatter
 from autoprompt.store import TrialRecord
@@ -13,12 +14,20 @@ class TrialCharts:
 
     Args:
         trials: in the order of their numbers, their scores as the metric has them.
+        front: of score against tokens, as `evaluation.pareto` has it.
     """
 
-    def __init__(self, trials: Sequence[TrialRecord], metric: str, direction: Direction) -> None:
+    def __init__(
+        self,
+        trials: Sequence[TrialRecord],
+        metric: str,
+        direction: Direction,
+        front: Sequence[dict[str, Any]] = (),
+    ) -> None:
         self._trials = trials
         self._metric = metric
         self._direction = direction
+        self._front = front
         self._scored = [trial for trial in trials if trial.score is not None]
 
     @cached_property
@@ -41,6 +50,17 @@ class TrialCharts:
         points = [_point(trial, length, trial.score) for trial, length in found if length]
         lengths = [length for _, length in found if length] or [1]
         return Scatter(Axis.over("tokens in the prompt", lengths, log=True), self._scores, points)
+
+    @cached_property
+    def by_tokens(self) -> Scatter | None:
+        """Validation score by what a prompt costs each text, with the front of what is worth it."""
+        known = [(trial, trial.tokens) for trial in self._scored if trial.tokens is not None]
+        if not known:
+            return None
+        points = [_point(trial, tokens, trial.score) for trial, tokens in known]
+        line = [(row["tokens"], row["score"]) for row in self._front]
+        tokens = Axis.over("tokens beside a text", [tokens for _, tokens in known])
+        return Scatter(tokens, self._scores, points, line)
 
     @cached_property
     def by_time(self) -> Scatter:

@@ -28,10 +28,10 @@ class Estimate:
         return asdict(self)
 
 
-def estimate(metric: Metric, expected: Labels, predicted: NDArray[Any]) -> Estimate:
+def estimate(metric: Metric, expected: NDArray[Any], predicted: NDArray[Any]) -> Estimate:
     """One prompt's score on B texts.
 
-    Where right labels are counted, the interval is Wilson's, which holds for few texts and near 1
+    Where right answers are counted, the interval is Wilson's, which holds for few texts and near 1
     too; for any other metric, texts are resampled.
     """
     value = metric.score(expected, predicted)
@@ -46,20 +46,23 @@ def estimate_part(count: int, of: int) -> Estimate:
     return Estimate(count / of, float(interval.low), float(interval.high), "wilson")
 
 
-def estimate_mean(metric: Metric, expected: Labels, predicted: Sequence[NDArray[Any]]) -> Estimate:
+def estimate_mean(
+    metric: Metric, expected: NDArray[Any], predicted: Sequence[NDArray[Any]]
+) -> Estimate:
     """The mean score of N prompts, with the interval from resampling the B texts together."""
     value = float(np.mean([metric.score(expected, member) for member in predicted]))
     return _resampled(metric, expected, predicted, value)
 
 
 def _resampled(
-    metric: Metric, expected: Labels, predicted: Sequence[NDArray[Any]], value: float
+    metric: Metric, expected: NDArray[Any], predicted: Sequence[NDArray[Any]], value: float
 ) -> Estimate:
     """The percentile bootstrap."""
 
+    members = [metric.resampler(expected, member) for member in predicted]
+
     def mean_score(texts: Labels) -> Floats:
-        scores = [metric.scores(expected[texts], member[texts]) for member in predicted]
-        return np.asarray(np.mean(scores, axis=0))
+        return np.asarray(np.mean([scores(texts) for scores in members], axis=0))
 
     drawn = resampled(mean_score, len(expected), 1000)
     if not len(drawn):

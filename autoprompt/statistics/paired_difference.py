@@ -8,9 +8,8 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from autoprompt.statistics.intervals import resampled
-from autoprompt.statistics.significance import SIGNIFICANT, mcnemar
-from autoprompt.workers.metric_functions import Floats, Labels
+from autoprompt.statistics.significance import SIGNIFICANT, mcnemar, resampled_differences
+from autoprompt.workers.metric_functions import Floats
 from autoprompt.workers.metrics import Metric
 
 #: Resamplings of the texts for each comparison that is corrected for, whose tails are thinner; and
@@ -46,14 +45,14 @@ class PairedDifference:
 
 def paired_difference(
     metric: Metric,
-    expected: Labels,
+    expected: NDArray[Any],
     first: NDArray[Any],
     second: NDArray[Any],
     comparisons: int = 1,
 ) -> PairedDifference:
     """Of two predictions for the same B texts.
 
-    Where right labels are counted, Tango's score interval (1998) and McNemar's exact test, which
+    Where right answers are counted, Tango's score interval (1998) and McNemar's exact test, which
     hold for few texts that the two tell apart; for any other metric, texts are resampled in pairs.
 
     Args:
@@ -71,7 +70,8 @@ def paired_difference(
         ends = [score_interval(only_first, only_second, len(expected), level) for level in levels]
         method, p, test = "score", mcnemar(*right), "McNemar"
     else:
-        drawn = _drawn(metric, expected, first, second, comparisons)
+        draws = min(_DRAWS * comparisons, _MOST_DRAWS)
+        drawn = resampled_differences(metric, expected, first, second, draws)
         ends = [_percentiles(drawn, apart, level) for level in levels]
         method, p, test = "bootstrap", _sign_p(drawn), "paired bootstrap"
     (low, high), (lower, higher) = ends
@@ -110,28 +110,6 @@ def score_interval(
         return float(scipy.optimize.brentq(lambda at: statistic(at) + side * bound, seen, furthest))
 
     return end(-1), end(1)
-
-
-def _drawn(
-    metric: Metric, expected: Labels, first: NDArray[Any], second: NDArray[Any], comparisons: int
-) -> Floats:
-    """The difference on texts that were drawn with replacement."""
-    draws = min(_DRAWS * comparisons, _MOST_DRAWS)
-    if metric.mean_over_examples:
-        # Each text's own difference, so that one number a text is drawn.
-        own, other = (
-            metric.scores(expected[:, None], predicted[:, None]) for predicted in (first, second)
-        )
-        each = own - other
-        return resampled(lambda texts: each[texts].mean(axis=-1), len(expected), draws)
-
-    def difference(texts: Labels) -> Floats:
-        own, other = (
-            metric.scores(expected[texts], predicted[texts]) for predicted in (first, second)
-        )
-        return own - other
-
-    return resampled(difference, len(expected), draws)
 
 
 def _percentiles(drawn: Floats, apart: float, level: float) -> tuple[float, float]:

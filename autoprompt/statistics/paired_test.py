@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
 
 from autoprompt.statistics.significance import SIGNIFICANT, paired_p
-from autoprompt.workers.metric_functions import Labels
 from autoprompt.workers.metrics import Decision, Metric
 from autoprompt.workers.vote import Floats
 
@@ -17,12 +19,12 @@ class PairedTest:
     """A test of two prompts on the first texts of an order.
 
     Attributes:
-        labels: [B], in that order.
+        labels: [B] or [B, L], what is right, in that order.
         decided: what the answers' log-probabilities decide.
         unpacked: predictions [B, L] from what a report has of them.
     """
 
-    labels: Labels
+    labels: NDArray[Any]
     metric: Metric
     decided: Decision
     unpacked: Callable[[bytes], Floats]

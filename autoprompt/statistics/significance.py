@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from autoprompt.statistics.intervals import Estimate, resampled
 from autoprompt.workers.direction import UP, Direction
-from autoprompt.workers.metric_functions import Floats, Labels
+from autoprompt.workers.metric_functions import Floats
 from autoprompt.workers.metrics import Metric
 
 #: A difference is called real where chance alone makes one as large in fewer than so many cases.
@@ -29,7 +29,7 @@ def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
 
 def paired_p(
     metric: Metric,
-    expected: Labels,
+    expected: NDArray[Any],
     first: NDArray[Any],
     second: NDArray[Any],
     *,
@@ -37,26 +37,31 @@ def paired_p(
 ) -> tuple[float, str]:
     """p of two prompts' predictions for the same B texts being equally good, and the test's name.
 
-    Where right labels are counted, McNemar's exact test holds; for another metric, the texts are
+    Where right answers are counted, McNemar's exact test holds; for another metric, the texts are
     resampled so many times, and p is how often the difference changes its sign, twice.
     """
     if metric.counts_right:
         right = [metric.right(expected, predicted) for predicted in (first, second)]
         return mcnemar(*right), "McNemar"
-    if (first == second).all():
+    if np.array_equal(first, second):
         return 1.0, "paired bootstrap"
-
-    def difference(texts: Labels) -> Floats:
-        one, other = (
-            metric.scores(expected[texts], predicted[texts]) for predicted in (first, second)
-        )
-        return one - other
-
-    drawn = resampled(difference, len(expected), draws)
+    drawn = resampled_differences(metric, expected, first, second, draws)
     if not len(drawn):
         return 1.0, "paired bootstrap"
     tail = min((drawn <= 0).mean(), (drawn >= 0).mean())
     return min(1.0, 2 * float(tail)), "paired bootstrap"
+
+
+def resampled_differences(
+    metric: Metric,
+    expected: NDArray[Any],
+    first: NDArray[Any],
+    second: NDArray[Any],
+    draws: int,
+) -> Floats:
+    """The first score less the second, of texts drawn with replacement so many times."""
+    own, other = (metric.resampler(expected, predicted) for predicted in (first, second))
+    return resampled(lambda texts: own(texts) - other(texts), len(expected), draws)
 
 
 def clearly_worse(worse: Estimate, better: Estimate, direction: Direction = UP) -> bool:

@@ -139,6 +139,18 @@ class Reader:
         return [trial_record(trial) for trial in session.scalars(query)]
 
     @reads
+    def best_by_tokens(self, session: Session, search_id: int) -> list[TrialRecord]:
+        """The best trial of each number of tokens that prompts cost a text, fewest tokens first."""
+        order = (Trial.score.desc(), Trial.loss, Trial.number)
+        place = sa.func.row_number().over(partition_by=Prompt.tokens, order_by=order)
+        query = sa.select(Trial.id.label("id"), Prompt.tokens, place.label("place"))
+        query = query.join(Prompt, Prompt.trial_id == Trial.id).where(Prompt.tokens.is_not(None))
+        ranked = _best_first(query, search_id).order_by(None).subquery()
+        best = _trials_of(search_id).join(ranked, ranked.c.id == Trial.id)
+        rows = session.scalars(best.where(ranked.c.place == 1).order_by(ranked.c.tokens))
+        return [trial_record(trial) for trial in rows]
+
+    @reads
     def counts(self, session: Session, search_id: int) -> dict[str, int]:
         """How many trials are in each state."""
         rows = session.execute(_tally().where(Trial.search_id == search_id))
@@ -267,7 +279,10 @@ def _trials_of(search_id: int) -> sa.Select[Trial]:
     return (
         sa.select(Trial)
         .where(Trial.search_id == search_id)
-        .options(selectinload(Trial.rungs), joinedload(Trial.prompt).load_only(Prompt.text))
+        .options(
+            selectinload(Trial.rungs),
+            joinedload(Trial.prompt).load_only(Prompt.text, Prompt.tokens),
+        )
     )
 
 
@@ -320,7 +335,7 @@ def _prompt_record(
 
 
 def trial_record(trial: Trial) -> TrialRecord:
-    plain = set(TrialRecord.__annotations__) - {"prompt", "rungs"}
+    plain = set(TrialRecord.__annotations__) - {"prompt", "tokens", "rungs"}
     rungs = [
         RungRecord(**{name: getattr(rung, name) for name in RungRecord.__annotations__})
         for rung in trial.rungs
@@ -328,5 +343,6 @@ def trial_record(trial: Trial) -> TrialRecord:
     return TrialRecord(
         **{name: getattr(trial, name) for name in plain},
         prompt=trial.prompt.text if trial.prompt else None,
+        tokens=trial.prompt.tokens if trial.prompt else None,
         rungs=rungs,
     )

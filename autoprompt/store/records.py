@@ -79,6 +79,7 @@ class TrialRecord:
         score: validation metric of the best rung that all validation texts judged; None before
             there is one, as of a trial that was stopped when a part of them had judged it.
         prompt: the best rung's prompt as text; of a soft one, its name.
+        tokens: that it costs each text; None where that is not known, as in older versions.
     """
 
     number: int
@@ -100,6 +101,7 @@ class TrialRecord:
     note: str | None
     started_at: datetime
     finished_at: datetime | None
+    tokens: int | None = None
     rungs: list[RungRecord] = field(default_factory=list)
 
     def natural(self, direction: Direction) -> "TrialRecord":

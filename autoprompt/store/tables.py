@@ -212,6 +212,8 @@ class Prompt(Base):
     #: Log-probabilities of the labels for the validation texts that judged it, [B, L], as
     #: safetensors: for all of them, where the trial has a score.
     log_probs: Mapped[bytes] = mapped_column(LargeBinary)
+    #: That the model reads of each text's input beside the text's own; None where it is not known.
+    tokens: Mapped[int | None]
 
     trial: Mapped[Trial] = relationship(back_populates="prompt")
 

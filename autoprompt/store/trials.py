@@ -70,7 +70,7 @@ class Trials(Claims):
 
         Args:
             rung: the columns of `Rung`; without `judged`, all validation texts judged it.
-            prompt: digest, text, content and log_probs of `Prompt`.
+            prompt: the columns of `Prompt`, tokens where they are known.
             work: worker, models_loaded and texts_encoded, for this rung alone.
         """
         trial = trial_of(session, search_id, number)

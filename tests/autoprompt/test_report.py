@@ -92,7 +92,7 @@ def test_it_tells_all_of_the_search(
     headings = page.locator("h2").all_inner_texts()
     assert headings == [
         "Held-out scores", "Beside the prompts", "The prompts that vote", "History", "Length",
-        "Time", "Gradients", "What mattered", "Agreement", "Probabilities", "Confusion",
+        "Tokens", "Time", "Gradients", "What mattered", "Agreement", "Probabilities", "Confusion",
         "Where it was wrong: validation", "Where it was wrong: test",
         "Texts most often wrong", "Leaderboard", "Where the numbers came from",
     ]  # fmt: skip

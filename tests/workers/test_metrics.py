@@ -6,14 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn import metrics as sklearn
 
 from autoprompt.search_spaces.errors import ConfigError
 from autoprompt.statistics.intervals import estimate
 from autoprompt.workers.metrics import METRICS, Metric
-from tests.workers.metric_suite import CHECKS, check_metric, expected_rows, guesses
+from tests.workers.metric_suite import CHECKS, check_metric, guesses, label_rows, right
 
-#: By name, the function of scikit-learn that says the same of one row.
+#: By name, the function of scikit-learn or SciPy that says the same of one row.
 THEIRS: dict[str, Callable[..., Any]] = {
     "accuracy": sklearn.accuracy_score,
     "balanced_accuracy": sklearn.balanced_accuracy_score,
@@ -23,6 +24,14 @@ THEIRS: dict[str, Callable[..., Any]] = {
     "log_loss": sklearn.log_loss,
     "brier": sklearn.brier_score_loss,
     "auc": lambda *row: sklearn.roc_auc_score(*row, multi_class="ovr"),
+    "mae": sklearn.mean_absolute_error,
+    "rmse": sklearn.root_mean_squared_error,
+    "pearson": lambda *row: stats.pearsonr(*row).statistic,
+    "spearman": lambda *row: stats.spearmanr(*row).statistic,
+    "multilabel_micro_f1": lambda *row: sklearn.f1_score(*row, average="micro"),
+    "multilabel_macro_f1": lambda *row: sklearn.f1_score(*row, average="macro"),
+    "subset_accuracy": sklearn.accuracy_score,
+    "hamming_loss": sklearn.hamming_loss,
 }
 
 
@@ -34,9 +43,9 @@ def test_every_metric_passes_the_suite(name: str, check: Callable[[Metric], None
 
 
 @pytest.mark.parametrize("name", THEIRS)
-def test_scikit_learn_says_the_same(name: str) -> None:
-    expected, metric = expected_rows(), METRICS[name]
-    predicted = guesses(metric, expected, 0)
+def test_scikit_learn_and_scipy_say_the_same(name: str) -> None:
+    labels, metric = label_rows(), METRICS[name]
+    expected, predicted = right(metric, labels), guesses(metric, labels, 0)
     theirs = [THEIRS[name](*row) for row in zip(expected, predicted, strict=True)]
     np.testing.assert_allclose(metric.scores(expected, predicted), theirs, atol=1e-12)
 
@@ -96,8 +105,8 @@ def test_an_unknown_metric_gets_the_nearest() -> None:
         METRICS["macrof1"]
 
 
-def test_what_a_metric_needs_is_one_of_two() -> None:
-    with pytest.raises(ConfigError, match="mine: needs is 'probs'; it is labels or probabilities"):
+def test_what_a_metric_needs_is_one_of_a_few() -> None:
+    with pytest.raises(ConfigError, match=r"needs is 'probs'; it is labels, .*, texts or spans"):
         Metric("mine", within_one, needs="probs")  # type: ignore[arg-type]
 
 

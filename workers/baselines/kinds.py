@@ -4,13 +4,13 @@ Nothing is imported with this file: a configuration names baselines where no tor
 """
 
 import importlib
-import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from autoprompt.search_spaces.errors import ConfigError
 from autoprompt.search_spaces.registry import Registry, imported
+from autoprompt.workers.extras import demand
 
 if TYPE_CHECKING:
     from autoprompt.workers.baselines.baseline import Baseline
@@ -41,8 +41,8 @@ class Kind:
         Raises:
             ConfigError: it is not, with what to install.
         """
-        if self.needs is not None and importlib.util.find_spec(self.needs) is None:
-            raise ConfigError(f"needs {self.needs}; install 'autoprompt[{self.extra}]'")
+        if self.needs is not None:
+            demand(self.needs, self.extra)
 
     @property
     def made(self) -> "type[Baseline]":

@@ -98,6 +98,7 @@ class StoreWriter(Ledger):
                     "text": prompt.text,
                     "content": report.prompt,
                     "log_probs": report.log_probs,
+                    "tokens": report.tokens,
                 },
                 self._work(step),
             )
