@@ -12,6 +12,7 @@ from pathlib import Path
 
 from autoprompt.config import SearchConfig
 from autoprompt.search_spaces.errors import BadInputError
+from autoprompt.workers.columns import as_words, cell_of
 from autoprompt.workers.data_files import read_texts
 from autoprompt.workers.rows import Row, Text
 
@@ -213,13 +214,18 @@ def _json_cells(lines: Iterator[str], columns: Sequence[str], name: str) -> Iter
             row = json.loads(line)
         except json.JSONDecodeError as error:
             raise BadInputError(f"{name}: line {number} is not JSON: {error.msg}") from None
+        if not isinstance(row, dict):
+            raise BadInputError(f"{name}: line {number} is no object")
+        cells = []
         for column in columns:
-            if not isinstance(row, dict) or column not in row:
-                has = f"it has {', '.join(row)}" if isinstance(row, dict) else "it is no object"
+            try:
+                cells.append(as_words(cell_of(row, column)))
+            except KeyError:
                 raise BadInputError(
-                    f"{name}: line {number} has no {column!r}: {has} (see --column)"
-                )
-        yield ["" if row[column] is None else str(row[column]) for column in columns]
+                    f"{name}: line {number} has no {column!r}: it has {', '.join(row)} "
+                    "(see --column)"
+                ) from None
+        yield cells
 
 
 def _table_cells(
