@@ -13,7 +13,8 @@ from autoprompt.search_spaces.registry import look_in
 from autoprompt.search_spec import AbstainSpec, BaggingSpec, ConfirmSpec, EnsembleSpec, SearchSpec
 from autoprompt.workers.answers import answers_of
 from autoprompt.workers.baselines import BASELINES, DEFAULT
-from autoprompt.workers.data import DataSpec, Paths, Splits, load_splits
+from autoprompt.workers.data import Splits, load_splits
+from autoprompt.workers.data_spec import DataSpec, Paths
 from autoprompt.workers.model_files import ModelSpec
 from autoprompt.workers.task import TaskSpec
 
@@ -161,6 +162,17 @@ class SearchConfig(Document):
         if isinstance(value, bool):
             return "auto" if value else None
         return str(value) if isinstance(value, int) else value
+
+    @model_validator(mode="after")
+    def _columns_are_read(self) -> "SearchConfig":
+        own = [*self.data.columns, *(["text"] if self.data.tokens else [])]
+        unread = [name for name in own if name not in self.columns]
+        if unread:
+            raise ValueError(
+                f"data names a column for {{{unread[0]}}}, and task.template reads "
+                f"{', '.join(f'{{{name}}}' for name in self.columns)}"
+            )
+        return self
 
     @model_validator(mode="before")
     @classmethod

@@ -13,8 +13,9 @@ import torch
 from safetensors.torch import save_file
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from autoprompt.workers.data import DataSpec, Sizes, load_splits
+from autoprompt.workers.data import load_splits
 from autoprompt.workers.data_files import Labels
+from autoprompt.workers.data_spec import DataSpec, Sizes
 from autoprompt.workers.vote import Floats
 from benchmarks.rung_predictions import VALIDATION_TEXTS
 from benchmarks.setting import DEMO, SEED, TASK

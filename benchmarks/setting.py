@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from autoprompt.config import SearchConfig
-from autoprompt.workers.data import DataSpec, Sizes, Splits, load_splits
+from autoprompt.workers.data import Splits, load_splits
 from autoprompt.workers.data_files import Labels
+from autoprompt.workers.data_spec import DataSpec, Sizes
 from autoprompt.workers.model_files import ModelSpec
 from autoprompt.workers.task import TaskSpec
 

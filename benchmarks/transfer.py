@@ -12,8 +12,9 @@ from typing import Any
 import torch
 
 from autoprompt.search_spaces import SoftPlan
-from autoprompt.workers.data import DataSpec, Sizes, Splits, load_splits
+from autoprompt.workers.data import Splits, load_splits
 from autoprompt.workers.data_files import Labels
+from autoprompt.workers.data_spec import DataSpec, Sizes
 from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.scoring import Scorer, load_scorer
 from autoprompt.workers.tuners import Examples, tune

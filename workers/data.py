@@ -1,97 +1,53 @@
 """The user's labelled texts: read through `datasets`, checked, and split into disjoint parts."""
 
 import hashlib
-import random
-from collections import Counter
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, field_validator
-
-from autoprompt.search_spaces.documents import Document
-from autoprompt.search_spaces.errors import DataError
 from autoprompt.workers.data_files import SPLITS, Labelled, RightAnswers, RowReader, is_file
+from autoprompt.workers.data_spec import DataSpec, Paths, under
+from autoprompt.workers.duplicates import distinct, normalised
 from autoprompt.workers.rows import Text, as_text
-
-Size = int | float
-
-
-class Sizes(Document):
-    """How many texts each split takes: a number, or a fraction of all."""
-
-    train: Size = 0.6
-    validation: Size = 0.2
-    test: Size = 0.2
-
-    @field_validator("*")
-    @classmethod
-    def _positive(cls, value: Size) -> Size:
-        if value <= 0 or (isinstance(value, float) and value >= 1):
-            raise ValueError(f"a number of texts from 1 up, or a fraction between 0 and 1: {value}")
-        return value
-
-
-class Paths(Document):
-    """A file for each split; what is not given is cut from train."""
-
-    train: str
-    validation: str | None = None
-    test: str | None = None
-
-
-class DataSpec(Document):
-    """Where the labelled texts are."""
-
-    #: A CSV, TSV, JSON (lines) or Parquet file, a file for each split, or a Hub id.
-    path: str | Paths
-    #: The Hub data set's configuration, where it has several.
-    subset: str | None = None
-    #: The column that a template calls {text}; others it calls by their own names.
-    text: str = "text"
-    label: str = "label"
-    sizes: Sizes = Field(default_factory=Sizes)
-    #: As many texts of each label in every split that is cut here.
-    balanced: bool = True
-
-    def named(self, columns: Sequence[str]) -> dict[str, str]:
-        """A template's columns, and what they are called in the data."""
-        return {column: self.text if column == "text" else column for column in columns}
-
-    def under(self, base: Path) -> "DataSpec":
-        """The same with its files' paths made absolute; a Hub id stays as it is."""
-
-        def absolute(path: str) -> str:
-            return str(_under(base, path).absolute()) if is_file(path) else path
-
-        if isinstance(self.path, str):
-            return self.model_copy(update={"path": absolute(self.path)})
-        given = {name: path for name, path in self.path.model_dump().items() if path}
-        files = {name: str(_under(base, path).absolute()) for name, path in given.items()}
-        return self.model_copy(update={"path": self.path.model_copy(update=files)})
+from autoprompt.workers.splitting import split_rows
 
 
 @dataclass(frozen=True)
 class Split:
-    """B texts and their right answers: where one label is right, its index among the task's."""
+    """B texts and their right answers.
+
+    Attributes:
+        labels: where one label is right, its index among the task's.
+        groups: what each text may not be parted from; empty where there are no groups.
+    """
 
     texts: tuple[Text, ...]
     labels: tuple[Any, ...]
+    groups: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.texts)
 
     def beside(self, other: "Split") -> "Split":
         """The texts of both, these first."""
-        return Split(self.texts + other.texts, self.labels + other.labels)
+        return Split(
+            self.texts + other.texts, self.labels + other.labels, self.groups + other.groups
+        )
 
     def at(self, places: Sequence[int]) -> "Split":
         """The texts at some places, in that order."""
         return Split(
             tuple(self.texts[place] for place in places),
             tuple(self.labels[place] for place in places),
+            tuple(self.groups[place] for place in places) if self.groups else (),
         )
+
+    @classmethod
+    def of(cls, rows: Sequence[Labelled]) -> "Split":
+        """Some rows."""
+        groups = tuple(row.group for row in rows if row.group is not None)
+        return cls(tuple(row.text for row in rows), tuple(row.right for row in rows), groups)
 
     @property
     def fingerprint(self) -> str:
@@ -105,11 +61,16 @@ class Split:
 
 @dataclass(frozen=True)
 class Splits:
-    """What a search learns from, is judged by, and is held out to the end."""
+    """What a search learns from, is judged by, and is held out to the end.
+
+    Attributes:
+        notes: what was left out, and why.
+    """
 
     train: Split
     validation: Split
     test: Split
+    notes: tuple[str, ...] = ()
 
     @property
     def fingerprint(self) -> str:
@@ -120,6 +81,16 @@ class Splits:
     @property
     def sizes(self) -> dict[str, int]:
         return {name: len(getattr(self, name)) for name in SPLITS}
+
+    @property
+    def repeated(self) -> int:
+        """How many train and validation texts are, but for case, white space and punctuation,
+        texts of validation or test."""
+        test, validation, train = (
+            list(map(normalised, getattr(self, name).texts)) for name in reversed(SPLITS)
+        )
+        held_out, later = set(test), {*test, *validation}
+        return sum(text in held_out for text in validation) + sum(text in later for text in train)
 
 
 def load_splits(
@@ -132,7 +103,7 @@ def load_splits(
     """Read, check and split the data; the same seed gives the same splits.
 
     No text stands in two splits: of equal texts the first is kept, and one that is in a test or
-    validation file is taken out of the others.
+    validation file is taken out of the others; likewise with groups.
 
     Args:
         answers: what reads the right answers, and splits are balanced by.
@@ -144,24 +115,45 @@ def load_splits(
             split with too few texts.
     """
     paths = spec.path if isinstance(spec.path, Paths) else None
-    reader = RowReader(spec.named(columns), spec.label, answers)
+    reader = replace(spec.reader(spec.named(columns), answers), group=spec.group)
     if paths is not None:
         files = {name: getattr(paths, name) for name in SPLITS if getattr(paths, name)}
-        parts = {name: reader.file(_under(base, path)) for name, path in files.items()}
+        parts = {name: reader.file(under(base, path)) for name, path in files.items()}
     elif is_file(str(spec.path)):
-        parts = {"train": reader.file(_under(base, str(spec.path)))}
+        parts = {"train": reader.file(under(base, str(spec.path)))}
     else:
         parts = reader.hub(str(spec.path), spec.subset)
     source = paths.train if paths else str(spec.path)
-    seen: set[Text] = set()
+    notes = _without_repeats(parts, spec)
+    rows = split_rows(parts, spec, answers, source, seed)
+    return Splits(**{name: Split.of(rows[name]) for name in SPLITS}, notes=notes)
+
+
+def _without_repeats(parts: dict[str, list[Labelled]], spec: DataSpec) -> tuple[str, ...]:
+    """Take out of the parts what stands in them again, and tell what that was; what is held out
+    stays."""
+    seen: set[Hashable] = set()
+    alike: set[Hashable] = set()
+    groups: set[str] = set()
+    repeats = parted = 0
     for name in reversed(SPLITS):
+        rows = distinct(parts.get(name, []), seen)
+        kept = distinct(rows, alike, normalised) if spec.duplicates == "drop" else rows
+        apart = [row for row in kept if row.group not in groups]
+        groups |= {row.group for row in apart if row.group is not None}
+        repeats += len(rows) - len(kept)
+        parted += len(kept) - len(apart)
         if name in parts:
-            parts[name] = _distinct(parts[name], seen)
-    return _split(parts, spec, answers, source, random.Random(seed))
-
-
-def _under(base: Path, path: str) -> Path:
-    return base / Path(path).expanduser()
+            parts[name] = apart
+    notes = []
+    if repeats:
+        notes.append(
+            f"{repeats} texts are left out: but for case, white space and punctuation there are "
+            "others like them"
+        )
+    if parted:
+        notes.append(f"{parted} texts are left out: their {spec.group} is in a held-out file, too")
+    return tuple(notes)
 
 
 def read_labelled(source: str, reader: RowReader, subset: str | None = None) -> Split:
@@ -179,97 +171,4 @@ def read_labelled(source: str, reader: RowReader, subset: str | None = None) -> 
         rows = reader.file(Path(source).expanduser(), source)
     else:
         rows = reader.last_split(source, subset)
-    return _as_split(_distinct(rows, set()))
-
-
-def _as_split(rows: Sequence[Labelled]) -> Split:
-    return Split(tuple(text for text, _ in rows), tuple(right for _, right in rows))
-
-
-def _distinct(rows: list[Labelled], seen: set[Text]) -> list[Labelled]:
-    kept = []
-    for row in rows:
-        if row[0] not in seen:
-            seen.add(row[0])
-            kept.append(row)
-    return kept
-
-
-def _split(
-    parts: dict[str, list[Labelled]],
-    spec: DataSpec,
-    answers: RightAnswers,
-    source: str,
-    rng: random.Random,
-) -> Splits:
-    strata = _strata(parts, answers)
-    balanced = spec.balanced and bool(strata)
-    for name in SPLITS:
-        rng.shuffle(parts.get(name, []))
-    pool = parts["train"]
-    total = _usable(pool, answers, strata if balanced else [])
-    splits: dict[str, Split] = {}
-    # Held-out splits are filled first, so that changing the size of train never moves a text
-    # into or out of them.
-    for name in reversed(SPLITS):
-        given = name in parts and name != "train"
-        rows = parts[name] if given else pool
-        size = getattr(spec.sizes, name)
-        whole = given and name not in spec.sizes.model_fields_set
-        if whole:
-            wanted = len(rows)
-        elif isinstance(size, float):
-            usable = _usable(rows, answers, strata if balanced else []) if given else total
-            # Whole rounds over the strata, so that none runs short by one.
-            round_ = len(strata) or 1
-            wanted = int(size * usable) // round_ * round_
-        else:
-            wanted = size
-        even = strata if balanced and not whole else []
-        taken = _take(rows, wanted, answers, even, f"{source}: {name}")
-        chosen = set(taken)
-        if not given:
-            pool = [row for row in pool if row not in chosen]
-        splits[name] = _as_split(taken)
-    return Splits(**splits)
-
-
-def _strata(parts: dict[str, list[Labelled]], answers: RightAnswers) -> list[Hashable]:
-    """What splits count right answers by; nothing, where the right answers cannot be."""
-    there = dict.fromkeys(answers.stratum(right) for rows in parts.values() for _, right in rows)
-    return [] if None in there else list(dict.fromkeys([*answers.strata, *there]))
-
-
-def _usable(rows: list[Labelled], answers: RightAnswers, strata: Sequence[Hashable]) -> int:
-    """How many rows can be used where each stratum must have as many as the others."""
-    if not strata:
-        return len(rows)
-    counts = Counter(answers.stratum(right) for _, right in rows)
-    return min(counts[stratum] for stratum in strata) * len(strata)
-
-
-def _take(
-    rows: list[Labelled],
-    wanted: int,
-    answers: RightAnswers,
-    strata: Sequence[Hashable],
-    what: str,
-) -> list[Labelled]:
-    if wanted < 1:
-        raise DataError(f"{what}: the split is empty; give data.sizes more texts")
-    if not strata:
-        if len(rows) < wanted:
-            raise DataError(f"{what}: {wanted} texts asked for, {len(rows)} left; lower data.sizes")
-        return rows[:wanted]
-    taken: list[Labelled] = []
-    for number, stratum in enumerate(strata):
-        share = wanted // len(strata) + (number < wanted % len(strata))
-        own = [row for row in rows if answers.stratum(row[1]) == stratum]
-        if len(own) < share:
-            raise DataError(
-                f"{what}: {share} texts labelled {stratum!r} asked for, {len(own)} left; "
-                "lower data.sizes or set data.balanced to false"
-            )
-        taken += own[:share]
-    order = {row: place for place, row in enumerate(rows)}
-    return sorted(taken, key=order.__getitem__)
+    return Split.of(distinct(rows, set()))

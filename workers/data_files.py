@@ -1,22 +1,28 @@
 """Files and Hub data sets, read through `datasets` and checked, row by row."""
 
-import json
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from autoprompt.search_spaces.errors import DataError
+from autoprompt.workers.columns import as_column, cells_of, mapped, name_of
 from autoprompt.workers.rows import Row, Text
+from autoprompt.workers.spans import tagged_spans
 
 _FORMATS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
 SPLITS = ("train", "validation", "test")
 #: Characters of a cell that an error shows.
 _LONGEST_CELL = 60
 
-#: A text, and its right answer.
-Labelled = tuple[Text, Any]
+
+class Labelled(NamedTuple):
+    """A text and its right answer, and the group that it may not be parted from."""
+
+    text: Text
+    right: Any
+    group: str | None = None
 
 
 class RightAnswers(Protocol):
@@ -27,18 +33,16 @@ class RightAnswers(Protocol):
         """The strata that each split must have, whether the data has them or not; empty for those
         that it has."""
 
-    def read(self, cell: Any) -> Hashable:
-        """The right answer that a cell holds: a string, number, list or dict, as the data has it.
+    def read(self, cell: Any, text: Text) -> Hashable:
+        """The right answer that a cell holds.
+
+        Args:
+            cell: a string, number, list or dict, as the data has it.
+            text: what the answer is to, with the white space around it, so that places in it are
+                those of the data.
 
         Raises:
             ValueError: what is wrong with the cell, as it reads behind it: "is no number".
-        """
-
-    def placed(self, right: Any, text: Text) -> Hashable:
-        """The right answer to a text, where its row says more of what a cell means.
-
-        Raises:
-            ValueError: it does not fit the row, as in `read`.
         """
 
     def stratum(self, right: Any) -> Hashable:
@@ -56,16 +60,13 @@ class Labels:
     def strata(self) -> Sequence[str]:
         return self.names
 
-    def read(self, cell: Any) -> int:
+    def read(self, cell: Any, text: Text) -> int:
         try:
-            return self.names.index(_name(cell))
+            return self.names.index(name_of(cell))
         except ValueError:
             raise ValueError(
                 f"has no word in task.label_words, which has {', '.join(self.names)}"
             ) from None
-
-    def placed(self, right: int, text: Text) -> int:
-        return right
 
     def stratum(self, right: int) -> str:
         return self.names[right]
@@ -82,8 +83,11 @@ class RowReader:
 
     Attributes:
         columns: what a template calls the columns it reads -> their names in the data.
-        label: the name of the labels' column.
+        label: the name of the right answers' column.
         answers: what reads that column.
+        label_map: a label's name in it -> what `answers` know it by.
+        tagged: the column of {text} has lists of tokens, and that of the answers their tags.
+        group: the name of the column of groups.
 
     Its methods raise `DataError`: a missing file or column, an empty text, a cell that holds no
     right answer.
@@ -92,6 +96,9 @@ class RowReader:
     columns: Mapping[str, str]
     label: str
     answers: RightAnswers
+    label_map: Mapping[str, str] = field(default_factory=dict)
+    tagged: bool = False
+    group: str | None = None
 
     def file(self, path: Path, name: str | None = None) -> list[Labelled]:
         """The rows of one file.
@@ -121,54 +128,52 @@ class RowReader:
         return self._rows(tables[split], f"{name} ({split})")
 
     def _rows(self, table: Any, source: str) -> list[Labelled]:
-        for column in (*self.columns.values(), self.label):
-            _require_column(table, source, column)
+        given = {name: cells_of(table, own, source) for name, own in self.columns.items()}
+        right = cells_of(table, self.label, source)
         if self.label in self.columns.values():
             raise DataError(
                 f"{source}: task.template reads {self.label!r}, the column of the right answers"
             )
-        right = self._right(_values(table, self.label), source)
-        cells = {
-            name: [cell.strip() for cell in _cells(table, column)]
-            for name, column in self.columns.items()
-        }
+        if self.label_map:
+            right = [mapped(cell, self.label_map) for cell in right]
+        cells = {name: [as_column(name, cell) for cell in own] for name, own in given.items()}
+        answers = self._right(right, _texts(cells), given.get("text", []), source)
+        stripped = {name: [cell.strip() for cell in own] for name, own in cells.items()}
         for name, column in self.columns.items():
-            if "" in cells[name]:
-                raise DataError(
-                    f"{source}: column {column!r} is empty in row {cells[name].index('') + 1} "
-                    f"({cells[name].count('')} such rows); remove them"
-                )
-        texts = _texts(cells)
+            _refuse_empty(stripped[name], column, source)
+        texts = _texts(stripped)
         if not texts:
             raise DataError(f"{source}: holds no rows")
-        return list(zip(texts, self._placed(right, texts, source), strict=True))
+        groups: Sequence[str | None] = [None] * len(texts)
+        if self.group is not None:
+            groups = [name_of(cell) for cell in cells_of(table, self.group, source)]
+            _refuse_empty(groups, self.group, source)
+        return list(map(Labelled, texts, answers, groups))
 
-    def _placed(
-        self, right: Sequence[Hashable], texts: Sequence[Text], source: str
+    def _right(
+        self, cells: Sequence[Any], texts: Sequence[Text], tokens: Sequence[Any], source: str
     ) -> list[Hashable]:
-        """Right answers as their rows make them."""
-        found: list[Hashable] = []
-        faults: list[tuple[str, str, int]] = []
-        for row, (own, text) in enumerate(zip(right, texts, strict=True), 1):
-            try:
-                found.append(self.answers.placed(own, text))
-            except ValueError as problem:
-                faults.append((_shown(own), str(problem), row))
-        if faults:
-            raise DataError(f"{source}: {_told(faults)}")
-        return found
-
-    def _right(self, cells: Sequence[Any], source: str) -> list[Hashable]:
         right: list[Hashable] = []
         faults: list[tuple[str, str, int]] = []
-        for row, cell in enumerate(cells, 1):
+        for place, cell in enumerate(cells):
             try:
-                right.append(self.answers.read(cell))
+                if self.tagged:
+                    spans = tagged_spans(tokens[place] or [], cell)
+                    cell = mapped(spans, self.label_map)
+                right.append(self.answers.read(cell, texts[place]))
             except ValueError as problem:
-                faults.append((_shown(cell), str(problem), row))
+                faults.append((_shown(cell), str(problem), place + 1))
         if faults:
             raise DataError(f"{source}: {_told(faults)}")
         return right
+
+
+def _refuse_empty(cells: Sequence[str | None], column: str, source: str) -> None:
+    if "" in cells:
+        raise DataError(
+            f"{source}: column {column!r} is empty in row {cells.index('') + 1} "
+            f"({cells.count('')} such rows); remove them"
+        )
 
 
 def _told(faults: Sequence[tuple[str, str, int]]) -> str:
@@ -202,8 +207,13 @@ def first_rows(path: str, base: Path, subset: str | None, count: int = 200) -> d
     return {column: few[column][:] for column in few.column_names}
 
 
-def label_names(path: str, base: Path, subset: str | None, column: str) -> list[str]:
+def label_names(
+    path: str, base: Path, subset: str | None, column: str, label_map: Mapping[str, str]
+) -> list[str]:
     """The labels that are in a file's, or a Hub data set's train, column, sorted.
+
+    Args:
+        label_map: a label's name in the data -> what it is called here.
 
     Raises:
         DataError: no such file, data set or column, or it cannot be read.
@@ -212,27 +222,8 @@ def label_names(path: str, base: Path, subset: str | None, column: str) -> list[
         table = _read_table(base / Path(path).expanduser())
     else:
         table = _load_hub_with_train(path, subset)["train"]
-    _require_column(table, path, column)
-    return sorted({name for name in map(_name, _values(table, column)) if name})
-
-
-def _values(table: Any, column: str) -> list[Any]:
-    """A column's cells, labels by their names."""
-    from datasets import ClassLabel  # late, as in `_load`, which has read the table
-
-    feature = table.features[column]
-    values: list[Any] = table[column][:]
-    if isinstance(feature, ClassLabel):
-        return [
-            feature.int2str(value) if value is not None and value >= 0 else value
-            for value in values
-        ]
-    return values
-
-
-def _name(cell: Any) -> str:
-    """A label's name."""
-    return "" if cell is None else str(cell).strip()
+    names = {name_of(mapped(cell, label_map)) for cell in cells_of(table, column, path)}
+    return sorted(names - {""})
 
 
 def read_texts(path: Path, columns: Mapping[str, str]) -> list[Text]:
@@ -245,9 +236,8 @@ def read_texts(path: Path, columns: Mapping[str, str]) -> list[Text]:
         DataError: no such file or column, or it cannot be read.
     """
     table = _read_table(path)
-    for column in columns.values():
-        _require_column(table, str(path), column)
-    return _texts({name: _cells(table, column) for name, column in columns.items()})
+    cells = {name: cells_of(table, column, str(path)) for name, column in columns.items()}
+    return _texts({name: [as_column(name, cell) for cell in own] for name, own in cells.items()})
 
 
 def _texts(cells: Mapping[str, list[str]]) -> list[Text]:
@@ -256,25 +246,6 @@ def _texts(cells: Mapping[str, list[str]]) -> list[Text]:
         [only] = cells.values()
         return list(only)
     return [Row(dict(zip(cells, row, strict=True))) for row in zip(*cells.values(), strict=True)]
-
-
-def _cells(table: Any, column: str) -> list[str]:
-    return [_cell(value) for value in table[column][:]]
-
-
-def _cell(value: Any) -> str:
-    """A cell as text: lists, such as a row's options, as JSON."""
-    if isinstance(value, (list, dict)):
-        return json.dumps(value, ensure_ascii=False)
-    return "" if value is None else str(value)
-
-
-def _require_column(table: Any, source: str, column: str) -> None:
-    if column not in table.column_names:
-        raise DataError(
-            f"{source}: no column {column!r}; it has {', '.join(table.column_names)} "
-            "(task.template, data.text and data.label name the columns)"
-        )
 
 
 def _read_table(path: Path) -> Any:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from autoprompt.config import SearchConfig
 from autoprompt.search_spaces.errors import BadInputError
+from autoprompt.workers.columns import as_column, cell_of
 from autoprompt.workers.data_files import read_texts
 from autoprompt.workers.rows import Row, Text
 
@@ -189,7 +190,7 @@ def _rows(
             )
         return (line.rstrip("\r\n") for line in decoded), lines.awaited
     if form == "jsonl":
-        cells = _json_cells(decoded, list(columns.values()), name)
+        cells = _json_cells(decoded, columns, name)
     else:
         cells = _table_cells(decoded, "\t" if form == "tsv" else ",", list(columns.values()), name)
     return (_text(columns, row) for row in cells), lines.awaited
@@ -207,19 +208,24 @@ def _decoded(lines: _Lines, name: str) -> Iterator[str]:
             raise BadInputError(f"{name}: line {number} is not UTF-8 text") from None
 
 
-def _json_cells(lines: Iterator[str], columns: Sequence[str], name: str) -> Iterator[list[str]]:
+def _json_cells(lines: Iterator[str], columns: Mapping[str, str], name: str) -> Iterator[list[str]]:
     for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
             raise BadInputError(f"{name}: line {number} is not JSON: {error.msg}") from None
-        for column in columns:
-            if not isinstance(row, dict) or column not in row:
-                has = f"it has {', '.join(row)}" if isinstance(row, dict) else "it is no object"
+        if not isinstance(row, dict):
+            raise BadInputError(f"{name}: line {number} is no object")
+        cells = []
+        for called, column in columns.items():
+            try:
+                cells.append(as_column(called, cell_of(row, column)))
+            except KeyError:
                 raise BadInputError(
-                    f"{name}: line {number} has no {column!r}: {has} (see --column)"
-                )
-        yield ["" if row[column] is None else str(row[column]) for column in columns]
+                    f"{name}: line {number} has no {column!r}: it has {', '.join(row)} "
+                    "(see --column)"
+                ) from None
+        yield cells
 
 
 def _table_cells(

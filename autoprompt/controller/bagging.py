@@ -51,7 +51,7 @@ def bag(
         spec.plans,
         config.ensemble.select,
     )
-    folds = folds_of(pool.labels, spec, config.search.seed)
+    folds = folds_of(pool.labels, spec, config.search.seed, pool.groups)
     places = {which: place for place, which in enumerate(folds)}
     known = {(fold.number, fold.repeat, fold.fold) for fold in store.fold_prompts(search.id)}
     waiting = [
@@ -94,20 +94,22 @@ def bag(
 
 
 def folds_of(
-    labels: tuple[int, ...], spec: BaggingSpec, seed: int
+    labels: tuple[int, ...], spec: BaggingSpec, seed: int, groups: tuple[str, ...] = ()
 ) -> dict[tuple[int, int], tuple[int, ...]]:
     """The places of the texts that each run leaves out, each fold with its part of every label, by
     division and fold; with `refit` one that leaves out none, as 0 of the first.
 
     Args:
         labels: [B].
+        groups: [B], of which each is in one fold of a division; none where there are none.
     """
-    from sklearn.model_selection import StratifiedKFold
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
+    kind = StratifiedGroupKFold if groups else StratifiedKFold
     found = {}
     for repeat in range(1, spec.repeats + 1):
-        division = StratifiedKFold(spec.folds, shuffle=True, random_state=(seed + repeat) % 2**32)
-        parts = division.split(np.zeros(len(labels)), labels)
+        division = kind(spec.folds, shuffle=True, random_state=(seed + repeat) % 2**32)
+        parts = division.split(np.zeros(len(labels)), labels, groups or None)
         for fold, (_, left_out) in enumerate(parts, 1):
             found[repeat, fold] = tuple(left_out.tolist())
     if spec.refit:

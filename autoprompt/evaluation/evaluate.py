@@ -18,7 +18,6 @@ from autoprompt.statistics.abstention import Abstention
 from autoprompt.store import PromptRecord, SearchRecord, Store
 from autoprompt.workers.combination import Combination
 from autoprompt.workers.data import Split, read_labelled
-from autoprompt.workers.data_files import RowReader
 from autoprompt.workers.metrics import METRICS, Metric
 from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.recalibration import Recalibration
@@ -66,7 +65,7 @@ def evaluate(
     if search.ensemble:
         check_vote(search.ensemble["vote"], judge, "choose one of labels, such as accuracy")
     with progress.step(f"reading {source}"):
-        reader = RowReader(config.columns_in(text), label or config.data.label, answers)
+        reader = config.data.reader(config.columns_in(text), answers, label)
         split = read_labelled(source, reader, config.data.subset)
     if answers.categorical:
         _check(judge, split, labels, source)

@@ -12,7 +12,6 @@ from autoprompt.search_spaces.errors import BadInputError, ConfigError, DataErro
 from autoprompt.statistics.intervals import estimate
 from autoprompt.store import PromptRecord, SearchRecord
 from autoprompt.workers.data import Split, read_labelled
-from autoprompt.workers.data_files import RowReader
 from autoprompt.workers.model_config import family_of
 from autoprompt.workers.model_files import ModelSpec
 from autoprompt.workers.model_loading import read_tokenizer
@@ -110,8 +109,7 @@ def on_other_model(
 
 def _texts(search: SearchRecord, config: SearchConfig, data: str | None) -> Split:
     if data is not None:
-        labels = answers_in(search)
-        reader = RowReader(config.columns_in(), config.data.label, labels)
+        reader = config.data.reader(config.columns_in(), answers_in(search))
         return read_labelled(data, reader, config.data.subset)
     splits = config.splits(search.seed)
     if splits.fingerprint != search.versions.get("data"):

@@ -10,8 +10,8 @@ from typing import Any
 from autoprompt.config import SearchConfig
 from autoprompt.progress import SearchProgress
 from autoprompt.search_spaces.errors import DataError
-from autoprompt.workers.data import Paths
 from autoprompt.workers.data_files import first_rows
+from autoprompt.workers.data_spec import Paths
 from autoprompt.workers.task import GUESSED
 
 #: Columns by the names that people give them, the likeliest first.
@@ -91,12 +91,16 @@ def guessed(task: str, columns: Columns, text: str, label: str) -> dict[str, Any
         before = f"{{{context}}}\n" if context not in (None, question) else ""
         template = f"{before}Question: {{{question}}}\nAnswer:"
         right = label if label in columns else _first(columns, ("answer", "answerKey", "gold"))
-        return right and {
-            "answers": "options",
-            "template": template,
-            "options": (options,),
-            "label": right,
-        }
+        return (
+            None
+            if right is None
+            else {
+                "answers": "options",
+                "template": template,
+                "options": (options,),
+                "label": right,
+            }
+        )
     spans = _first(columns, _SPANS)
     if spans is not None and label not in columns:
         return None if text not in columns else {"answers": "spans", "label": spans}
@@ -111,11 +115,15 @@ def guessed(task: str, columns: Columns, text: str, label: str) -> dict[str, Any
         return None
     if label not in columns:
         right = _first(columns, _ANSWERS)
-        return right and {
-            "answers": "text",
-            "template": f"{{{_called(only, text)}}}\nAnswer:",
-            "label": right,
-        }
+        return (
+            None
+            if right is None
+            else {
+                "answers": "text",
+                "template": f"{{{_called(only, text)}}}\nAnswer:",
+                "label": right,
+            }
+        )
     return _labels(columns, label, f"{{{_called(only, text)}}}\nAnswer:")
 
 

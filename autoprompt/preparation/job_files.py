@@ -15,7 +15,7 @@ import yaml
 
 from autoprompt.config import SearchConfig
 from autoprompt.search_spaces.errors import BadInputError, DataError
-from autoprompt.workers.data import Paths
+from autoprompt.workers.data_spec import Paths
 
 #: Ray's job server takes 100 MiB in one upload; the last of them is left for the archive itself.
 LIMIT_MIB = 99

@@ -6,8 +6,8 @@ from autoprompt.config import SearchConfig
 from autoprompt.progress import SearchProgress
 from autoprompt.search_spaces.errors import DataError
 from autoprompt.search_spaces.wording_space import LabelWords
-from autoprompt.workers.data import Paths
 from autoprompt.workers.data_files import label_names
+from autoprompt.workers.data_spec import Paths
 
 #: Kinds of answers whose labels are what the column says.
 _NAMED = ("label_words", "several_labels", "spans")
@@ -26,7 +26,7 @@ def with_label_names(config: SearchConfig, progress: SearchProgress) -> SearchCo
         return config
     data = config.data
     path = data.path.train if isinstance(data.path, Paths) else data.path
-    names = label_names(path, config.base, data.subset, data.label)
+    names = label_names(path, config.base, data.subset, data.label, data.label_map)
     if not 2 <= len(names) <= _MOST:
         raise DataError(
             f"{path}: column {data.label!r} has {len(names)} labels; say which are meant, and "

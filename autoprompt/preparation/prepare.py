@@ -12,6 +12,7 @@ from autoprompt.preparation.job_files import unpacked
 from autoprompt.preparation.kv_check import row_shape, with_possible_kv
 from autoprompt.preparation.label_names import with_label_names
 from autoprompt.preparation.metric_check import with_checked_metric
+from autoprompt.preparation.splits_check import check_splits
 from autoprompt.preparation.task_similarity import Footprint
 from autoprompt.preparation.trial_tokens import TextTokens
 from autoprompt.preparation.validation_blocks import validation_blocks
@@ -24,7 +25,9 @@ from autoprompt.preparation.wording_check import (
 from autoprompt.progress import SearchProgress
 from autoprompt.search_spaces.errors import BadInputError, ConfigError
 from autoprompt.versions import code_versions
+from autoprompt.workers.answers import answers_of
 from autoprompt.workers.data import Splits
+from autoprompt.workers.data_files import Labels
 from autoprompt.workers.families import FAMILIES
 from autoprompt.workers.job import Job
 from autoprompt.workers.model_config import (
@@ -83,6 +86,7 @@ def prepare(config: SearchConfig, progress: SearchProgress) -> Prepared:
     local = unpacked(config)
     with progress.step("reading the data"):
         splits = local.splits()
+    check_splits(splits, Labels(answers_of(config.task).names), source, progress)
     check_folds(config, splits)
     due = conversion_is_due(local.model, progress.say)
     with progress.step("unpacking the GGUF model, once" if due else "checking the model"):

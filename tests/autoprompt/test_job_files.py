@@ -12,8 +12,9 @@ from autoprompt.preparation.prepare import prepare
 from autoprompt.progress import SearchProgress
 from autoprompt.search_spaces import HardPlan
 from autoprompt.search_spaces.errors import DataError
-from autoprompt.workers.data import Paths, load_splits
+from autoprompt.workers.data import load_splits
 from autoprompt.workers.data_files import Labels
+from autoprompt.workers.data_spec import Paths
 from autoprompt.workers.tuners import tune
 from autoprompt.workers.workbench import Workbench
 from tests.conftest import write_yaml

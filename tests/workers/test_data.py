@@ -9,8 +9,9 @@ import datasets
 import pytest
 
 from autoprompt.search_spaces.errors import DataError
-from autoprompt.workers.data import DataSpec, Splits, load_splits
+from autoprompt.workers.data import Splits, load_splits
 from autoprompt.workers.data_files import Labels, read_texts
+from autoprompt.workers.data_spec import DataSpec
 from tests.conftest import write_texts
 from tests.tiny import TEXTS
 

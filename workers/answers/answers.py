@@ -153,21 +153,16 @@ class Answers(ABC):
         """
 
     @abstractmethod
-    def read(self, cell: Any) -> Right:
+    def read(self, cell: Any, text: Text) -> Right:
         """The right answer that a cell of the data says.
+
+        Args:
+            text: what the answer is to, with the white space around it.
 
         Raises:
             ValueError: it says none; the message says what is wrong with it, as it reads behind the
                 cell: "is no number".
         """
-
-    def placed(self, right: Right, text: Text) -> Right:
-        """The right answer to a text, where its row says more of what a cell means.
-
-        Raises:
-            ValueError: it does not fit the row, as in `read`.
-        """
-        return right
 
     @property
     def strata(self) -> Sequence[str]:

@@ -53,7 +53,7 @@ class FreeText(Answers):
             )
         return TextReadout(question, self)
 
-    def read(self, cell: Any) -> Right:
+    def read(self, cell: Any, text: Text) -> Right:
         """The answers that are right: a string, several in a list, or as SQuAD has them.
 
         Raises:
@@ -89,7 +89,7 @@ class FreeText(Answers):
         written = texts_of(said)
         found = np.empty(written.shape, dtype=object)
         for at in np.ndindex(found.shape):
-            found[at] = self.understood(written[at])
+            found[at] = self.understood(str(written[at]))
         return found
 
     def understood(self, written: str) -> Any:

@@ -80,7 +80,7 @@ class LabelWords(Categorical):
             _refuse_beginnings(seen)
         return WordReadout(self.names, words, spec.label_scoring)
 
-    def read(self, cell: Any) -> Right:
+    def read(self, cell: Any, text: Text) -> Right:
         """The label's place.
 
         Raises:

@@ -71,13 +71,7 @@ class Options(Categorical):
             )
         return found
 
-    def read(self, cell: Any) -> Right:
-        """What the cell says, until its row is at hand."""
-        if cell is None or not str(cell).strip():
-            raise ValueError("is empty")
-        return str(cell).strip()
-
-    def placed(self, right: Right, text: Text) -> Right:
+    def read(self, cell: Any, text: Text) -> Right:
         """The right option's place: the cell says the option itself, its column's name, a letter,
         or its place from 0.
 
@@ -85,7 +79,7 @@ class Options(Categorical):
             ValueError: it says none of the row's options.
         """
         options = self.of(text)
-        said = str(right)
+        said = "" if cell is None else str(cell).strip()
         if said in options:
             return options.index(said)
         if said in self.wording.options:

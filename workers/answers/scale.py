@@ -53,7 +53,7 @@ class Scale(LabelWords):
         assert isinstance(words, WordReadout)
         return ScaleReadout(words, self.steps)
 
-    def read(self, cell: Any) -> Right:
+    def read(self, cell: Any, text: Text) -> Right:
         """The number.
 
         Raises:

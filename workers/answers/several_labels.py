@@ -75,7 +75,7 @@ class SeveralLabels(Answers):
             kept += [first[0] for first in firsts if first]
         return YesNoReadout(self.names, asked, list(zip(kept[::2], kept[1::2], strict=True)))
 
-    def read(self, cell: Any) -> Right:
+    def read(self, cell: Any, text: Text) -> Right:
         """The labels' places, rising: of a list, or of names parted by ; | or a comma.
 
         Raises:

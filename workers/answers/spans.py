@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from autoprompt.workers.answers.answers import Right
 from autoprompt.workers.answers.free_text import FreeText
 from autoprompt.workers.rows import Text
+from autoprompt.workers.spans import spans_in
 from autoprompt.workers.wording import Wording
 
 _NONE, _BETWEEN = "none", "; "
@@ -37,37 +38,22 @@ class Spans(FreeText):
         self._words = {label: words[0].strip() for label, words in wording.label_words.items()}
         self._labels = {word.casefold(): label for label, word in self._words.items()}
 
-    def read(self, cell: Any) -> Right:
-        """The spans' starts, ends and labels.
+    def read(self, cell: Any, text: Text) -> Right:
+        """Spans as they are judged.
 
         Raises:
-            ValueError: the cell holds no spans, or a label without a word.
+            ValueError: the cell holds none, one lies outside the text, or has a label without a
+                word.
         """
-        from autoprompt.workers.spans import spans_of
-
-        found = spans_of(cell)
-        for _, _, label in found:
+        written, counts = self._text(text), Counter[str]()
+        found: list[Named] = []
+        for start, end, label in spans_in(cell, written):
             if label not in self._words:
                 raise ValueError(
                     f"has the label {label!r}, which has no word in task.label_words; that has "
                     f"{', '.join(self._words)}"
                 )
-        return found
-
-    def placed(self, right: Right, text: Text) -> Right:
-        """Spans as they are judged.
-
-        Raises:
-            ValueError: one lies outside the text.
-        """
-        written, counts = self._text(text), Counter[str]()
-        found: list[Named] = []
-        for start, end, label in sorted(right):
-            if not 0 <= start < end <= len(written):
-                raise ValueError(
-                    f"has a span from {start} to {end}, and its text has {len(written)} characters"
-                )
-            words = written[start:end]
+            words = written.strip()[start:end]
             counts[words] += 1
             found.append((label, words, counts[words]))
         return tuple(found)

@@ -27,7 +27,7 @@ def exact_match(expected: NDArray[Any], predicted: NDArray[Any]) -> float:
 def token_f1(expected: NDArray[Any], predicted: NDArray[Any]) -> float:
     """The mean over texts of F1 of the answer's words, normalised as for `exact_match` (SQuAD,
     Rajpurkar et al. 2016 and 2018)."""
-    return _over_texts(_overlap, expected, predicted)
+    return _over_texts(overlap, expected, predicted)
 
 
 def _over_texts(
@@ -52,7 +52,7 @@ def normalised(answer: str) -> str:
     return " ".join(_ARTICLES.sub(" ", answer.lower().translate(_PUNCTUATION)).split())
 
 
-def _overlap(expected: str, predicted: str) -> float:
+def overlap(expected: str, predicted: str) -> float:
     own, said = expected.split(), predicted.split()
     if not own or not said:
         return float(own == said)

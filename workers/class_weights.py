@@ -1,0 +1,22 @@
+"""How much a text weighs in the loss where labels are not equally frequent."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from autoprompt.workers.vote import Floats
+
+
+def balanced_weights(labels: Sequence[int], count: int) -> Floats:
+    """[A], what the loss of a text counts by its label, so that the texts of each label that is
+    there weigh the same together (King and Zeng 2001; `class_weight="balanced"` in scikit-learn).
+
+    The mean over the texts is 1. A label without texts has 0.
+
+    Args:
+        labels: [B], of the train texts, as places among A answers.
+        count: A.
+    """
+    texts = np.bincount(labels, minlength=count)
+    there = np.count_nonzero(texts)
+    return np.divide(len(labels), there * texts, out=np.zeros(count), where=texts > 0)
