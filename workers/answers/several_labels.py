@@ -29,7 +29,7 @@ class SeveralLabels(Answers):
     log-probability."""
 
     template: ClassVar[str] = "{text}\nTopics."
-    metric: ClassVar[str] = "micro_f1"
+    metric: ClassVar[str] = "multilabel_micro_f1"
     needs: ClassVar[frozenset[str]] = frozenset({"sets"})
     votes: ClassVar[tuple[Vote, ...]] = ("majority", "weighted", "mean")
 
