@@ -1,4 +1,5 @@
-"""The frozen model: loaded once, never trained, asked only for label words' logits."""
+"""The frozen model: loaded once, never trained, asked for label words' logits, or for how probable
+a token is."""
 
 import inspect
 from collections.abc import Iterator, Sequence
@@ -25,47 +26,8 @@ from autoprompt.workers.model_config import (
     rotation_depends_on_length,
     text_window,
 )
+from autoprompt.workers.output_layer import OutputLayer, chosen_log_probs
 from autoprompt.workers.past import shared_past
-
-
-class _Readout(nn.Module):
-    """The model's output layer cut down to the rows of the label words, in float32.
-
-    The model's own forward pass still applies what follows it (scaling, soft-capping), and the
-    product with the whole vocabulary, which bfloat16 would also round to three digits, is spared.
-    """
-
-    def __init__(self, full: Any) -> None:
-        super().__init__()
-        self.full: Any = full
-        self._rows: list[int] = []
-        self._weight: Tensor | None = None
-        self._bias: Tensor | None = None
-
-    @property
-    def bias(self) -> Tensor | None:
-        """The whole layer's, which some models ask for when their output layer is set."""
-        return getattr(self.full, "bias", None)
-
-    def keep(self, token_ids: Sequence[int] | None) -> None:
-        if token_ids is None:
-            self._weight = self._bias = None
-            return
-        self._rows = list(token_ids)
-        self._weight, self._bias = self._now()
-
-    def _now(self) -> tuple[Tensor, Tensor | None]:
-        """The rows as they are now."""
-        bias = None if self.bias is None else self.bias[self._rows].float()
-        return self.full.weight[self._rows].float(), bias
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        if self._weight is None:
-            logits: Tensor = self.full(hidden)
-            return logits
-        if self.full.weight.requires_grad:  # of a baseline: it is being trained, and changes
-            self._weight, self._bias = self._now()
-        return nn.functional.linear(hidden.to(self._weight), self._weight, self._bias)
 
 
 class FrozenModel:
@@ -95,7 +57,7 @@ class FrozenModel:
         self.embeddings: Tensor = self.model.get_input_embeddings().weight
         self.context_length = context_length(model.config)
         self.window = text_window(model.config) if self.family == "causal" else None
-        self._readout = _Readout(self.model.get_output_embeddings())
+        self._readout = OutputLayer(self.model.get_output_embeddings())
         self.model.set_output_embeddings(self._readout)
         self._accepts = set(inspect.signature(self.model.forward).parameters)
         self._kept: list[int] | None = None
@@ -171,15 +133,21 @@ class FrozenModel:
         self._kept = kept
         self._readout.keep(self._kept if self._cuts else None)
 
+    @property
+    def _one_token(self) -> tuple[Tensor, dict[str, Tensor]]:
+        """The place and the inputs of a pass of one token, to try what the model does: not of the
+        first, which pads and may be all zeros."""
+        first = torch.zeros(1, dtype=torch.long, device=self.device)
+        inputs = {"inputs_embeds": self.embed(first[None] + len(self.embeddings) // 2)}
+        if self.family == "seq2seq":
+            inputs["decoder_inputs_embeds"] = inputs["inputs_embeds"]
+        return first, inputs
+
     @torch.no_grad()
     def _can_be_cut(self) -> bool:
         """Whether the output layer may answer for a few tokens only; not where the model adds
         something to the whole vocabulary's logits afterwards, as BART does."""
-        first = torch.zeros(1, dtype=torch.long, device=self.device)
-        one = self.embed(first[None])
-        inputs = {"inputs_embeds": one}
-        if self.family == "seq2seq":
-            inputs["decoder_inputs_embeds"] = one
+        first, inputs = self._one_token
         tokens = [0, len(self.embeddings) - 1]
         whole = self.logits(first, **inputs)[..., tokens]
         try:
@@ -190,6 +158,21 @@ class FrozenModel:
         finally:
             self._readout.keep(None)
         return bool((whole - cut).abs().max() <= 0.05 * whole.abs().max())
+
+    @cached_property
+    @torch.no_grad()
+    def _ends_in_readout(self) -> bool:
+        """Whether the output layer is the last thing that a model does, so that it may be applied
+        to a few states at a time; Gemma 2, for one, caps its logits."""
+        first, inputs = self._one_token
+        self.keep_logits_of(None)
+        whole = self.logits(first, **inputs)
+        try:
+            states = self._states_before_readout(first, **inputs)
+            apart = (self._readout.full(states).float() - whole).abs().max()
+        except RuntimeError:  # what follows goes by the vocabulary, as BART's bias does
+            return False
+        return bool(apart <= 0.01 * whole.abs().max())
 
     def embed(self, token_ids: Tensor | Sequence[int]) -> Tensor:
         """Token ids [...] to input embeddings [..., H]."""
@@ -228,6 +211,32 @@ class FrozenModel:
         uncut = self._kept is not None and not self._cuts
         return logits[..., self._kept] if uncut else logits
 
+    def log_probs(self, keep: Tensor, wanted: Tensor, **arguments: Any) -> Tensor:
+        """The log-probabilities, among the whole vocabulary, of a token at each of chosen
+        positions; of all logits, those of a few positions stand in memory at once.
+
+        Args:
+            keep, arguments: as in `logits`.
+            wanted: [B, N], the tokens; below 0 for none.
+
+        Returns:
+            [B, N] in float32; 0 where no token is wanted.
+        """
+        self.keep_logits_of(None)
+        if self._ends_in_readout:
+            states = self._states_before_readout(keep, **arguments)
+            return chosen_log_probs(self._readout.full, states, wanted, len(self.embeddings))
+        logits = self.logits(keep, **arguments)
+        return chosen_log_probs(nn.Identity(), logits, wanted, len(self.embeddings))
+
+    def _states_before_readout(self, keep: Tensor, **arguments: Any) -> Tensor:
+        """[B, N, H], what `logits` with the same arguments would put into the output layer."""
+        self._readout.is_bare = True
+        try:
+            return self.logits(keep, **arguments).to(self.dtype)
+        finally:
+            self._readout.is_bare = False
+
     @contextmanager
     def telling_states(self) -> Iterator[list[Tensor]]:
         """While it lasts, the list it yields holds the hidden states of the last pass at the
@@ -258,26 +267,22 @@ class FrozenModel:
         output: Tensor = encoded.last_hidden_state
         return output
 
-    def decoder_logits(
-        self, output: Tensor, mask: Tensor, embeds: Tensor, keep: Tensor, rows: Tensor
-    ) -> Tensor:
-        """Like `logits`, of a seq2seq model over its encoder's output.
+    def over_encoder(
+        self, output: Tensor, mask: Tensor, rows: Tensor | None = None
+    ) -> dict[str, Any]:
+        """What a pass of a seq2seq model's decoder takes beside its input.
 
         Args:
             output: [B, T, H], from `encoder_output`.
             mask: [B, T] of 0/1.
-            embeds: [B, Q, H], the decoder's input.
             rows: [P, layers, 2, groups, size], the keys and values that the decoder sees before its
-                input; empty for none.
+                input; empty or None for none.
         """
-        more: dict[str, Any] = {}
-        if len(rows):
+        arguments: dict[str, Any] = {
+            "encoder_outputs": BaseModelOutput(last_hidden_state=output),
+            "attention_mask": mask,
+        }
+        if rows is not None and len(rows):
             past = shared_past(rows.permute(1, 2, 3, 0, 4), len(output))
-            more["past_key_values"] = EncoderDecoderCache(past, DynamicCache())
-        return self.logits(
-            keep,
-            **more,
-            encoder_outputs=BaseModelOutput(last_hidden_state=output),
-            attention_mask=mask,
-            decoder_inputs_embeds=embeds,
-        )
+            arguments["past_key_values"] = EncoderDecoderCache(past, DynamicCache())
+        return arguments

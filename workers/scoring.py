@@ -4,7 +4,6 @@ Prompts that leave the text as the model read it go over cached texts, several i
 run the whole input every time. Both ways give the same numbers: see `families`.
 """
 
-import functools
 from collections.abc import Callable, Iterator, Sequence, Set
 from typing import NamedTuple
 
@@ -17,11 +16,13 @@ from autoprompt.workers.answers import Right
 from autoprompt.workers.answers.continued_readout import ContinuedReadout
 from autoprompt.workers.answers.vocabulary_readout import Nothing
 from autoprompt.workers.batches import TokenBudget, windows
-from autoprompt.workers.families import FAMILIES
+from autoprompt.workers.continuations import Continuations
+from autoprompt.workers.families import FAMILIES, Family
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.model_files import ModelSpec
 from autoprompt.workers.model_loading import load_model
-from autoprompt.workers.prompt import Laid, Prompt, lay, lay_rows
+from autoprompt.workers.prompt import Laid, Prompt, lay
+from autoprompt.workers.prompt_batches import in_batches
 from autoprompt.workers.rows import Text
 from autoprompt.workers.task import Task, TaskSpec, build_task
 from autoprompt.workers.text_cache import CacheSpec, TextCache
@@ -31,12 +32,6 @@ from autoprompt.workers.wording import Wording
 #: Tokens in one forward pass without gradients: more no longer fit the processor's caches.
 _TOKENS_PER_BATCH = 2048
 
-#: A cached token's part in the cost of a pass: it is fetched, not computed.
-_READ = 4
-
-#: Query tokens behind each text, of the prompts packed into one pass.
-_TOKENS_PER_PACK = 128
-
 #: Query tokens of one training pass, of all prompts and texts in it: a few hundred keep a processor
 #: busy (`benchmarks.limit`), and what is kept of each for the gradients takes memory.
 _TOKENS_PER_STEP = 512
@@ -44,10 +39,15 @@ _TOKENS_PER_STEP_ON_GPU = 1 << 14
 
 
 class Asked(NamedTuple):
-    """N prompts, each of which is asked of all of B texts."""
+    """N prompts, each of which is asked of all of B texts.
+
+    Attributes:
+        continuations: what follows each of the texts, where that is asked instead of the answers.
+    """
 
     prompts: Sequence[Laid]
     texts: Sequence[TokenIds]
+    continuations: Sequence[TokenIds] | None = None
 
 
 class Scorer:
@@ -56,6 +56,7 @@ class Scorer:
     Attributes:
         cache: the text cache, which grows with every text scored by a prompt that can reuse it.
         truncated: how many texts were cut to fit the model's context so far.
+        budget: of a pass without gradients.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class Scorer:
         self.truncated = 0
         self.family = FAMILIES[model.family](model, task, self.cache)
         self.family.longest_reused = longest_text(model.window, task, longest_prompt)
-        self._budget = TokenBudget(_TOKENS_PER_BATCH)
+        self.budget = TokenBudget(_TOKENS_PER_BATCH)
         #: A training batch is one pass until memory says otherwise, and shares it with others up to
         #: a bound.
         self.training_budget = TokenBudget(1 << 30)
@@ -131,11 +132,11 @@ class Scorer:
                 self.cache.prefill()
 
     def logits_of(self, asked: Sequence[Asked]) -> list[Tensor]:
-        """`label_logits` of each: in one pass, where all of them may go over cached texts."""
-        family = self.family
-        if len(asked) > 1 and all(family.reuses(*one) for one in asked):
-            return family.cached([(one.prompts, family.fill(*one)) for one in asked])
-        return [self.label_logits(*one) for one in asked]
+        """`found` of each: in one pass, where all of them may go over cached texts."""
+        if len(asked) > 1 and all(self.family.reuses(one.prompts, one.texts) for one in asked):
+            cached = [(one.prompts, self.family.fill(one.prompts, one.texts)) for one in asked]
+            return self.family.cached(cached, [self._asking(one).readout for one in asked])
+        return [self.found(one) for one in asked]
 
     def label_logits(
         self, prompts: Sequence[Laid], texts: Sequence[TokenIds], *, once: bool = False
@@ -150,16 +151,45 @@ class Scorer:
         Returns:
             [N, B, L] float32.
         """
-        family = self.family
-        if family.reuses(prompts, texts):
-            if once:
-                return family.at_once(prompts, texts)
-            return family.cached([(prompts, family.fill(prompts, texts))])[0]
-        rows = []
-        for prompt in prompts:
-            shared = family.behind_front(prompt, texts)
-            rows.append(family.plain(prompt, texts) if shared is None else shared)
-        return torch.stack(rows)
+        return self.found(Asked(prompts, texts), once=once)
+
+    def forced_log_probs(
+        self,
+        prompts: Sequence[Laid],
+        texts: Sequence[TokenIds],
+        continuations: Sequence[TokenIds],
+    ) -> Tensor:
+        """How probable the model finds each token of what follows a text and a prompt, behind those
+        before it: teacher forcing. Gradients flow to the prompts.
+
+        Args:
+            texts: B; one that stands among them several times is read once where a prompt may
+                reuse it.
+            continuations: B, of T tokens at most.
+
+        Returns:
+            [N, B, T] log-probabilities in float32; 0 beyond a text's own.
+
+        Raises:
+            ModelError: a masked model.
+        """
+        return self.found(Asked(prompts, texts, continuations))
+
+    def found(self, asked: Asked, *, once: bool = False) -> Tensor:
+        """[N, B, L] as `label_logits`, or as `forced_log_probs` where there are continuations."""
+        family, (prompts, texts, _) = self._asking(asked), asked
+        if not family.reuses(prompts, texts):
+            return torch.stack([family.plain(prompt, texts) for prompt in prompts])
+        if once:
+            return family.at_once(prompts, texts)
+        return family.cached([(prompts, family.fill(prompts, texts))])[0]
+
+    def _asking(self, asked: Asked) -> Family:
+        """The family, asked for what follows these texts where that is given."""
+        if asked.continuations is None:
+            return self.family
+        self.family.trusts_cache(asked.texts)
+        return self.family.asking(Continuations.of(asked.continuations, self.model.device))
 
     @torch.no_grad()
     def log_probs(
@@ -174,24 +204,15 @@ class Scorer:
             [N, B, L] float32 on the CPU.
         """
         result = torch.empty(len(prompts), len(texts), self.task.readout.size)
-        if not len(texts):
-            return result
-        lengths = self.family.read_of(texts)
-        shapes = [self._shape(prompt) for prompt in prompts]
-        packs = list(self.packs(shapes, texts))
-        # What the first pack read, the next ones find.
-        once = once and sum(reuses for _, reuses in packs) <= 1
-        for pack, reuses in packs:
-            embedded = [prompts[n].embedded(self.model) for n in pack]
-            cost = sum(self.family.queries(shapes[n], texts) for n in pack)
-            part = _READ if reuses and not once else 1
-            costs = [cost + length // part for length in lengths]
+
+        def score(pack: list[int], laid: list[Laid], once: bool, batch: list[int]) -> Tensor:
+            logits = self.label_logits(laid, [texts[index] for index in batch], once=once)
             priors = self._priors([prompts[n] for n in pack])
-            rows = torch.tensor(pack)[:, None]
-            # Bound now: `run` may call this again with a part of a batch.
-            score = functools.partial(self._score, embedded, texts, priors, once)
-            for batch, scores in self._budget.run(lengths, costs, score):
-                result[rows, torch.tensor(batch)] = scores
+            return self.task.readout.log_probs(logits.cpu(), priors)
+
+        passes = in_batches(self.family, self.budget, prompts, texts, score, once=once)
+        for pack, batch, scores in passes:
+            result[torch.tensor(pack)[:, None], torch.tensor(batch)] = scores
         return result
 
     def losses(
@@ -199,18 +220,6 @@ class Scorer:
     ) -> Tensor:
         """[N, B], of N prompts on B texts whose answers are `expected` [B]."""
         return self.task.readout.surprise(self.log_probs(prompts, texts), expected)
-
-    def _score(
-        self,
-        prompts: Sequence[Laid],
-        texts: Sequence[TokenIds],
-        priors: Tensor,
-        once: bool,
-        batch: Sequence[int],
-    ) -> Tensor:
-        """[N, B, L] of one batch, on the CPU."""
-        logits = self.label_logits(prompts, [texts[index] for index in batch], once=once)
-        return self.task.readout.log_probs(logits.cpu(), priors)
 
     def _priors(self, prompts: Sequence[Prompt]) -> Tensor:
         """[N, 1, L] to take off the logits; 0 for a prompt that is not calibrated."""
@@ -241,7 +250,7 @@ class Scorer:
                 raise ModelError("this model does not tell its hidden states")
             return torch.stack([layer.flatten(0, 1).float().cpu() for layer in states[1:]])
 
-        yield from self._budget.run(lengths, lengths, read)
+        yield from self.budget.run(lengths, lengths, read)
 
     def score_texts(
         self,
@@ -269,32 +278,6 @@ class Scorer:
                 self.cache.forget()
             advance(len(window))
         return log_probs
-
-    def packs(
-        self, prompts: Sequence[Laid], texts: Sequence[TokenIds]
-    ) -> Iterator[tuple[list[int], bool]]:
-        """Which of N prompts share a pass, and whether it goes over reused texts."""
-        pack: list[int] = []
-        cost = 0
-        for n in range(len(prompts)):
-            if not self.family.reuses([prompts[n]], texts):
-                yield [n], False
-                continue
-            more = self.family.queries(prompts[n], texts)
-            if pack and cost + more > _TOKENS_PER_PACK:
-                yield pack, True
-                pack, cost = [], 0
-            pack.append(n)
-            cost += more
-        if pack:
-            yield pack, True
-
-    def _shape(self, prompt: Prompt) -> Laid:
-        """The prompt as its family sees it, without embedding it."""
-        shape = torch.empty(len(prompt), 0)
-        if prompt.kind == "kv":
-            return lay_rows(shape, prompt.position)
-        return lay(shape, prompt.position, prompt.front)
 
 
 def load_scorer(
