@@ -15,6 +15,7 @@ from autoprompt.search_spaces.pieces import Position
 from autoprompt.workers.answers import Right
 from autoprompt.workers.answers.continued_readout import ContinuedReadout
 from autoprompt.workers.answers.vocabulary_readout import Nothing
+from autoprompt.workers.asked_text import answers_of_text
 from autoprompt.workers.batches import TokenBudget, windows
 from autoprompt.workers.continuations import Continuations
 from autoprompt.workers.families import FAMILIES, Family
@@ -133,6 +134,11 @@ class Scorer:
 
     def logits_of(self, asked: Sequence[Asked]) -> list[Tensor]:
         """`found` of each: in one pass, where all of them may go over cached texts."""
+        readout = self.task.readout
+        if isinstance(readout, ContinuedReadout) and asked and asked[0].continuations is None:
+            from autoprompt.workers.continued_scoring import continued  # which scores by this file
+
+            return continued(self, readout, asked)
         if len(asked) > 1 and all(self.family.reuses(one.prompts, one.texts) for one in asked):
             cached = [(one.prompts, self.family.fill(one.prompts, one.texts)) for one in asked]
             return self.family.cached(cached, [self._asking(one).readout for one in asked])
@@ -151,7 +157,18 @@ class Scorer:
         Returns:
             [N, B, L] float32.
         """
-        return self.found(Asked(prompts, texts), once=once)
+        asked = Asked(prompts, texts)
+        if self.task.readout.continued:
+            return self.logits_of([asked])[0]
+        return self.found(asked, once=once)
+
+    def queries(self, prompt: Laid, texts: Sequence[TokenIds]) -> int:
+        """The query tokens of a prompt in a pass over B texts that are reused."""
+        own = self.family.queries(prompt, texts)
+        if not self.task.readout.continued:
+            return own * len(texts)
+        answers = [len(ids) for text in texts for ids in answers_of_text(text)]
+        return own * len(answers) + sum(answers)
 
     def forced_log_probs(
         self,
@@ -203,12 +220,17 @@ class Scorer:
         Returns:
             [N, B, L] float32 on the CPU.
         """
-        result = torch.empty(len(prompts), len(texts), self.task.readout.size)
+        readout = self.task.readout
+        if isinstance(readout, ContinuedReadout):
+            from autoprompt.workers.continued_scoring import said  # which scores by this file
+
+            return said(self, readout, prompts, texts)
+        result = torch.empty(len(prompts), len(texts), readout.size)
 
         def score(pack: list[int], laid: list[Laid], once: bool, batch: list[int]) -> Tensor:
             logits = self.label_logits(laid, [texts[index] for index in batch], once=once)
             priors = self._priors([prompts[n] for n in pack])
-            return self.task.readout.log_probs(logits.cpu(), priors)
+            return readout.log_probs(logits.cpu(), priors)
 
         passes = in_batches(self.family, self.budget, prompts, texts, score, once=once)
         for pack, batch, scores in passes:
@@ -219,6 +241,11 @@ class Scorer:
         self, prompts: Sequence[Prompt], texts: Sequence[TokenIds], expected: Tensor
     ) -> Tensor:
         """[N, B], of N prompts on B texts whose answers are `expected` [B]."""
+        readout = self.task.readout
+        if isinstance(readout, ContinuedReadout):
+            from autoprompt.workers.continued_scoring import scores  # which scores by this file
+
+            return readout.losses(scores(self, prompts, texts), expected)
         return self.task.readout.surprise(self.log_probs(prompts, texts), expected)
 
     def _priors(self, prompts: Sequence[Prompt]) -> Tensor:
@@ -270,11 +297,13 @@ class Scorer:
             [N, B, L] float32 on the CPU.
         """
         log_probs = torch.empty(len(prompts), len(texts), self.task.readout.size)
+        keeps = beside is not None or self.task.readout.continued
         for window in windows(texts):
             chunk = self.tokenize([texts[index] for index in window])
-            log_probs[:, window] = self.log_probs(prompts, chunk, once=beside is None)
+            log_probs[:, window] = self.log_probs(prompts, chunk, once=not keeps)
             if beside is not None:
                 beside(window)
+            if keeps:
                 self.cache.forget()
             advance(len(window))
         return log_probs

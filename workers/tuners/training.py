@@ -85,7 +85,7 @@ def costs_of(asked: Sequence[Backward], scorer: Scorer, examples: Examples) -> l
     for laid, batch in asked:
         texts = [examples.train[index] for index in batch]
         shares = scorer.family.reuses([laid], texts)
-        costs.append(scorer.family.queries(laid, texts) * len(texts) if shares else None)
+        costs.append(scorer.queries(laid, texts) if shares else None)
     return costs
 
 
