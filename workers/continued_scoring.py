@@ -77,7 +77,7 @@ def said(
 def written(
     scorer: Scorer, readout: TextReadout, prompts: Sequence[Prompt], texts: Sequence[TokenIds]
 ) -> Tensor:
-    """[N, B, A] on the CPU: the loss of each text's right answer, no number where that is not known,
+    """[N, B, A] on the CPU: the loss of each right answer, no number where that is not known,
     and what is written as code points."""
     said = torch.full((len(prompts), len(texts), readout.size), 0.0)
     known = bool(len(texts)) and all(map(answers_of_text, texts))

@@ -129,10 +129,11 @@ class Wording(Document):
 
     @field_validator("label_words", mode="before")
     @classmethod
-    def _labels_as_text(cls, value: Any) -> Any:
+    def _labels_as_text(cls, value: Any, info: ValidationInfo) -> Any:
         if not isinstance(value, dict):
             raise ValueError("expected a mapping of each label to its word, or its words")
-        if len(value) < 2:
+        one_of = info.data.get("answers") in ("label_words", "scale")
+        if len(value) < 2 and one_of:
             raise ValueError("needs at least two labels, each with its word")
         words = {
             str(label): tuple(str(word) for word in given)

@@ -42,7 +42,7 @@ def lead_warnings(
     second = rest[0]
     p, test = paired_p(
         metric,
-        np.array(labels),
+        answers.right(labels),
         *(_predicted(answers, metric, prompt) for prompt in (best, second)),
     )
     if p < SIGNIFICANT:

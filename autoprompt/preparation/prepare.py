@@ -27,7 +27,6 @@ from autoprompt.search_spaces.errors import BadInputError, ConfigError
 from autoprompt.versions import code_versions
 from autoprompt.workers.answers import answers_of
 from autoprompt.workers.data import Splits
-from autoprompt.workers.data_files import Labels
 from autoprompt.workers.families import FAMILIES
 from autoprompt.workers.job import Job
 from autoprompt.workers.model_config import (
@@ -86,7 +85,7 @@ def prepare(config: SearchConfig, progress: SearchProgress) -> Prepared:
     local = unpacked(config)
     with progress.step("reading the data"):
         splits = local.splits()
-    check_splits(splits, Labels(answers_of(config.task).names), source, progress)
+    check_splits(splits, answers_of(config.task), source, progress)
     check_folds(config, splits)
     due = conversion_is_due(local.model, progress.say)
     with progress.step("unpacking the GGUF model, once" if due else "checking the model"):
