@@ -30,8 +30,10 @@ class Job:
         search: its name, by which dashboards know it.
         modules: folders that a user's own metric or answers may be imported from.
         blocks: which of the validation texts judge a rung.
+        class_weights: whether the texts of every label weigh the same in the loss.
         writer: the model that rewrites instructions, where it lies now; plans say where it lay when
             the search was made. None for the frozen model itself.
+        negative_correlation: the weight by which plans of one fold are trained to err differently.
     """
 
     model: ModelSpec
@@ -50,3 +52,5 @@ class Job:
     kv: bool = False
     folds: tuple[tuple[int, ...], ...] = ()
     writer: str | None = None
+    class_weights: bool = False
+    negative_correlation: float = 0.0

@@ -43,7 +43,7 @@ def in_batches(
         return
     lengths = family.read_of(texts)
     shapes = [_shape(prompt) for prompt in prompts]
-    packs = list(_packs(family, shapes, texts))
+    packs = list(packs_of(family, shapes, texts))
     # What the first pack read, the next ones find.
     once = once and sum(reuses for _, reuses in packs) <= 1
     for pack, reuses in packs:
@@ -60,7 +60,7 @@ def in_batches(
             yield pack, batch, made
 
 
-def _packs(
+def packs_of(
     family: Family, prompts: Sequence[Laid], texts: Sequence[TokenIds]
 ) -> Iterator[tuple[list[int], bool]]:
     """Which of N prompts share a pass, and whether it goes over reused texts."""

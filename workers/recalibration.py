@@ -51,12 +51,13 @@ class Recalibration:
         return cls(content["temperature"], tuple(content["biases"]))
 
 
-def recalibration(log_probs: Floats, expected: Sequence[int]) -> Recalibration:
+def recalibration(log_probs: Floats, expected: Sequence[int], biased: bool = True) -> Recalibration:
     """The temperature and the biases that make the right answers of B texts most probable.
 
     Args:
         log_probs: [B, A].
         expected: [B].
+        biased: whether an answer's place says anything, so that it may have a bias.
     """
     answers, right = log_probs.shape[-1], np.asarray(expected)
     scores = np.maximum(np.asarray(log_probs, dtype=np.float64), -1e4)
@@ -69,7 +70,7 @@ def recalibration(log_probs: Floats, expected: Sequence[int]) -> Recalibration:
         apart = np.exp(given) - one_hot
         slopes = np.empty_like(numbers)
         slopes[0] = -(apart * scores).sum() * sharpness + 2 * _TEMPERATURE_COST * numbers[0]
-        slopes[1:] = apart.sum(axis=0) + 2 * _BIAS_COST * biases
+        slopes[1:] = (apart.sum(axis=0) + 2 * _BIAS_COST * biases) * biased
         held = _TEMPERATURE_COST * numbers[0] ** 2 + _BIAS_COST * (biases**2).sum()
         return float(-given[rows, right].sum() + held), slopes
 

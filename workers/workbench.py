@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from autoprompt.search_spaces import AnyPlan
 from autoprompt.search_spaces.registry import look_in
+from autoprompt.workers.class_weights import balanced_weights
 from autoprompt.workers.demonstrations import Pool, chosen, demonstrated
 from autoprompt.workers.job import Job
 from autoprompt.workers.prompt import Prompt
@@ -111,6 +112,10 @@ class Workbench:
         """All texts in a scorer's wording."""
         job, task = self._job, scorer.task
         learnt, judging = job.train.labels, job.validation.labels
+        weights = None
+        if job.class_weights:
+            counts = balanced_weights(learnt, task.readout.size)
+            weights = torch.tensor(counts[list(learnt)], dtype=torch.float32)
         return Examples(
             scorer.tokenize(job.train.texts, learnt),
             task.readout.targets(learnt),
@@ -121,6 +126,7 @@ class Workbench:
             job.blocks,
             writer=job.writer,
             right=(task.answers.right(learnt), task.answers.right(judging)),
+            weights=weights,
             spoken=list(map(task.answers.spoken, learnt, job.train.texts)),
         )
 

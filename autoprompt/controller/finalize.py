@@ -213,4 +213,4 @@ def _recalibrated(
     folds = next((own for own in bagged if own.number == best.number), None)
     labels = prepared.splits.validation.labels if folds is None else store.labelled(search.id)
     answers = answers_of(prepared.config.task)
-    return recalibration(answers.unpacked((folds or best).log_probs), labels)
+    return recalibration(answers.unpacked((folds or best).log_probs), labels, answers.biased)

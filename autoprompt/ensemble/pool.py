@@ -65,7 +65,8 @@ class Pool:
     @cached_property
     def recalibrated(self) -> list[Recalibration]:
         """[N], how each candidate is recalibrated."""
-        return [recalibration(rows, self.labels.tolist()) for rows in self.log_probs]
+        labels, biased = self.labels.tolist(), self.answers.biased
+        return [recalibration(rows, labels, biased) for rows in self.log_probs]
 
     def halves(self) -> tuple[Labels, Labels]:
         """Two halves of the texts, each with half of every label, where there is one a text; always

@@ -137,7 +137,7 @@ def choose(
             (numbers, combination), validation = pool.combined([0]), alone
     if answers.categorical:
         said = combination.log_probs(answers, pool.log_probs[numbers])
-        combination = replace(combination, joint=recalibration(said, labels))
+        combination = replace(combination, joint=recalibration(said, labels, answers.biased))
     if metric.needs == "probabilities" and combination.stack is None:
         predicted = combination.probabilities(answers, pool.log_probs[numbers])
         validation = metric.direction.oriented(metric.score(pool.labels, predicted))

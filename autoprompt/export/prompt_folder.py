@@ -165,7 +165,7 @@ def _vote(
         own = Recalibration.from_dict(result.record.calibration)
     else:
         said = result.answers.unpacked(record.log_probs)
-        own = recalibration(said, result.validation_labels)
+        own = recalibration(said, result.validation_labels, result.answers.biased)
     return replace(heads([1.0]), joint=own), None
 
 

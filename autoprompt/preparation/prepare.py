@@ -173,6 +173,7 @@ def prepare(config: SearchConfig, progress: SearchProgress) -> Prepared:
             blocks=validation_blocks(config, splits.validation.labels),
             modules=config.module_folders,
             writer=local.writer,
+            class_weights=config.data.class_weights is not None,
         ),
         versions={
             **code_versions(),

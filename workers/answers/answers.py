@@ -128,6 +128,8 @@ class Answers(ABC):
         names: of the A answers, as the data and people call them; none where answers are free.
         categorical: whether exactly one of `names` is right, and what is said of a text are their
             log-probabilities: then these are recalibrated, stacked, and abstained by.
+        biased: whether the place of an answer among `names` says anything of it, so that
+            recalibration has a bias for each.
         template: what is asked where a configuration does not say.
         metric: what trials are judged by, likewise.
         needs: what metrics may need of it (`Metric.needs`).
@@ -136,6 +138,7 @@ class Answers(ABC):
 
     names: tuple[str, ...]
     categorical: ClassVar[bool] = False
+    biased: ClassVar[bool] = True
     template: ClassVar[str] = "{text}"
     metric: ClassVar[str]
     needs: ClassVar[frozenset[str]]

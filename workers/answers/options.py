@@ -9,6 +9,7 @@ from autoprompt.search_spaces.errors import ConfigError
 from autoprompt.workers.answers.answers import Readout, Right
 from autoprompt.workers.answers.categorical import Categorical
 from autoprompt.workers.rows import Text
+from autoprompt.workers.vote import Vote
 from autoprompt.workers.wording import Wording
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ class Options(Categorical):
     """One of a row's options, of which there are at most A. They stand in columns of their own, or
     as a list in one column (`task.options`)."""
 
+    biased: ClassVar[bool] = False
+    votes: ClassVar[tuple[Vote, ...]] = ("majority", "weighted", "mean")
     template: ClassVar[str] = "{question}\nAnswer:"
 
     def __init__(self, wording: Wording) -> None:

@@ -21,6 +21,7 @@ class Examples:
         train_labels, validation_labels: as the readout's `targets` has them, [B, ...].
         right: of the train and of the validation texts, as metrics take them; None where that is
             what `targets` has.
+        weights: [B], what the loss of each train text counts; None for all alike.
         spoken: of each train text, its right answer as it is said behind a text; none where nobody
             asks.
         metric: what prompts are judged by.
@@ -42,6 +43,7 @@ class Examples:
     writer: str | None = None
     right: tuple[NDArray[Any], NDArray[Any]] | None = None
     spoken: Sequence[str] = ()
+    weights: Tensor | None = None
 
     def part(self, learnt: Sequence[int], judging: Sequence[int] | None = None) -> "Examples":
         """What a trial may see that learns from the train texts at some places alone.
@@ -55,6 +57,7 @@ class Examples:
             train_labels=self.train_labels[list(learnt)],
             places=learnt,
             right=self.right and (self.right[0][list(learnt)], self.right[1]),
+            weights=None if self.weights is None else self.weights[list(learnt)],
             spoken=self.spoken and [self.spoken[place] for place in learnt],
         )
         if judging is None:
