@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import torch
+
 from autoprompt.search_spaces import AnyPlan
 from autoprompt.search_spaces.registry import look_in
 from autoprompt.workers.class_weights import balanced_weights
