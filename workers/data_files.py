@@ -1,7 +1,7 @@
 """Files and Hub data sets, read through `datasets` and checked, row by row."""
 
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -208,12 +208,18 @@ def first_rows(path: str, base: Path, subset: str | None, count: int = 200) -> d
 
 
 def label_names(
-    path: str, base: Path, subset: str | None, column: str, label_map: Mapping[str, str]
+    path: str,
+    base: Path,
+    subset: str | None,
+    column: str,
+    label_map: Mapping[str, str],
+    labels_in: Callable[[Any], Sequence[str]] = lambda cell: [name_of(cell)],
 ) -> list[str]:
     """The labels that are in a file's, or a Hub data set's train, column, sorted.
 
     Args:
         label_map: a label's name in the data -> what it is called here.
+        labels_in: the labels that a cell names.
 
     Raises:
         DataError: no such file, data set or column, or it cannot be read.
@@ -222,7 +228,12 @@ def label_names(
         table = _read_table(base / Path(path).expanduser())
     else:
         table = _load_hub_with_train(path, subset)["train"]
-    names = {name_of(mapped(cell, label_map)) for cell in cells_of(table, column, path)}
+    names: set[str] = set()
+    for row, cell in enumerate(cells_of(table, column, path), 1):
+        try:
+            names.update(labels_in(mapped(cell, label_map)))
+        except ValueError as problem:
+            raise DataError(f"{path}: label {_shown(cell)} {problem}; see row {row}") from None
     return sorted(names - {""})
 
 

@@ -37,7 +37,7 @@ def spans_in(cell: Any, text: str) -> tuple[Span, ...]:
     """
     before = len(text) - len(text.lstrip())
     found = set()
-    for entry in _entries(cell):
+    for entry in entries(cell):
         start, end, label = entry.get("start"), entry.get("end"), entry.get("label")
         if not (_is_place(start) and _is_place(end)):
             raise ValueError("has a span whose start and end are no numbers of characters")
@@ -87,7 +87,12 @@ def tagged_spans(tokens: Sequence[str], tags: Any) -> list[dict[str, Any]]:
     return spans
 
 
-def _entries(cell: Any) -> list[dict[str, Any]]:
+def entries(cell: Any) -> list[dict[str, Any]]:
+    """The spans of a cell, as `spans_in` takes it, unchecked.
+
+    Raises:
+        ValueError: it holds no list of them.
+    """
     if isinstance(cell, str):
         try:
             cell = json.loads(cell) if cell.strip() else None

@@ -1,11 +1,13 @@
 """Labels whose words are not given are called by their own names."""
 
 import re
+from typing import Any
 
 from autoprompt.config import SearchConfig
 from autoprompt.progress import SearchProgress
 from autoprompt.search_spaces.errors import DataError
 from autoprompt.search_spaces.wording_space import LabelWords
+from autoprompt.workers.answers import ANSWERS
 from autoprompt.workers.data_files import label_names
 from autoprompt.workers.data_spec import Paths
 
@@ -26,7 +28,8 @@ def with_label_names(config: SearchConfig, progress: SearchProgress) -> SearchCo
         return config
     data = config.data
     path = data.path.train if isinstance(data.path, Paths) else data.path
-    names = label_names(path, config.base, data.subset, data.label, data.label_map)
+    kind: Any = ANSWERS[config.task.answers]
+    names = label_names(path, config.base, data.subset, data.label, data.label_map, kind.labels_in)
     if not 2 <= len(names) <= _MOST:
         raise DataError(
             f"{path}: column {data.label!r} has {len(names)} labels; say which are meant, and "

@@ -147,6 +147,11 @@ class Answers(ABC):
     def __init__(self, wording: Wording) -> None:
         self.wording = wording
 
+    @staticmethod
+    def labels_in(cell: Any) -> Sequence[str]:
+        """The labels that a cell of the data names, where their words are not given."""
+        return ["" if cell is None else str(cell).strip()]
+
     @abstractmethod
     def seated(self, question: "Question", family: "Family") -> Readout:
         """The answers behind a question, on its model.

@@ -37,6 +37,15 @@ class SeveralLabels(Answers):
         super().__init__(wording)
         self.names = tuple(wording.label_words)
 
+    @staticmethod
+    def labels_in(cell: Any) -> Sequence[str]:
+        """Of a list, or parted by ; | or a comma."""
+        if not isinstance(cell, str):
+            return [str(name).strip() for name in cell or ()]
+        separator = next((each for each in _SEPARATORS if each in cell), None)
+        names = cell.split(separator) if separator else [cell]
+        return [name.strip() for name in names if name.strip()]
+
     def seated(self, question: "Question", family: "Family") -> Readout:
         """Each label's own question behind the shared one, and behind it yes and no.
 
@@ -82,7 +91,7 @@ class SeveralLabels(Answers):
             ValueError: one of them has no word.
         """
         found = set()
-        for name in _parted(cell):
+        for name in self.labels_in(cell):
             if name not in self.names:
                 raise ValueError(
                     f"names {name!r}, which has no word in task.label_words; that has "
@@ -145,12 +154,3 @@ class SeveralLabels(Answers):
     def same(self, one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.bool_]:
         """Whether all labels are."""
         return np.asarray((one == other).all(axis=-1))
-
-
-def _parted(cell: Any) -> list[str]:
-    """The names of labels in a cell."""
-    if not isinstance(cell, str):
-        return [str(name).strip() for name in cell or ()]
-    separator = next((each for each in _SEPARATORS if each in cell), None)
-    names = cell.split(separator) if separator else [cell]
-    return [name.strip() for name in names if name.strip()]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from autoprompt.workers.answers.answers import Right
 from autoprompt.workers.answers.free_text import FreeText
 from autoprompt.workers.rows import Text
-from autoprompt.workers.spans import spans_in
+from autoprompt.workers.spans import entries, spans_in
 from autoprompt.workers.wording import Wording
 
 _NONE, _BETWEEN = "none", "; "
@@ -37,6 +37,13 @@ class Spans(FreeText):
         super().__init__(wording)
         self._words = {label: words[0].strip() for label, words in wording.label_words.items()}
         self._labels = {word.casefold(): label for label, word in self._words.items()}
+
+    @staticmethod
+    def labels_in(cell: Any) -> Sequence[str]:
+        """Of spans, or of tags."""
+        if isinstance(cell, list) and all(isinstance(tag, str) for tag in cell):
+            return [label for _, _, label in (tag.partition("-") for tag in cell) if label]
+        return [str(entry.get("label")) for entry in entries(cell)]
 
     def read(self, cell: Any, text: Text) -> Right:
         """Spans as they are judged.
