@@ -18,7 +18,7 @@ from tests.conftest import DEMO, write_yaml
 from tests.test_docs import blocks
 
 EXAMPLES = DEMO.parent / "data"
-CONFIGURED = ("r8", "intents", "drug_reviews", "vitaminc")
+CONFIGURED = ("r8", "intents", "drug_reviews", "vitaminc", "disfl_qa", "polish_entities")
 
 
 def csv_rows(content: bytes) -> list[dict[str, str]]:
