@@ -110,21 +110,16 @@ def guessed(task: str, columns: Columns, text: str, label: str) -> dict[str, Any
             return found
     if pair is not None:
         return _labels(columns, label, _pair_template(pair))
-    only = text if text in columns else _one_text(columns, label)
+    right = label if label in columns else _first(columns, _ANSWERS)
+    if right is None:
+        return None
+    only = text if text in columns else _one_text(columns, right)
     if only is None:
         return None
+    template = f"{{{_called(only, text)}}}\nAnswer:"
     if label not in columns:
-        right = _first(columns, _ANSWERS)
-        return (
-            None
-            if right is None
-            else {
-                "answers": "text",
-                "template": f"{{{_called(only, text)}}}\nAnswer:",
-                "label": right,
-            }
-        )
-    return _labels(columns, label, f"{{{_called(only, text)}}}\nAnswer:")
+        return {"answers": "text", "template": template, "label": right}
+    return _labels(columns, label, template)
 
 
 def _question(columns: Columns, label: str) -> dict[str, Any] | None:

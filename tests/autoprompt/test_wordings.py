@@ -129,9 +129,7 @@ def test_one_worker_serves_them_and_every_later_reader_too(
     voted = result.answers.voted(log_probs, result.ensemble.weights)
     predictions = result.ensemble.predict(texts)
     names = result.answers.names
-    assert [prediction.label for prediction in predictions] == [
-        names[label] for label in voted
-    ]
+    assert [prediction.label for prediction in predictions] == [names[label] for label in voted]
     # The test split was asked in the same words, and so are other texts and the exported folder.
     tested = result.config.splits().test
     own = [alone(tiny_model, record, list(map(str, tested.texts))).numpy() for record in members]
