@@ -14,7 +14,7 @@ from autoprompt.workers.metrics import METRICS
 from benchmarks.bench import markdown
 
 DOCS = Path(__file__).parent
-LOADER = DOCS.parent / "autoprompt" / "export" / "templates" / "predict.py"
+TEMPLATES = DOCS.parent / "autoprompt" / "export" / "templates"
 
 _HEAD = """# The command line
 
@@ -57,8 +57,13 @@ def _section(title: str, command: click.Command, context: click.Context) -> str:
 def export_page() -> str:
     """docs/export.md, with the loader as it is now."""
     page = (DOCS / "export.md").read_text(encoding="utf-8")
-    loader = LOADER.read_text(encoding="utf-8")
-    return re.sub(r"```python\n.*?```", lambda _: f"```python\n{loader}```", page, flags=re.DOTALL)
+    for name in ("predict.py", "answers.py"):
+        code = (TEMPLATES / name).read_text(encoding="utf-8")
+        block = f"`{name}`:\n\n```python\n"
+        page = re.sub(
+            rf"{block}.*?```", lambda _, own=block + code: f"{own}```", page, flags=re.DOTALL
+        )
+    return page
 
 
 def readme() -> str:

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from dataclasses import dataclass
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -11,6 +12,61 @@ from autoprompt.shown_paths import shown_data
 from autoprompt.shown_sizes import shown_size
 from autoprompt.stored_search import StoredSearch
 from autoprompt.workers.model_files import ModelSpec, licence
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What a card says of a kind of answers.
+
+    Attributes:
+        pipeline: the Hub's name for such tasks.
+        does: what the model does with a prompt; {labels} are their names.
+        read: how the answer is read of the model.
+    """
+
+    pipeline: str
+    does: str
+    read: str
+
+
+_KINDS = {
+    "label_words": _Kind(
+        "text-classification",
+        "chooses among {labels}",
+        "a label is as probable as its words are next",
+    ),
+    "options": _Kind(
+        "multiple-choice",
+        "chooses among the options that each text brings along",
+        "an option is as probable as its tokens are behind the question, by the {scoring} of "
+        "their log-probabilities",
+    ),
+    "scale": _Kind(
+        "text-classification",
+        "puts a text on the scale {labels}",
+        "the number is the expectation of the labels, each as probable as its words are next",
+    ),
+    "several_labels": _Kind(
+        "text-classification",
+        "gives a text any of {labels}, or none",
+        "each label is asked for behind the template, and given where yes is likelier than no "
+        "by more than the label's threshold (`prior`)",
+    ),
+    "text": _Kind(
+        "text-generation",
+        "writes an answer",
+        "the answer is what the model writes next, the likeliest token after the likeliest token, "
+        "up to {stop} or {longest} tokens",
+    ),
+    "spans": _Kind(
+        "token-classification",
+        "finds the parts of a text that are {labels}",
+        "the model writes them next, as in `{entry}`, the likeliest token after the likeliest "
+        "token, up to {stop} or {longest} tokens",
+    ),
+}
+
+_SCORING = {"sum": "sum", "unconditional": "sum, less that behind no text,"}
 
 
 def model_card(
@@ -36,6 +92,7 @@ def model_card(
     )
     environment.filters |= {"line": one_line, "size": shown_size}
     return environment.get_template("model_card.md.j2").render(
+        kind=_kind(document["task"]),
         search=result.record,
         config=config,
         document=document,
@@ -66,11 +123,27 @@ def _template(task: dict[str, Any]) -> str:
     return columns + str(task["tail"])
 
 
+def _kind(task: dict[str, Any]) -> _Kind:
+    """The kind of answers, told with a task's own words."""
+    kind, words = _KINDS[task["answers"]], task.get("label_words", {})
+    stops = [f"`{json.dumps(stop, ensure_ascii=False)}`" for stop in task.get("stop", ())]
+    named = {
+        "labels": ", ".join(map(one_line, task.get("labels", words))),
+        "scoring": _SCORING.get(task.get("scoring", ""), "mean"),
+        "stop": ", ".join([*stops, "its own end"]),
+        "longest": task.get("longest_answer"),
+        "entry": "; ".join(f"{word}: ..." for word in list(words.values())[:2]),
+    }
+    return _Kind(kind.pipeline, kind.does.format(**named), kind.read.format(**named))
+
+
 def _example(task: dict[str, Any]) -> str:
     """What the loader is given on its command line."""
-    if len(task["columns"]) == 1:
-        return '"a text to label"'
-    return shlex.quote(json.dumps({part["column"]: "..." for part in task["columns"]}))
+    cells: dict[str, Any] = {part["column"]: "..." for part in task["columns"]}
+    options = task.get("options", ())
+    cells |= dict.fromkeys(options, "...") if len(options) > 1 else {}
+    cells |= {options[0]: ["...", "..."]} if len(options) == 1 else {}
+    return '"a text"' if len(cells) == 1 else shlex.quote(json.dumps(cells))
 
 
 def _hub_id(model: ModelSpec) -> str | None:

@@ -1,13 +1,13 @@
 """Export: a search's prompts as a folder that other tools read.
 
-Both formats hold `prompt.json` (the task as token ids, and every prompt), `predict.py` (a loader
-that needs no Autoprompt) and `README.md` (the model card). The vectors of soft prompts lie beside
-them: for `peft` as an adapter that `peft.PeftModel.from_pretrained` loads, for `json` in
-`prompts.safetensors`.
+Both formats hold `prompt.json` (the task as token ids, and every prompt), `predict.py` and
+`answers.py` (a loader that needs no Autoprompt) and `README.md` (the model card). The vectors of
+soft prompts lie beside them: for `peft` as an adapter that `peft.PeftModel.from_pretrained` loads,
+for `json` in `prompts.safetensors`.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from autoprompt.config import SearchConfig
 from autoprompt.export.model_card import model_card
+from autoprompt.export.peft_adapter import check_peft, save_adapter
 from autoprompt.new_files import made_whole
 from autoprompt.search_model import model_of
 from autoprompt.search_spaces.errors import BadInputError
@@ -35,25 +36,17 @@ from autoprompt.workers.task import Task, build_task
 
 Format = Literal["peft", "json"]
 
-_PLACES = {
-    "suffix": "after the text",
-    "both": "before and after the text",
-    "end": "behind the whole template",
-    "decoder": "behind the decoder's start",
-}
-_ROW_PLACES = {
-    "suffix": "between text and template",
-    "end": "before the template's last token",
-    "decoder": "before the decoder's start",
-}
+#: Rises when a reader has to change; a folder is read by the loader in it alone. 2: the model by
+#: its name, not its path; columns of a row; a task of a prompt's own. 3: words that are judged as a
+#: tree. 4: how the prompts answer together, and when they do not. 5: kinds of answers; the shape of
+#: what was trained.
+_VERSION = 5
 
-#: Kinds of prompts and their positions that an adapter of PEFT's can say.
-_PEFT_HOLDS = {("soft", "prefix"), ("kv", "prefix")}
+#: What uses the prompts with transformers alone.
+_LOADER = ("predict.py", "answers.py")
 
-#: Rises when a reader has to change. 2: the model by its name, not its path; columns of a row; a
-#: task of a prompt's own. 3: words that are judged as a tree. 4: how the prompts answer together,
-#: and when they do not.
-_VERSION = 4
+#: The kinds of answers that it knows.
+_KINDS = ("label_words", "options", "scale", "several_labels", "text", "spans")
 
 
 def export(
@@ -79,7 +72,7 @@ def export(
         records = _chosen(result, trial, ensemble)
         prompts = [Prompt.from_bytes(record.content) for record in records]
         if form == "peft":
-            _check_peft(result, records, prompts)
+            check_peft(result, records, prompts)
         config = SearchConfig.model_validate(result.record.config)
         config = config.model_copy(update={"model": model_of(result.record)})
         family, tasks = _tasks(config, prompts)
@@ -130,8 +123,9 @@ def export(
             ],
         }
         _write(unfinished / "prompt.json", json.dumps(document, indent=2, ensure_ascii=False))
-        loader = resources.files(__package__) / "templates" / "predict.py"
-        _write(unfinished / "predict.py", loader.read_text(encoding="utf-8"))
+        for name in _LOADER:
+            code = resources.files(__package__) / "templates" / name
+            _write(unfinished / name, code.read_text(encoding="utf-8"))
         _write(unfinished / "README.md", model_card(result, config, document, form, ensemble))
     return Path(folder)
 
@@ -157,9 +151,11 @@ def _vote(
     result: StoredSearch, records: Sequence[PromptRecord], ensemble: bool
 ) -> tuple[Combination, Abstention | None]:
     """How prompts answer together, and when they do not; of a single one, how its probabilities are
-    recalibrated."""
+    recalibrated, where its kind of answers has some."""
     if ensemble:
         return result.ensemble.combination, result.ensemble.abstention
+    if not result.answers.categorical:
+        return heads([1.0]), None
     [record] = records
     if record.number == result.record.best and result.record.calibration:
         own = Recalibration.from_dict(result.record.calibration)
@@ -169,61 +165,25 @@ def _vote(
     return replace(heads([1.0]), joint=own), None
 
 
-def _check_peft(
-    result: StoredSearch, records: Sequence[PromptRecord], prompts: Sequence[Prompt]
-) -> None:
-    """Refuse what PEFT's prompt tuning and prefix tuning, vectors or keys and values before the
-    whole input, cannot say.
-
-    Raises:
-        BadInputError: several prompts, a hard one, or one behind the text.
-    """
-    if len(records) > 1:
-        raise BadInputError(
-            f"--format peft holds one prompt, the ensemble is {len(records)}; use --format json, "
-            "or --trial N for a member"
-        )
-    [record], [prompt] = records, prompts
-    if (prompt.kind, prompt.position) in _PEFT_HOLDS:
-        return
-    if prompt.kind == "kv":
-        place = _ROW_PLACES[prompt.position]
-        problem = f"trial {record.number} is laid {place}, PEFT's prefix tuning lays it before"
-        if prompt.position == "decoder":
-            problem = f"trial {record.number} is a decoder's, whose layers PEFT gives rows in pairs"
-    elif prompt.kind == "hard":
-        problem = f"trial {record.number} is a hard prompt, words that need no adapter"
-    elif prompt.kind == "mixed":
-        problem = f"trial {record.number} holds words among its vectors, PEFT holds vectors alone"
-    else:
-        problem = f"trial {record.number} is laid {_PLACES[prompt.position]}, PEFT lays it before"
-    fits = (
-        trial for trial in result.leaderboard if (trial.kind, trial.plan["position"]) in _PEFT_HOLDS
-    )
-    best, other = next(fits, None), ""
-    if best is not None:
-        other = f", or --trial {best.number}, the best that PEFT can hold"
-        other += f" (it scores {best.score:.4f})"
-    raise BadInputError(f"--format peft: {problem}; use --format json{other}")
-
-
 def _tasks(config: SearchConfig, prompts: Sequence[Prompt]) -> tuple[Family, list[dict[str, Any]]]:
     """The model's family, and what every prompt asks.
 
     Raises:
         BadInputError: the loader does not know the kind of answers.
     """
-    if config.task.answers != "label_words":
+    kind = config.task.answers
+    if kind not in _KINDS:
         raise BadInputError(
-            f"export: the loader in the folder knows label words, not {config.task.answers}; "
-            "label with `autoprompt predict`"
+            f"export: the loader in the folder knows {', '.join(_KINDS)}, not {kind}; label with "
+            "`autoprompt predict`"
         )
     tokenizer, model_config = read_tokenizer(config.model)
     family = family_of(model_config) or "causal"
     longest = config.space.longest_prompt()
     tasks: list[dict[str, Any]] = [{}] * len(prompts)
     for wording, places in by_wording(prompts, config.task):
-        task = _as_dict(build_task(wording, tokenizer, family), family, model_config, longest)
+        own = _as_dict(build_task(wording, tokenizer, family), family, model_config, longest)
+        task = {"answers": kind} | own
         for place in places:
             tasks[place] = task
     return family, tasks
@@ -257,9 +217,9 @@ def _save_vectors(
     family: Family,
     records: Sequence[PromptRecord],
     prompts: Sequence[Prompt],
-) -> dict[int, dict[str, str]]:
+) -> dict[int, dict[str, Any]]:
     """Write what was trained, vectors or rows; a prompt's place -> the file and tensor that hold
-    it."""
+    it, and its shape, which an adapter flattens."""
     trained = {
         place: numbers
         for place, prompt in enumerate(prompts)
@@ -268,8 +228,8 @@ def _save_vectors(
     }
     if form == "peft":
         [(place, numbers)] = trained.items()
-        _save_adapter(folder, config, family, numbers)
-        return {place: {"file": "adapter_model.safetensors", "tensor": "prompt_embeddings"}}
+        save_adapter(folder, config, family, numbers)
+        return _stored("adapter_model.safetensors", {place: "prompt_embeddings"}, trained)
     names = {
         place: f"trial-{records[place].number}"
         + (f"-fold-{records[place].fold}" if records[place].fold else "")
@@ -278,45 +238,17 @@ def _save_vectors(
     if trained:
         tensors = {names[place]: numbers.contiguous() for place, numbers in trained.items()}
         save_file(tensors, folder / "prompts.safetensors")
-    return {place: {"file": "prompts.safetensors", "tensor": name} for place, name in names.items()}
+    return _stored("prompts.safetensors", names, trained)
 
 
-def _save_adapter(folder: Path, config: SearchConfig, family: Family, trained: Tensor) -> None:
-    """PEFT's two files. Written without PEFT, which need not be installed; the rest of its
-    configuration is what PEFT takes when it is not given.
-
-    Args:
-        trained: vectors [P, H], or rows [P, layers, 2, groups, size].
-    """
-    kind: dict[str, Any] = {"peft_type": "PROMPT_TUNING", "token_dim": trained.shape[-1]}
-    if trained.ndim > 2:
-        layers, _, groups, size = trained.shape[1:]
-        kind = {
-            "peft_type": "PREFIX_TUNING",
-            "token_dim": groups * size,
-            "num_attention_heads": groups,
-            "num_layers": layers,
-            "prefix_projection": False,
-        }
-    adapter = {
-        **kind,
-        "task_type": "SEQ_2_SEQ_LM" if family == "seq2seq" else "CAUSAL_LM",
-        "base_model_name_or_path": _base_name(config),
-        "revision": config.model.revision,
-        "inference_mode": True,
-        "num_virtual_tokens": trained.shape[0],
-        "num_transformer_submodules": 1,
+def _stored(
+    file: str, names: Mapping[int, str], trained: Mapping[int, Tensor]
+) -> dict[int, dict[str, Any]]:
+    """Where prompts' numbers lie in a file."""
+    return {
+        place: {"file": file, "tensor": name, "shape": list(trained[place].shape)}
+        for place, name in names.items()
     }
-    _write(folder / "adapter_config.json", json.dumps(adapter, indent=2))
-    tensors = {"prompt_embeddings": trained.flatten(1).contiguous()}
-    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
-
-
-def _base_name(config: SearchConfig) -> str:
-    """The base model as PEFT is told of it; one that had an adapter is not to be found without."""
-    name = shown_path(config.model.path)
-    adapter = config.model.adapter
-    return name if adapter is None else f"{name} with the adapter {shown_path(adapter)}"
 
 
 def _write(path: Path, content: str) -> None:

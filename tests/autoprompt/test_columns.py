@@ -2,8 +2,6 @@
 
 import csv
 import json
-import runpy
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import autoprompt
 from autoprompt.cli import main
 from autoprompt.reporting.report import render
 from autoprompt.store import Store
+from tests.autoprompt.test_export import run_here
 from tests.conftest import write_texts, write_yaml
 from tests.tiny import TEXTS
 
@@ -124,19 +123,15 @@ def test_texts_of_one_column_are_refused(
     assert words in result.stderr.splitlines()[-1]
 
 
-def test_evaluate_export_and_report_read_the_same_columns(
-    db: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_evaluate_export_and_report_read_the_same_columns(db: str, tmp_path: Path) -> None:
     rows = pairs()
     write_texts(tmp_path / "more.csv", rows)
     search = autoprompt.load("pairs", db=db)
     assert search.evaluate(str(tmp_path / "more.csv"), quiet=True)["texts"] == len(rows)
     exported = search.export(tmp_path / "out", ensemble=True)
     text = json.dumps({"word": rows[0]["word"], "thing": rows[0]["thing"]})
-    monkeypatch.setattr(sys, "argv", ["predict.py", text])
-    monkeypatch.setenv("AUTOPROMPT_MODEL", search.record.config["model"]["path"])
-    runpy.run_path(str(exported / "predict.py"))
-    printed = json.loads(capsys.readouterr().out.splitlines()[-1])
+    model = search.record.config["model"]["path"]
+    printed = json.loads(run_here(exported / "predict.py", "--model", model, text))
     [ours] = search.ensemble.predict(rows[:1])
     assert printed["label"] == ours.label
     assert printed["probability"] == pytest.approx(ours.probability, abs=1e-5)

@@ -45,8 +45,8 @@ TOLERANCE = 1e-5
 
 
 def run(code: Path, *arguments: str) -> str:
-    """What a script prints, run by itself: none of our packages is on its path."""
-    command = [sys.executable, "-I", str(code), *arguments]
+    """What a script prints, run by itself: its own folder alone is on its path."""
+    command = [sys.executable, "-E", "-s", str(code), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
@@ -76,6 +76,8 @@ def run_here(code: Path, *arguments: str) -> str:
     printed = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
         patch.setattr(sys, "argv", [str(code), *arguments])
+        patch.syspath_prepend(code.parent)
+        patch.delitem(sys.modules, "answers", raising=False)
         runpy.run_path(str(code))
     return printed.getvalue()
 
@@ -302,29 +304,16 @@ def test_every_family_of_models_is_loaded_as_it_was_searched(
         torch.testing.assert_close(logits.log_softmax(-1), each, atol=TOLERANCE, rtol=0)
 
 
-def test_the_loader_asks_where_the_model_is_and_reads_exports_that_say_it(
+def test_the_loader_asks_where_the_model_is(
     finished: SearchResult, tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = finished.export(tmp_path / "out")
     exported = json.loads((folder / "prompt.json").read_text(encoding="utf-8"))
-    assert exported["version"] == 4
+    assert exported["version"] == 5
     assert exported["model"]["name"] == tiny_folder.name
     assert exported["model"]["fingerprint"] == finished.record.versions["model"]
     line = refusal(folder / "predict.py", capsys, ASKED[0])
     assert line == f"Error: --model PATH: say where the model {tiny_folder.name} is"
-    answers = run_here(folder / "predict.py", "--model", str(tiny_folder), ASKED[0])
-    first = {"path": str(tiny_folder), "family": "causal", "revision": "main", "fingerprint": "-"}
-    task = {key: value for key, value in exported["task"].items() if key != "columns"}
-    older = exported | {"version": 1, "model": first, "task": task}
-    (folder / "prompt.json").write_text(json.dumps(older), encoding="utf-8")
-    assert run_here(folder / "predict.py", ASKED[0]) == answers
-    del older["vote"], older["abstain"]
-    (folder / "prompt.json").write_text(json.dumps(older), encoding="utf-8")
-    [plain] = run_here(folder / "predict.py", ASKED[0]).splitlines()
-    said = scorer_of(finished).score_texts(
-        [Prompt.from_bytes(finished.best_prompt.content)], ASKED[:1]
-    )
-    assert json.loads(plain)["probability"] == pytest.approx(float(said.exp().max()), abs=TOLERANCE)
 
 
 def test_the_models_adapter_is_asked_for_and_applied(
@@ -435,7 +424,8 @@ def test_the_command_writes_and_lists_the_folder(
     )
     assert result.exit_code == 0, result.output
     assert sorted(result.stdout.split()) == sorted(str(file) for file in out.iterdir())
-    assert {file.name for file in out.iterdir()} >= {"README.md", "predict.py", "prompt.json"}
+    files = {"README.md", "answers.py", "predict.py", "prompt.json"}
+    assert {file.name for file in out.iterdir()} >= files
     assert [file.name for file in tmp_path.iterdir()] == ["out"]
 
 

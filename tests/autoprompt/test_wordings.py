@@ -2,8 +2,6 @@
 prompts that are answered in their own words from the trial to the export."""
 
 import json
-import runpy
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +30,7 @@ from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.task import build_task
 from autoprompt.workers.wording import Wording
 from autoprompt.workers.workbench import Workbench
+from tests.autoprompt.test_export import run_here
 from tests.conftest import DEMO_TASK, write_yaml
 from tests.tiny import TEXTS
 
@@ -104,9 +103,8 @@ def alone(model: FrozenModel, record: Any, texts: list[str]) -> torch.Tensor:
 
 
 def test_one_worker_serves_them_and_every_later_reader_too(
-    result: SearchResult, tiny_model: FrozenModel, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    result: SearchResult, tiny_model: FrozenModel, tmp_path: Path
+) -> None:
     trials = result.trials
     assert [trial.state for trial in trials] == ["complete"] * 4 + ["failed"] * 2
     assert sum(trial.models_loaded for trial in trials) == 1
@@ -137,10 +135,8 @@ def test_one_worker_serves_them_and_every_later_reader_too(
     assert result.test is not None
     assert [row["score"] for row in result.test["members"]] == pytest.approx(scores)
     folder = result.export(tmp_path / "out", ensemble=True)
-    path = str(result.config.model.path)
-    monkeypatch.setattr(sys, "argv", ["predict.py", "--model", path, *texts])
-    runpy.run_path(str(folder / "predict.py"))
-    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    lines = run_here(folder / "predict.py", "--model", result.config.model.path, *texts)
+    printed = [json.loads(line) for line in lines.splitlines()]
     assert [row["label"] for row in printed] == [prediction.label for prediction in predictions]
     assert [row["probability"] for row in printed] == pytest.approx(
         [prediction.probability for prediction in predictions], abs=1e-5

@@ -90,7 +90,7 @@ class ContinuedReadout(Readout):
         return ()
 
     def as_dict(self) -> dict[str, Any]:
-        return {}
+        return {"longest_answer": self.room}
 
 
 class OptionsReadout(ContinuedReadout):
@@ -135,6 +135,15 @@ class OptionsReadout(ContinuedReadout):
 
     def log_probs(self, scores: Tensor, prior: Tensor) -> Tensor:
         return torch.log_softmax(scores, dim=-1).clamp(min=_NEVER)
+
+    def as_dict(self) -> dict[str, Any]:
+        return super().as_dict() | {
+            "before": self._question.before,
+            "joint": self._question.joint,
+            "options": self._options.wording.options,
+            "most_options": self.size,
+            "scoring": self._scoring,
+        }
 
     def losses(self, scores: Tensor, expected: Tensor) -> Tensor:
         """Cross-entropy among a text's options."""
@@ -205,3 +214,11 @@ class TextReadout(ContinuedReadout):
 
     def loss(self, log_probs: Tensor, expected: Tensor) -> float:
         return float(log_probs[..., 0].mean())
+
+    def as_dict(self) -> dict[str, Any]:
+        words = self._text.wording.label_words
+        return super().as_dict() | {
+            "stop": self.stop,
+            "characters": self.size - 1,
+            "label_words": {label: own[0].strip() for label, own in words.items()},
+        }

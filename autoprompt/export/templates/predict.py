@@ -1,9 +1,9 @@
 """Labels texts with the prompts in this folder; needs torch, transformers and safetensors alone,
-and PEFT where the model had an adapter.
+and PEFT where the model had an adapter. How answers are read and voted on stands in answers.py.
 
 python predict.py --model PATH_OR_ID "a joy from start to finish" "dull and far too long"
 
-Where the template reads several columns, a text is a JSON object of them.
+Where several columns are read, a text is a JSON object of them.
 """
 
 import argparse
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 import transformers
+from answers import KINDS
 from safetensors.torch import load_file
 
 folder = Path(__file__).parent
@@ -23,12 +24,12 @@ parser.add_argument("--model", default=os.environ.get("AUTOPROMPT_MODEL"))
 parser.add_argument("--adapter", default=os.environ.get("AUTOPROMPT_ADAPTER"))
 parser.add_argument("texts", nargs="+", metavar="TEXT")
 arguments = parser.parse_args()
-# The first version held the model's path; later ones its name, which finds it on the Hub alone.
-own = known.get("path") or (known["name"] if known["on_hub"] else None)
+# The model's name finds it on the Hub alone.
+own = known["name"] if known["on_hub"] else None
 path, options = arguments.model or own, {}
 if not path:
     parser.exit(2, f"Error: --model PATH: say where the model {known['name']} is\n")
-if known.get("adapter") and not arguments.adapter:
+if known["adapter"] and not arguments.adapter:
     parser.exit(2, f"Error: --adapter FOLDER: say where the adapter {known['adapter']} is\n")
 if path == own:
     options["revision"] = known["revision"]
@@ -40,7 +41,7 @@ if "gguf_file" in options:
 kinds = {"causal": "CausalLM", "masked": "MaskedLM", "seq2seq": "Seq2SeqLM"}
 loader = getattr(transformers, f"AutoModelFor{kinds[family]}")
 model = loader.from_pretrained(path, **options, dtype=torch.float32)
-if known.get("adapter"):
+if known["adapter"]:
     from peft import PeftModel
 
     model = PeftModel.from_pretrained(model, arguments.adapter).merge_and_unload()
@@ -63,7 +64,7 @@ def prompt_vectors(prompt):
 def read_rows(prompt, task, ids, word_ids):
     """Like `read`, of a KV prompt: its keys and values stand in the model's cache."""
     stored = prompt["rows"]
-    rows = load_file(folder / stored["file"])[stored["tensor"]]
+    rows = load_file(folder / stored["file"])[stored["tensor"]].reshape(stored["shape"])
     whole, place = [*ids, *task["tail_ids"]], prompt["position"]
     cut = {"prefix": 0, "suffix": len(ids), "end": len(whole) - 1, "decoder": 0}[place]
     # Rotated keys know their place: behind a text, which ends right before 0, or before it.
@@ -92,20 +93,28 @@ def task_of(prompt):
     return prompt.get("task", export["task"])
 
 
-def columns_of(task):
-    return task.get("columns") or [{"before": task["head"], "column": "text"}]
+def cells_of(text):
+    """A text's columns by name."""
+    tasks = [task_of(prompt) for prompt in export["prompts"]]
+    names = {part["column"] for task in tasks for part in task["columns"]}
+    names |= set(export["task"].get("options", ()))
+    if len(names) == 1:
+        return {names.pop(): text}
+    cells = json.loads(text)
+    if not isinstance(cells, dict) or names - cells.keys():
+        raise ValueError(f"a text is a JSON object of {', '.join(sorted(names))}: {text[:40]!r}")
+    return {
+        name: cell if isinstance(cell, str) else json.dumps(cell, ensure_ascii=False)
+        for name, cell in cells.items()
+    }
 
 
-def filled(task, text):
-    """The template up to the end of its last column."""
-    cells = json.loads(text) if several else {columns_of(task)[0]["column"]: text}
-    return "".join(part["before"] + cells[part["column"]].strip() for part in columns_of(task))
-
-
-def read(prompt, text, word_ids):
+def read(prompt, cells, word_ids):
     """Logits [1 + word_ids, V]: where the answer stands, and at the word's tokens behind it."""
     task = task_of(prompt)
-    ids = tokenizer(filled(task, text), add_special_tokens=False).input_ids
+    # The template up to the end of its last column.
+    filled = "".join(part["before"] + cells[part["column"]].strip() for part in task["columns"])
+    ids = tokenizer(filled, add_special_tokens=False).input_ids
     ids = [*task["begin_ids"], *ids][: task["longest_text"]]
     if "rows" in prompt:
         return read_rows(prompt, task, ids, word_ids)
@@ -131,67 +140,25 @@ def read(prompt, text, word_ids):
     return logits[0, -1 - len(word_ids) :]
 
 
-def among_words(task, word_ids, logits):
-    """The logits of those tokens alone that go on a word where each of a word's tokens stands."""
-    only = torch.full_like(logits, -torch.inf)
-    for at in range(len(word_ids)):
-        words = [word["ids"] for word in task["words"] if word["ids"][:at] == word_ids[:at]]
-        for ids in words:
-            only[at, ids[at]] = logits[at, ids[at]]
-    return only
+def answer(text):
+    """A line of what is printed."""
+    cells, said = cells_of(text), []
+    for prompt in export["prompts"]:
+
+        def ask(word_ids, blank=False, prompt=prompt):
+            return read(prompt, dict.fromkeys(cells, "") if blank else cells, word_ids)
+
+        said.append(kind.say(prompt, task_of(prompt), ask, cells))
+    label, votes, probability = kind.vote(said, cells)
+    if export["abstain"] and probability < export["abstain"]["threshold"]:
+        label = None
+    return {"text": text, "label": label, "votes": votes, "probability": probability}
 
 
-def log_probs(prompt, text):
-    """Of each label: the sum or mean over a word's tokens, then all of a label's words."""
-    task = task_of(prompt)
-    labels = [[] for _ in task["labels"]]
-    for word in task["words"]:
-        logits = read(prompt, text, word["ids"][:-1])
-        if task.get("tree"):
-            logits = among_words(task, word["ids"], logits)
-        own = logits.log_softmax(-1)[range(len(word["ids"])), word["ids"]]
-        labels[word["label"]].append(own.mean() if task["mean"] else own.sum())
-    scores = torch.stack([torch.stack(words).logsumexp(0) for words in labels])
-    return (scores - torch.tensor(prompt["prior"] or [0.0] * len(scores))).log_softmax(-1)
-
-
-def recalibrated(numbers, said):
-    """Log-probabilities at a temperature, with biases."""
-    return (said / numbers["temperature"] + torch.tensor(numbers["biases"])).log_softmax(-1)
-
-
-def together(answers, weights):
-    """The label that the prompts choose, the part of the votes for each, and probabilities.
-
-    Older folders have no `vote` but each prompt's weight.
-    """
-    vote = export.get("vote", {})
-    shares = weights @ torch.eye(answers.shape[1])[answers.argmax(1)] / weights.sum()
-    if vote.get("stack"):
-        stack = {name: torch.tensor(numbers) for name, numbers in vote["stack"].items()}
-        parts = answers.clamp(min=-27.631021).unsqueeze(1) @ stack["coefficients"]
-        said = (parts.sum((0, 1)) + stack["biases"]).log_softmax(-1)
-    elif vote.get("recalibrated"):
-        each = zip(vote["recalibrated"], answers, strict=True)
-        own = [recalibrated(numbers, said) for numbers, said in each]
-        said = (weights @ torch.stack(own) / weights.sum()).log_softmax(-1)
-    else:
-        said = (weights @ answers.exp() / weights.sum()).log()
-        tied = torch.isclose(shares, shares.max())
-        best = int(answers.sum(0).masked_fill(~tied, -torch.inf).argmax())
-    if vote.get("stack") or vote.get("recalibrated"):
-        best = int(said.argmax())
-    return best, shares, (recalibrated(vote["joint"], said) if vote.get("joint") else said).exp()
-
-
-several = any(len(columns_of(task_of(prompt))) > 1 for prompt in export["prompts"])
+kind = KINDS[export["task"]["answers"]](export, model, tokenizer)
 with torch.no_grad():
     for text in arguments.texts:
-        answers = torch.stack([log_probs(prompt, text) for prompt in export["prompts"]])
-        weights = torch.tensor([float(prompt["weight"]) for prompt in export["prompts"]])
-        best, shares, probabilities = together(answers, weights)
-        row = {"text": text, "label": export["task"]["labels"][best], "votes": float(shares[best])}
-        row["probability"] = float(probabilities[best])
-        if export.get("abstain") and row["probability"] < export["abstain"]["threshold"]:
-            row["label"] = None
-        print(json.dumps(row))
+        try:
+            print(json.dumps(answer(text)))
+        except ValueError as error:
+            parser.exit(2, f"Error: {error}\n")
