@@ -468,3 +468,13 @@ def test_a_model_that_moved_or_changed(finished_db: str, tiny_folder: Path, tmp_
     with pytest.raises(ValueError, match="not the one that search"):
         moved.export(tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_ones_own_kind_of_answers_is_refused(finished: SearchResult, tmp_path: Path) -> None:
+    record = finished.record
+    task = record.config["task"] | {"answers": "mine:Grades"}
+    config = record.config | {"task": task}
+    finished.record = type(record)(**vars(record) | {"config": config})
+    with pytest.raises(ValueError, match=r"knows label_words, .*, spans, not mine:Grades; label"):
+        finished.export(tmp_path / "out", trial=0)
+    assert not (tmp_path / "out").exists()

@@ -109,6 +109,10 @@ def test_peft_takes_one_before_the_text_as_prefix_tuning(
             logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0, -1]
             wanted = logits[list(scorer.task.readout.starts)]
             torch.testing.assert_close(expected, wanted, atol=1e-4, rtol=0)
+    lines = run_here(folder / "predict.py", "--model", str(tiny_folder), *ASKED).splitlines()
+    said = scorer.score_texts([Prompt.from_bytes(record.content)], ASKED)[0]
+    for line, probability in zip(lines, told(folder, scorer, said), strict=True):
+        assert json.loads(line)["probability"] == pytest.approx(probability, abs=TOLERANCE)
 
 
 def test_one_before_a_decoder_leaves_the_house_for_the_loader(tmp_path: Path) -> None:

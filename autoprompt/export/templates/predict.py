@@ -9,12 +9,15 @@ Where several columns are read, a text is a JSON object of them.
 import argparse
 import json
 import os
+import sys
 from pathlib import Path
 
 import torch
 import transformers
-from answers import KINDS
 from safetensors.torch import load_file
+
+sys.dont_write_bytecode = True  # the folder stays as it was written
+from answers import KINDS  # noqa: E402
 
 folder = Path(__file__).parent
 export = json.loads((folder / "prompt.json").read_text(encoding="utf-8"))
