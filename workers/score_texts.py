@@ -10,7 +10,8 @@ from autoprompt.workers.baselines.fitting import Answering
 from autoprompt.workers.job import Job
 from autoprompt.workers.prompt import Prompt, by_wording
 from autoprompt.workers.rows import Text
-from autoprompt.workers.scoring import Scorer, load_scorer
+from autoprompt.workers.scorers import load_scorer
+from autoprompt.workers.scoring import Scorer
 
 
 def score_texts(

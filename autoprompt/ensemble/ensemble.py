@@ -97,7 +97,7 @@ class Ensemble:
     @cached_property
     def agreement(self) -> "Floats":
         """[voters, voters], the part of the texts that judge on which each two say the same."""
-        from autoprompt.workers.vote import agreement
+        from autoprompt.workers.agreement import agreement
 
         answers = self._chosen.answers
         return agreement(answers, answers.decided(self.log_probs))
@@ -121,7 +121,7 @@ class Ensemble:
 
     def as_dict(self) -> dict[str, Any]:
         """What `autoprompt ensemble --json` prints."""
-        from autoprompt.workers.vote import mean_agreement
+        from autoprompt.workers.agreement import mean_agreement
 
         tested = self._test["members"] if self._test else [None] * len(self.members)
         judged = {row["number"]: row for row in self.scores["members"]}

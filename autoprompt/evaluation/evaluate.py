@@ -22,7 +22,7 @@ from autoprompt.workers.metrics import METRICS, Metric
 from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.recalibration import Recalibration
 from autoprompt.workers.score_texts import score_worded
-from autoprompt.workers.scoring import load_scorer
+from autoprompt.workers.scorers import load_scorer
 from autoprompt.workers.vote import check_vote
 
 

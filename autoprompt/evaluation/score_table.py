@@ -10,12 +10,13 @@ from autoprompt.evaluation.probability_scores import probability_scores
 from autoprompt.statistics.abstention import Abstention
 from autoprompt.statistics.intervals import estimate, estimate_mean
 from autoprompt.store import PromptRecord
+from autoprompt.workers.agreement import disagreement_error_ratio
 from autoprompt.workers.answers import Answers, Right
 from autoprompt.workers.combination import Combination
 from autoprompt.workers.metric_functions import Labels
 from autoprompt.workers.metrics import METRICS, Metric
 from autoprompt.workers.recalibration import Recalibration
-from autoprompt.workers.vote import Floats, disagreement_error_ratio
+from autoprompt.workers.vote import Floats
 
 
 def scores_table(

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from scipy.special import log_softmax
 
 from autoprompt.ensemble.stacking import cross_fitted, stacked_vote
+from autoprompt.workers.agreement import disagreement_error_ratio
 from autoprompt.workers.answers.label_words import LabelWords
 from autoprompt.workers.combination import Combination, heads
 from autoprompt.workers.metric_functions import ece, log_loss
 from autoprompt.workers.recalibration import Recalibration, recalibration
-from autoprompt.workers.vote import disagreement_error_ratio
 from autoprompt.workers.wording import Wording
 
 WORDS = {name: (name,) for name in ("good", "bad", "neither")}

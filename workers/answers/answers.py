@@ -59,6 +59,11 @@ class Readout(ABC):
     spoken: "tuple[TokenIds, ...]"
     has_thresholds: ClassVar[bool] = False
 
+    @property
+    def room(self) -> int:
+        """Tokens that an answer may take behind a question."""
+        return self.branches.depth
+
     @abstractmethod
     def targets(self, rights: Sequence[Right]) -> "Tensor":
         """What B texts' right answers are to `losses`: [B], or [B, ...]."""

@@ -54,7 +54,7 @@ class Options(Categorical):
                 "task.answers: options are read word by word, which a model that fills masks "
                 "cannot do; choose a causal or a seq2seq model"
             )
-        return OptionsReadout(question, self)
+        return OptionsReadout(question, self, self.of)
 
     def of(self, text: Text) -> tuple[str, ...]:
         """A row's options.

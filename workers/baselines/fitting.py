@@ -18,10 +18,12 @@ from autoprompt.workers.answers import Right
 from autoprompt.workers.baselines.baseline import Baseline, Resources
 from autoprompt.workers.baselines.kinds import BASELINES
 from autoprompt.workers.baselines.trained import answered, train
+from autoprompt.workers.class_weights import text_weights
 from autoprompt.workers.device_errors import raise_if_device_broken
 from autoprompt.workers.job import Job
 from autoprompt.workers.rows import Text
-from autoprompt.workers.scoring import Scorer, load_scorer
+from autoprompt.workers.scorers import load_scorer
+from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.vote import Floats
 from autoprompt.workers.workbench import Workbench
 
@@ -155,7 +157,7 @@ def train_baseline(job: Job, name: str, rate: float, seed: int, texts: Sequence[
     scorer = load_scorer(kind.model(job.model), job.task, job.longest_prompt)
     torch.manual_seed(seed)  # LoRA draws what it starts from
     trained = kind.unfrozen(scorer.model)
-    train(scorer, trained, job.train, rate, seed)
+    train(scorer, trained, job.train, rate, seed, text_weights(job, scorer.task))
     log_probs = answered(scorer, job.validation.texts).numpy()
     seconds = time.perf_counter() - started
     return Fitted(
