@@ -297,7 +297,8 @@ class StoredSearch:
             return None
         labels = self.answers.divided(self.validation_labels)
         rungs, growth, seed = spec["rungs"], spec["reduction_factor"], self.record.seed
-        parts = blocks(labels, spec.get("judging", "all"), rungs, growth, seed)
+        judging, first = spec.get("judging", "all"), self.answers.first_block
+        parts = blocks(labels, judging, rungs, growth, seed, first)
         return [parts.at(rung) or len(labels) for rung in range(1, rungs + 1)]
 
     @property

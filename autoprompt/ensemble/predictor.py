@@ -136,7 +136,7 @@ class Predictor:
                     label=None if reason else answers.told(decision, text),
                     probability=None if np.isnan(own) else float(own),
                     votes=float(votes),
-                    probabilities=answers.by_name(row),
+                    probabilities=answers.by_name(row, text),
                     reason=reason,
                 )
                 for text, decision, own, votes, row, reason in zip(

@@ -9,7 +9,7 @@ from autoprompt.search_spaces.errors import ConfigError
 from autoprompt.workers.answers.answers import Readout, Right
 from autoprompt.workers.answers.categorical import Categorical
 from autoprompt.workers.rows import Text
-from autoprompt.workers.vote import Vote
+from autoprompt.workers.vote import Floats, Vote
 from autoprompt.workers.wording import Wording
 
 if TYPE_CHECKING:
@@ -95,6 +95,9 @@ class Options(Categorical):
 
     def spoken(self, right: Right, text: Text | None = None) -> str:
         return self.told(right, text)
+
+    def by_name(self, mixed: Floats, text: Text) -> dict[str, float]:
+        return dict(zip(self.of(text), map(float, mixed), strict=False))
 
     def told(self, decision: Any, text: Text | None = None) -> Any:
         """The option itself, where its row is at hand."""
