@@ -286,10 +286,7 @@ class Report:
 
     @cached_property
     def confusion(self) -> list[list[int]]:
-        """[L, L]: how many validation texts of each label (row) were given each label; empty where
-        answers are not one of several labels."""
-        if not self.result.answers.categorical:
-            return []
+        """[L, L]: how many validation texts of each label (row) were given each label."""
         if self.record.ensemble:
             decided = self.result.ensemble.decisions[-len(self._expected) :]
         else:
