@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from autoprompt.search_spaces.documents import Document
 from autoprompt.workers.vote import Vote
@@ -93,6 +93,17 @@ class BaggingSpec(Document):
     #: Carry each plan out on all labelled texts, too, and let that prompt vote in the place of the
     #: folds'. Everything is decided by the folds' predictions all the same.
     refit: bool = False
+    #: How far the plans of a fold are trained to err differently, 0 to 1: what each is rewarded for
+    #: standing apart from what they say together. Above 0 it matters which plans they are.
+    negative_correlation: float = Field(default=0.0, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _in_company(self) -> "BaggingSpec":
+        if self.negative_correlation and self.plans == 1:
+            raise ValueError(
+                "negative_correlation trains plans to differ from one another: give plans 2 or more"
+            )
+        return self
 
 
 class AbstainSpec(Document):

@@ -32,6 +32,7 @@ class Job:
         blocks: which of the validation texts judge a rung.
         writer: the model that rewrites instructions, where it lies now; plans say where it lay when
             the search was made. None for the frozen model itself.
+        negative_correlation: the weight by which plans of one fold are trained to err differently.
     """
 
     model: ModelSpec
@@ -50,3 +51,4 @@ class Job:
     kv: bool = False
     folds: tuple[tuple[int, ...], ...] = ()
     writer: str | None = None
+    negative_correlation: float = 0.0

@@ -57,7 +57,8 @@ class PlanWorker:
         self._folds: dict[int, int | None] = {}
         #: Those that have not been begun.
         self._waiting: dict[int, AnyPlan] = {}
-        self._packs = Packs(self._bench.seat, job.fractions, job.patience)
+        ways = (job.fractions, job.patience, job.negative_correlation)
+        self._packs = Packs(self._bench.seat, *ways)
         #: Since its last report, by a trial's number: its part of this worker's time.
         self._seconds: dict[int, float] = {}
         self._steps_done: dict[int, int] = {}

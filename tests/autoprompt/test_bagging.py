@@ -1,6 +1,7 @@
 """Every labelled text learns and judges: plans carried out once a fold, and what is decided by what
 their prompts say of the texts that they did not learn."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,13 @@ def bagged(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Searc
 
     folder = tmp_path_factory.mktemp("bagged")
     write_texts(folder / "texts.csv")
+    trained = {
+        "length": 2,
+        "init": "random",
+        "learning_rate": 0.05,
+        "steps": 4,
+        "batch_size": 4,
+    }
     config = {
         "name": "bagged",
         "model": {"path": str(tiny_folder), "dtype": "float32"},
@@ -48,20 +56,8 @@ def bagged(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Searc
             "label_words": {"positive": "great", "negative": "bad"},
         },
         "space": {
-            "soft": {
-                "length": 2,
-                "init": "random",
-                "learning_rate": 0.05,
-                "steps": 4,
-                "batch_size": 4,
-            },
-            "kv": {
-                "length": 2,
-                "init": "random",
-                "learning_rate": 0.05,
-                "steps": 4,
-                "batch_size": 4,
-            },
+            "soft": trained,
+            "kv": trained,
             "hard": {
                 "tokens": 2,
                 "start": "in short",
@@ -124,8 +120,6 @@ def test_what_is_decided_by_is_said_of_texts_that_were_not_learnt(bagged: Search
 
 def test_a_fold_learns_and_sees_nothing_of_what_it_leaves_out(bagged: SearchResult) -> None:
     prepared = prepare(bagged.config, QUIET)
-    from dataclasses import replace
-
     left_out = (0, 3, 5)
     bench = Workbench(replace(prepared.job, folds=(left_out, ())))
     plan = plan_from_dict(bagged.trials[0].plan)
@@ -224,6 +218,51 @@ def test_what_the_store_has_of_folds_is_not_carried_out_again(
     assert (again["repeat"], again["fold"]) == (lost.repeat, lost.fold)
     # Alone it comes to what it came to beside the other folds of its plan.
     assert again["loss"] == pytest.approx(lost.loss, abs=1e-5)
+
+
+def test_plans_of_a_fold_that_err_differently_are_carried_out_together(
+    bagged: SearchResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And come to the same where a search goes on that has one of them already."""
+    store = store_of(bagged)
+    prepared = prepare(bagged.config, QUIET)
+    known: list[FoldRecord] = []
+    monkeypatch.setattr(Store, "fold_prompts", lambda *arguments: known)
+
+    def carried_out(weight: float) -> dict[tuple[int, int], bytes]:
+        rows: dict[tuple[int, int], bytes] = {}
+
+        def record(self: Store, search: int, number: int, **row: Any) -> None:
+            rows[number, row["fold"]] = row["content"]
+
+        monkeypatch.setattr(Store, "record_fold", record)
+        changes = {
+            "bagging": BaggingSpec(folds=3, repeats=1, plans=5, negative_correlation=weight),
+            "ensemble": prepared.config.ensemble.model_copy(update={"select": "top"}),
+        }
+        own = replace(prepared, config=prepared.config.model_copy(update=changes))
+        with pytest.raises(KeyboardInterrupt):
+            bag(own, store, bagged.record, InProcessExecutor(1, QUIET), QUIET)
+        return rows
+
+    whole = carried_out(1.0)
+    numbers = sorted({number for number, _ in whole})
+    trained = [number for number in numbers if bagged.trials[number].kind != "hard"]
+    assert sorted(whole) == [(number, fold) for number in numbers for fold in (1, 2, 3)]
+    assert 1 < len(trained) < len(numbers)
+    for run, content in carried_out(1e-6).items():
+        before, after = (load(own) for own in (content, whole[run]))
+        [rows] = before.keys() & {"vectors", "rows"} or [None]
+        same = rows is None or np.allclose(before[rows], after[rows], atol=1e-4)
+        assert same != (run[0] in trained), "a prompt was trained otherwise than its company has it"
+    blank = FoldRecord(**dict.fromkeys(FoldRecord.__annotations__))
+    known += [
+        replace(blank, number=number, repeat=1, fold=fold)
+        for number, fold in whole
+        if (number, fold) != (numbers[0], 2)
+    ]
+    again = carried_out(1.0)
+    assert again == {(number, 2): whole[number, 2] for number in numbers}
 
 
 def test_refitted_prompts_learn_all_and_are_judged_by_folds(

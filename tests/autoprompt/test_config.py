@@ -81,3 +81,13 @@ def test_a_missing_key_is_named(tiny_config: dict[str, Any], tmp_path: Path) -> 
     del tiny_config["task"]
     with pytest.raises(ConfigError, match="task is required"):
         SearchConfig.read(write_yaml(tmp_path / "s.yaml", tiny_config))
+
+
+def test_one_plan_has_none_to_err_differently_from(
+    tiny_config: dict[str, Any], tmp_path: Path
+) -> None:
+    tiny_config["bagging"] = {"plans": 1, "negative_correlation": 0.5}
+    path = write_yaml(tmp_path / "s.yaml", tiny_config)
+    with pytest.raises(ConfigError, match=r"bagging: .*give plans 2 or more") as caught:
+        SearchConfig.read(path)
+    assert "\n" not in str(caught.value)

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from autoprompt.controller.asha_scheduler import AshaByKind
+from autoprompt.controller.callbacks.rerun_writer import Repeat
 from autoprompt.controller.dispatch import Change, Dispatch, Ledger, PlanSource, Task, Watcher
+from autoprompt.controller.reruns import carry_out
 from autoprompt.controller.stopping_rule import Ladder
 from autoprompt.search_spaces.errors import DatabaseLostError
 from autoprompt.workers.report import Failure, Report, Step
@@ -195,3 +197,28 @@ def test_nothing_more_is_written_once_the_store_is_lost() -> None:
         desk.dispatch.give_up(desk.task, "hung")
     assert desk.ledger.lines == []
     assert isinstance(desk.dispatch.error, DatabaseLostError)
+
+
+@pytest.mark.parametrize(("refill", "begun"), [(True, [2]), (False, [])])
+def test_runs_that_belong_together_are_joined_by_no_other(refill: bool, begun: list[int]) -> None:
+    class Watched:
+        """Has the first of two runs end by itself."""
+
+        def run(self, dispatch: Dispatch, job: Any, name: str) -> bool:
+            task = dispatch.next()
+            assert task is not None
+            dispatch.began(task)
+            first = Step([report(task.numbers[0], 1, 0.5, "complete")], "here")
+            assert [trial["number"] for trial in dispatch.reported(task, first).begun] == begun
+            return True
+
+    runs = {number: Repeat(number, 1, {"kind": "soft"}) for number in range(4)}
+    carry_out(Runs(runs), Watched(), None, "four", 2, refill)  # type: ignore[arg-type]
+
+
+class Runs(Lines):
+    """Lines of runs."""
+
+    def __init__(self, runs: dict[int, Repeat]) -> None:
+        super().__init__()
+        self.runs = runs

@@ -210,7 +210,7 @@ def test_a_pass_too_large_for_memory_is_halved(
     grade = pack.grade
 
     def short_of_memory(asked: Sequence[Backward], *others: Any) -> list[Graded]:
-        if sum(laid.tokens for laid, _ in asked) > 5:
+        if sum(request.laid.tokens for request in asked) > 5:
             raise torch.OutOfMemoryError("a single text is too large")
         return grade(asked, *others)
 

@@ -5,6 +5,10 @@ may go over reused texts are answered together, whatever batches they ask for: e
 texts and itself only, so that one pass and one backward pass serve all of them. Others are answered
 one by one, which gives the same numbers. Prompts that are at a rung at the same time are judged
 together in the same way.
+
+With a weight, prompts of one fold that are trained on the same batches are each other's company
+(`company.py`), and come out otherwise than by themselves. What became of them is then told at once,
+so that they begin again together if their worker dies.
 """
 
 import logging
@@ -14,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from autoprompt.search_spaces import AnyPlan
+from autoprompt.search_spaces import AnyPlan, TrainedPlan
 from autoprompt.workers.device_errors import (
     is_device_broken,
     is_out_of_memory,
@@ -31,6 +35,7 @@ from autoprompt.workers.tuners.training import (
     costs_of,
     finite,
     grade,
+    in_company,
     in_passes,
     passed_on,
 )
@@ -80,6 +85,8 @@ class Pack:
         examples: the texts of all of them.
         fractions: the rungs, each as a part of a plan's budget, rising to 1.
         patience: a plan ends after so many rungs without a better score; None runs to the end.
+        weight: of negative correlation; above 0, plans that see the same texts begin together, and
+            none of them is dropped alone.
     """
 
     def __init__(
@@ -89,12 +96,16 @@ class Pack:
         examples: Examples,
         fractions: Sequence[float],
         patience: int | None = None,
+        weight: float = 0.0,
     ) -> None:
         self._scorer = scorer
         self._examples = examples
         self._fractions = fractions
         self._patience = patience
+        self._weight = weight
         self._members: dict[int, _Member] = {}
+        #: By what plans see: what became of those whose company has more to do.
+        self._held: dict[int, list[Told]] = defaultdict(list)
         self.add(plans)
 
     def add(self, plans: Mapping[int, AnyPlan], part: Examples | None = None) -> None:
@@ -129,12 +140,34 @@ class Pack:
             DeviceBrokenError: none of them can go on in this process.
         """
         outcomes: list[Told] = []
+        while self._members and not outcomes:
+            sees = {number: id(member.examples) for number, member in self._members.items()}
+            outcomes = self._advance()
+            if self._weight:
+                outcomes = self._told_at_once(outcomes, sees)
+        return outcomes
+
+    def _advance(self) -> list[Told]:
+        """As `advance`, whoever has company."""
+        outcomes: list[Told] = []
         for number, member in list(self._members.items()):
             if not isinstance(member.request, Backward):
                 outcomes += self._go_on(number)
         while self._members and not outcomes and not self._at_rung():
             outcomes += self._train()
         return outcomes + self._judge()
+
+    def _told_at_once(self, outcomes: Sequence[Told], sees: Mapping[int, int]) -> list[Told]:
+        """What may be told: of plans whose whole company has ended.
+
+        Args:
+            sees: what each plan that was under way sees, by its `id`.
+        """
+        for told in outcomes:
+            self._held[sees[told.number]].append(told)
+        under_way = {id(member.examples) for member in self._members.values()}
+        done = [seen for seen in self._held if seen not in under_way]
+        return [told for seen in done for told in self._held.pop(seen)]
 
     def _at_rung(self) -> dict[int, AtRung]:
         return {
@@ -150,29 +183,39 @@ class Pack:
             if isinstance(request := member.request, Backward)
         }
 
+    def _sees(self) -> dict[int, int]:
+        """What plans see that numbers are trained of, by its `id`."""
+        return {
+            number: id(member.examples)
+            for number, member in self._members.items()
+            if isinstance(member.plan, TrainedPlan)
+        }
+
     def _train(self) -> list[Told]:
         """A step of every plan that asks for one."""
-        asked = self._asked()
-        numbers = list(asked)
         try:
+            asked = self._asked()
+            if self._weight:
+                asked = in_company(asked, self._sees(), self._weight, self._scorer, self._examples)
             costs = costs_of(list(asked.values()), self._scorer, self._examples)
         except Exception as error:
             return [self._failed(number, error) for number in self.numbers]
+        numbers = list(asked)
 
         def step(places: Sequence[int]) -> list[Told]:
-            return self._step([numbers[place] for place in places])
+            return self._step({numbers[place]: asked[numbers[place]] for place in places})
 
         return [told for made in in_passes(costs, self._scorer, step) for told in made]
 
-    def _step(self, numbers: Sequence[int]) -> list[Told]:
+    def _step(self, asked: Mapping[int, Backward]) -> list[Told]:
         """A step of these plans in one pass, or one by one.
 
         Raises:
             RuntimeError: memory does not hold the pass of several; none of them has stepped.
         """
-        asked = self._asked()
+        numbers = list(asked)
         try:
-            graded = grade([asked[number] for number in numbers], self._scorer, self._examples)
+            graded = grade(list(asked.values()), self._scorer, self._examples)
             sound = all(math.isfinite(each.loss) for each in graded) and all(finite(graded))
             failed = None if sound else "a loss that is no number"
         except Exception as error:
@@ -184,7 +227,7 @@ class Pack:
         if failed and len(numbers) > 1:
             # What is no number hides behind no mask.
             log.warning("one by one, as a pass for %d prompts ended in: %s", len(numbers), failed)
-            return [told for number in numbers for told in self._step([number])]
+            return [told for number in numbers for told in self._step({number: asked[number]})]
         outcomes: list[Told] = []
         for number, grades in zip(numbers, graded, strict=True):
             self._members[number].graded = grades

@@ -30,7 +30,7 @@ class Packs:
 
     Args:
         seat: where a plan's prompts are asked, by its fold: in one wording with the same scorer.
-        fractions, patience: as `Pack` has them.
+        fractions, patience, weight: as `Pack` has them.
     """
 
     def __init__(
@@ -38,9 +38,10 @@ class Packs:
         seat: Callable[[AnyPlan, int | None], Seat],
         fractions: Sequence[float],
         patience: int | None = None,
+        weight: float = 0.0,
     ) -> None:
         self._seat = seat
-        self._rungs = (fractions, patience)
+        self._ways = (fractions, patience, weight)
         #: Those whose wording does not suit the model or the data, until they are reported.
         self._failed: list[Told] = []
         self._packs: dict[Scorer, Pack] = {}
@@ -59,7 +60,7 @@ class Packs:
                 self._failed.append(Told(number, error))
                 continue
             if scorer not in self._packs:
-                self._packs[scorer] = Pack({}, scorer, whole, *self._rungs)
+                self._packs[scorer] = Pack({}, scorer, whole, *self._ways)
             self._packs[scorer].add({number: plan}, part)
 
     @property

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from autoprompt.search_spaces.errors import AutopromptError
 from autoprompt.workers.prompt import Laid, Prompt
+from autoprompt.workers.tuners.company import Company
 
 
 class TrialDivergedError(AutopromptError, ArithmeticError):
@@ -22,10 +23,12 @@ class Backward(NamedTuple):
     Attributes:
         laid: the prompt's embeddings.
         batch: indices of train texts.
+        company: what the prompts say of them that it is trained to differ from; a pack knows.
     """
 
     laid: Laid
     batch: list[int]
+    company: Company | None = None
 
 
 class AtRung(NamedTuple):

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple, TypeVar
 
@@ -14,6 +14,7 @@ from autoprompt.workers.device_copies import on_device
 from autoprompt.workers.prompt import Laid
 from autoprompt.workers.scoring import Asked, Scorer
 from autoprompt.workers.text_states import TokenIds
+from autoprompt.workers.tuners.company import Company
 from autoprompt.workers.tuners.examples import Examples
 from autoprompt.workers.tuners.optimizers import build_optimizer
 from autoprompt.workers.tuners.progress import Backward
@@ -72,17 +73,33 @@ class Graded(NamedTuple):
 
 
 class _Batch(NamedTuple):
-    """N prompts that are trained on the same B texts, whose answers are `labels` [B]."""
+    """N prompts that are trained on the same B texts, whose answers are `labels` [B].
+
+    Attributes:
+        companies: [N], what each is trained to differ from.
+    """
 
     prompts: list[Laid]
     texts: list[TokenIds]
     labels: Tensor
+    companies: list[Company | None]
+
+    def losses(self, logits: Tensor, scorer: Scorer, texts: slice | list[int]) -> Tensor:
+        """[N, B], of logits [N, B, A] of some of the texts."""
+        readout = scorer.task.readout
+        losses = readout.losses(logits, self.labels[texts])
+        if not any(self.companies):
+            return losses
+        log_probs = readout.log_probs(logits, logits.new_zeros(()))
+        rows = zip(self.companies, losses, log_probs, strict=True)
+        apart = [own.apart(loss, said, texts) if own else loss for own, loss, said in rows]
+        return torch.stack(apart)
 
 
 def costs_of(asked: Sequence[Backward], scorer: Scorer, examples: Examples) -> list[int | None]:
     """The query tokens of each step in a pass that it shares with others; None where it cannot."""
     costs: list[int | None] = []
-    for laid, batch in asked:
+    for laid, batch, _ in asked:
         texts = [examples.train[index] for index in batch]
         shares = scorer.family.reuses([laid], texts)
         costs.append(scorer.family.queries(laid, texts) * len(texts) if shares else None)
@@ -147,15 +164,16 @@ def _graded(
     asked: Sequence[Backward], scorer: Scorer, examples: Examples, scale: float
 ) -> list[Graded]:
     """As `grade`, with losses multiplied by `scale` where gradients are taken."""
-    cut = [_cut(laid) for laid, _ in asked]
+    cut = [_cut(request.laid) for request in asked]
     same: dict[tuple[int, ...], list[int]] = defaultdict(list)
-    for place, (_, batch) in enumerate(asked):
-        same[tuple(batch)].append(place)
+    for place, request in enumerate(asked):
+        same[tuple(request.batch)].append(place)
     batches = [
         _Batch(
             [cut[place] for place in places],
             [examples.train[index] for index in batch],
             on_device(examples.train_labels[list(batch)], scorer.model.device),
+            [asked[place].company for place in places],
         )
         for batch, places in same.items()
     ]
@@ -164,7 +182,7 @@ def _graded(
     else:
         held = [Asked(_held(batch.prompts, scorer), batch.texts) for batch in batches]
         found = [
-            scorer.task.readout.losses(logits, batch.labels).mean(1)
+            batch.losses(logits, scorer, slice(None)).mean(1)
             for logits, batch in zip(scorer.logits_of(held), batches, strict=True)
         ]
         losses = torch.cat(found)
@@ -182,14 +200,70 @@ def _in_parts(batch: _Batch, scorer: Scorer, scale: float) -> Tensor:
     def part(indices: list[int]) -> Tensor:
         texts = [batch.texts[index] for index in indices]
         logits = scorer.label_logits(_held(batch.prompts, scorer), texts)
-        losses = scorer.task.readout.losses(logits, batch.labels[indices]).sum(1)
-        losses = losses / len(batch.texts)
+        losses = batch.losses(logits, scorer, indices).sum(1) / len(batch.texts)
         (losses.sum() * scale).backward()
         return losses.detach()
 
     lengths = [len(text) for text in batch.texts]
     parts = [loss for _, loss in scorer.training_budget.run(lengths, lengths, part)]
     return torch.stack(parts).sum(0)
+
+
+def in_company(
+    asked: Mapping[int, Backward],
+    sees: Mapping[int, int],
+    weight: float,
+    scorer: Scorer,
+    examples: Examples,
+) -> dict[int, Backward]:
+    """The same steps, each with its company: prompts that see the same texts, on the same batch.
+
+    What they say together is computed before any of them steps, so that a step is the same
+    whichever passes memory has room for.
+
+    Args:
+        sees: what those may see that have company, by their numbers in `asked`.
+        weight: of negative correlation.
+    """
+    beside: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for number, request in asked.items():
+        if number in sees:
+            beside[sees[number], *request.batch].append(number)
+    steps = dict(asked)
+    for (_, *batch), numbers in beside.items():
+        if len(numbers) > 1:
+            prompts = [asked[number].laid for number in numbers]
+            texts = [examples.train[index] for index in batch]
+            company = Company.of(weight, _finite(prompts, texts, scorer))
+            steps |= {number: asked[number]._replace(company=company) for number in numbers}
+    return steps
+
+
+def _finite(prompts: Sequence[Laid], texts: Sequence[TokenIds], scorer: Scorer) -> Tensor:
+    """[N, B, A], log-probabilities, without those of prompts that say what is no number."""
+    said = _said(prompts, texts, scorer)
+    if not bool(said.isfinite().all()):
+        # One that is no number spoils those beside it.
+        said = torch.cat([_said([prompt], texts, scorer) for prompt in prompts])
+    return said[said.isfinite().flatten(1).all(1)]
+
+
+@torch.no_grad()
+def _said(prompts: Sequence[Laid], texts: Sequence[TokenIds], scorer: Scorer) -> Tensor:
+    """[N, B, A], what N prompts say of B texts as log-probabilities."""
+    readout, lengths = scorer.task.readout, [len(text) for text in texts]
+    rows: dict[int, Tensor] = {}
+    for pack, _ in scorer.packs(prompts, texts):
+        held = _held([prompts[n] for n in pack], scorer)
+
+        def part(indices: list[int], held: list[Laid] = held) -> Tensor:
+            return scorer.label_logits(held, [texts[index] for index in indices])
+
+        parts = list(scorer.training_budget.run(lengths, lengths, part))
+        order = torch.tensor([index for indices, _ in parts for index in indices]).argsort()
+        logits = torch.cat([made for _, made in parts], dim=1)[:, order.to(scorer.model.device)]
+        rows |= zip(pack, readout.log_probs(logits, logits.new_zeros(())), strict=True)
+    return torch.stack([rows[n] for n in range(len(prompts))])
 
 
 def _cut(laid: Laid) -> Laid:

@@ -55,6 +55,11 @@ class Fold:
     place: int
     left_out: tuple[int, ...]
 
+    @property
+    def key(self) -> tuple[int, int, int]:
+        """By which the store knows it."""
+        return self.number, self.repeat, self.fold
+
     def __str__(self) -> str:
         which = f"fold {self.repeat}.{self.fold}" if self.fold else "all texts"
         return f"trial {self.number:>3}  {which}"
