@@ -24,9 +24,9 @@ from autoprompt.workers.prompt import Prompt, hard_prompt
 from autoprompt.workers.question import ids_of
 from autoprompt.workers.rows import as_text
 from autoprompt.workers.scoring import Scorer, load_scorer
-from autoprompt.workers.tuners import racing as racing_file
 from autoprompt.workers.tuners import tune
 from autoprompt.workers.tuners.racing import Racing
+from autoprompt.workers.tuners.searchers.swaps import Swaps
 from benchmarks.engine import timed, uncached
 from benchmarks.setting import MODEL, SEED, TASK, movie_examples, movie_splits
 
@@ -130,7 +130,7 @@ def racing() -> dict[str, Any]:
     scorer = load_scorer(MODEL, TASK, 16)
     examples = movie_examples(scorer)
     found: dict[str, Any] = {}
-    for name, chance in (("raced", racing_file._CHANCE), ("not raced", 0.0)):
+    for name, chance in (("raced", Swaps.chance), ("not raced", 0.0)):
         races: list[Racing] = []
 
         def noted(*arguments: Any, races: list[Racing] = races) -> Racing:
@@ -138,7 +138,7 @@ def racing() -> dict[str, Any]:
             return races[-1]
 
         with (
-            mock.patch.object(racing_file, "_CHANCE", chance),
+            mock.patch.object(Swaps, "chance", chance),
             mock.patch("autoprompt.workers.tuners.hard.Racing", noted),
         ):
             ended = [

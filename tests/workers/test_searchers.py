@@ -11,7 +11,7 @@ from autoprompt.search_spaces import HardPlan
 from autoprompt.search_spaces.errors import AutopromptError, ModelError
 from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.scoring import Scorer
-from autoprompt.workers.tuners import Examples, Progress, tune
+from autoprompt.workers.tuners import Examples, Progress, racing, tune
 from autoprompt.workers.tuners.arrangement import Arrangement
 from autoprompt.workers.tuners.fluency import likely_tokens, surprise, text_surprise
 from autoprompt.workers.tuners.hard import tune_hard
@@ -238,6 +238,20 @@ def test_a_writer_that_writes_nothing_is_refused(tmp_path: Path) -> None:
     folder = tiny.save_tiny_bert(tmp_path / "bert")
     with pytest.raises(ModelError, match="only causal ones write"):
         check_writer(str(folder))
+
+
+@pytest.mark.parametrize(("searcher", "chance"), [("swaps", 0.2), ("edits", 0.1)])
+def test_each_searcher_races_at_its_own_chance(
+    searcher: str,
+    chance: float,
+    tiny_scorer: Scorer,
+    examples: Examples,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[float] = []
+    monkeypatch.setattr(racing, "clearly_worse", lambda *losses: asked.append(losses[-1]))
+    last(plan_of(searcher, rounds=1), tiny_scorer, examples)
+    assert set(asked) == {chance}
 
 
 def test_demonstrations_are_searched_among_texts_that_no_race_goes_over(

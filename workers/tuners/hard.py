@@ -39,12 +39,12 @@ def tune_hard(
     order = next(examples.train_batches(len(examples.train), plan.data_seed))
     losses_of = _losses(plan, arranged, scorer, examples)
     if plan.searcher == "none":
-        _, loss = Racing(order, plan.batch_size, losses_of).run([()], 1)
+        _, loss = Racing(order, plan.batch_size, losses_of, chance=0.0).run([()], 1)
         yield AtRung(len(fractions), 1, arranged.prompt(()), [checked(loss, 1, _NO_NUMBER)])
         return
     searcher = SEARCHERS[plan.searcher](Place(plan, scorer, examples, arranged, order, generator))
     raced = [place for place in order if place not in searcher.reserved]
-    racing = Racing(raced, plan.batch_size, losses_of)
+    racing = Racing(raced, plan.batch_size, losses_of, searcher.chance)
     best = searcher.start
     # Words between several places may not be read back without any in them.
     no_words: list[TokenIds] = [()] if arranged.reads_back([()])[0] else []

@@ -2,10 +2,10 @@
 worse (F-race, Birattari et al. 2002; CAPO, Zehle et al. 2025).
 
 On every block the candidates that are left are scored, and held against the best of them by a
-paired t-test on all texts that both have been scored on: one side, 20%. What was scored on a block
-is remembered, and never scored on it again. The first block is half a batch, which is enough to
-drop most candidates, and each further one doubles the texts. How many blocks a race may take grows
-from round to round, as the candidates come nearer to one another.
+paired t-test, one side, on all texts that both have been scored on. What was scored on a block is
+remembered, and never scored on it again. The first block is half a batch, which is enough to drop
+most candidates, and each further one doubles the texts. How many blocks a race may take grows from
+round to round, as the candidates come nearer to one another.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,10 +19,6 @@ from autoprompt.workers.text_states import TokenIds
 #: A race goes through so many blocks of texts in the first round of a trial, and in the last.
 BLOCKS_OF_A_ROUND = (2, 5)
 
-#: By how much chance a candidate is dropped that is as good as the best: it loses little, as the
-#: best stays, and the next round has others like it.
-_CHANCE = 0.2
-
 #: Losses [N, B] of N candidates on the texts at B places.
 Losses = Callable[[Sequence[TokenIds], Sequence[int]], Tensor]
 
@@ -35,12 +31,13 @@ class Racing:
         asked: those that comparing every candidate on all blocks of its races would have taken.
     """
 
-    def __init__(self, order: Sequence[int], size: int, losses: Losses) -> None:
+    def __init__(self, order: Sequence[int], size: int, losses: Losses, chance: float) -> None:
         """Nothing scored yet.
 
         Args:
             order: places of the texts, as they are to be gone through.
             size: texts of the first two blocks together.
+            chance: how often a candidate is dropped on a block that is as good as the best.
         """
         self._blocks: list[Sequence[int]] = []
         start, end = 0, max(size // 2, 1)
@@ -48,6 +45,7 @@ class Racing:
             self._blocks.append(order[start:end])
             start, end = end, 2 * end
         self._compute = losses
+        self._chance = chance
         self._known: dict[TokenIds, Tensor] = {}
         self.scored = 0
         self.asked = 0
@@ -98,15 +96,16 @@ class Racing:
         return [
             ids
             for place, ids in enumerate(left)
-            if place == best or not clearly_worse(losses[place], losses[best])
+            if place == best or not clearly_worse(losses[place], losses[best], self._chance)
         ]
 
 
-def clearly_worse(losses: Tensor, best: Tensor) -> bool:
-    """Whether losses [B] lie above others on the same texts by more than chance."""
+def clearly_worse(losses: Tensor, best: Tensor, chance: float) -> bool:
+    """Whether losses [B] lie above others on the same texts by more than would come about with so
+    much chance."""
     if not bool(losses.isfinite().all()):
         return True
     if len(losses) < 2 or torch.equal(losses, best):
         return False
     found = stats.ttest_rel(losses.numpy(), best.numpy(), alternative="greater")
-    return bool(found.pvalue < _CHANCE)
+    return bool(found.pvalue < chance)

@@ -24,6 +24,9 @@ _EARLY_EDITS = 2
 class Edits(OnePhrase):
     """An instruction of whole phrases."""
 
+    # Few phrases help, and one that was dropped may not come again.
+    chance = 0.1
+
     def __init__(self, place: Place) -> None:
         super().__init__(place)
         bank = place.plan.phrases or PHRASES

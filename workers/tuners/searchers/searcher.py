@@ -59,11 +59,14 @@ class Searcher(ABC):
         start: the tokens it begins with.
         uses_gradient: whether it asks for the loss's gradient by the best prompt's embeddings.
         reserved: places of train texts that prompts are made of, and no race may go over.
+        chance: how often a block of a race drops a candidate that is as good as the best. Most lose
+            little by it: the best stays, and the next round has others like it.
     """
 
     start: TokenIds
     uses_gradient = False
     reserved: Collection[int] = ()
+    chance = 0.2
 
     def __init__(self, place: Place) -> None:
         self.place = place
