@@ -42,6 +42,8 @@ class Metric:
             where the label is right and 0 where it is wrong.
         needs: what is predicted: labels [..., B], or the probabilities of all labels [..., B, L].
         every_label: whether it says little of texts that lack one of the labels.
+        gaps: of a metric that is the sum of the sizes of means, which chance makes larger: these
+            means, from what it takes to [..., M].
     """
 
     name: str
@@ -51,6 +53,7 @@ class Metric:
     needs: Needs = "labels"
     every_label: bool = False
     vectorised: bool = False
+    gaps: Function | None = None
 
     def __post_init__(self) -> None:
         """Refuse what a misspelling would make of a user's own.
@@ -144,7 +147,7 @@ METRICS = _Metrics(
             _metric("mcc", functions.mcc),
             _loss("log_loss", functions.log_loss, mean_over_examples=True),
             _loss("brier", functions.brier, mean_over_examples=True),
-            _loss("ece", functions.ece),
+            _loss("ece", functions.ece, gaps=functions.calibration_gaps),
             _metric("auc", functions.auc, needs="probabilities", every_label=True),
         )
     },
