@@ -49,7 +49,9 @@ class SearchResult(StoredSearch):
         vote = vote or spec["vote"]
         check_vote(vote, metric, "try a weighted one")
         select = select or spec.get("select", "top")
-        chosen = choose(candidates, labels, self.answers, metric, size, vote, select)
+        chosen = choose(
+            candidates, labels, self.answers, metric, size, vote, select, bagged=self.is_bagged
+        )
         members = [member.natural(self.direction) for member in chosen.members]
         found = replace(chosen, members=members)
         return Ensemble(self.record, found, deployed=self.deployed(members))

@@ -154,7 +154,8 @@ def _chosen(
     spec, task = prepared.config.ensemble, prepared.config.task
     answers, metric = answers_of(task), METRICS[task.metric]
     labels = prepared.splits.validation.labels if not bagged else store.labelled(search.id)
-    return choose(bagged or candidates, labels, answers, metric, spec.size, spec.vote, spec.select)
+    asked = (spec.size, spec.vote, spec.select)
+    return choose(bagged or candidates, labels, answers, metric, *asked, bagged=bool(bagged))
 
 
 def _bagged(

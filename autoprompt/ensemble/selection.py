@@ -1,6 +1,7 @@
 """Which prompts vote, and how many.
 
-Everything here is decided on validation, from the predictions that the trials left in the store.
+Everything here is decided by the predictions that the store has: of validation by the trials'
+prompts, or of all labelled texts by prompts that did not learn them.
 """
 
 import json
@@ -82,11 +83,12 @@ def choose(
     size: int | None = None,
     vote: Vote = "majority",
     select: str = "top",
+    bagged: bool = False,
 ) -> Chosen:
     """The ensemble among the candidates that differ from one another.
 
-    It never scores less on validation than the best candidate alone: where the vote would, fewer
-    of its members are chosen, or that candidate by itself, and a note says so.
+    It never scores less than the best candidate alone: where the vote would, fewer of its members
+    are chosen, or that candidate by itself, and a note says so.
 
     Args:
         candidates: best first.
@@ -95,6 +97,7 @@ def choose(
         size: how many vote, or as many as there are; with `greedy`, which draws some of them more
             than once, at most so many. None lets validation decide.
         select: which of them, by a name of `SELECTIONS`, or a user's own as `module:function`.
+        bagged: whether candidates are plans that all labelled texts judge, as notes then say.
 
     Raises:
         ConfigError: there is no such selection, or it draws what is not there.
@@ -104,6 +107,7 @@ def choose(
     draws = _drawn(select, pool, size)
     validation, alone = pool.judged(draws), pool.judged([0])
     natural = metric.direction.natural
+    kind, where = ("plan", "all labelled texts") if bagged else ("prompt", "validation")
     note = None
     if validation < alone:
         # Fewer of the same, down to the best prompt by itself, which is no worse than itself.
@@ -112,11 +116,11 @@ def choose(
         draws = max(fewer, key=lambda some: (pool.judged(some), len(set(some))))
         validation = pool.judged(draws)
         note = (
-            f"{_prompts(len(set(draws)))}: a {vote} vote of {asked} by {select} scores "
-            f"{natural(missed):.4f} on validation, the best prompt alone {natural(alone):.4f}"
+            f"{_voting(len(set(draws)), kind)}: a {vote} vote of {asked} by {select} scores "
+            f"{natural(missed):.4f} on {where}, the best {kind} alone {natural(alone):.4f}"
         )
     elif len(set(draws)) == 1 and len(members) > 1 and size != 1:
-        note = "one prompt votes: no vote of several scores as well on validation"
+        note = f"one {kind} votes: no vote of several scores as well on {where}"
     halves = None
     if select == "greedy":
         drawn, confirmed = (estimate(metric, *pool.voted(draws, half)) for half in pool.halves())
@@ -130,8 +134,8 @@ def choose(
             validation = stacked_score
         else:
             note = (
-                f"one prompt votes: a stacked vote of {len(numbers)} by {select} scores "
-                f"{natural(stacked_score):.4f} on texts it was not fitted to, the best prompt "
+                f"one {kind} votes: a stacked vote of {len(numbers)} by {select} scores "
+                f"{natural(stacked_score):.4f} on texts it was not fitted to, the best {kind} "
                 f"alone {natural(alone):.4f}"
             )
             (numbers, combination), validation = pool.combined([0]), alone
@@ -207,8 +211,8 @@ def _drawn(select: str, pool: Pool, size: int | None) -> list[int]:
     return draws
 
 
-def _prompts(count: int) -> str:
-    return "one prompt votes" if count == 1 else f"{count} prompts vote"
+def _voting(count: int, kind: str) -> str:
+    return f"one {kind} votes" if count == 1 else f"{count} {kind}s vote"
 
 
 def stacked(members: Sequence[PromptRecord], answers: Answers) -> Floats:
