@@ -15,7 +15,7 @@ from transformers import AttentionInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, eager_mask
 
-from autoprompt.workers.past import NOTE, Beside, LayerPast, LayerStates
+from autoprompt.workers.past import NOTE, Beside, Grown, LayerPast, LayerStates
 
 _NAME = "autoprompt_grouped"
 
@@ -89,8 +89,8 @@ def _merged(query: Tensor, key: Tensor, value: Tensor, lots: Sequence[LayerPast]
         # [heads, B * Q, size] to [B, heads, Q, size]
         queries, keys, values = (part.unflatten(1, shape).transpose(0, 1) for part in parts)
         segments = [
-            _attended(queries, keys, values, past, beside, rows)
-            for beside, rows in zip(past.beside, past.rows, strict=True)
+            _attended(queries, keys, values, past, *segment)
+            for segment in zip(past.beside, past.rows, past.grown, strict=True)
         ]
         attended.append(torch.cat(segments, dim=1).flatten(0, 1))
     return torch.cat(attended)[None]
@@ -103,6 +103,7 @@ def _attended(
     past: LayerPast,
     beside: Beside,
     rows: LayerStates | None,
+    grown: Grown | None,
 ) -> Tensor:
     """[B, n * Q, heads, size] of the n prompts of one segment.
 
@@ -120,7 +121,9 @@ def _attended(
     by_prompt = asked.view(count, groups, prompts, ratio * queries, size)
     own_keys = key.reshape(count, groups, prompts, queries, size)
     own_values = value.reshape(count, groups, prompts, queries, -1)
-    to_own = (by_prompt @ own_keys.transpose(3, 4)).view(*shape, queries)
+    if grown is not None:
+        own_keys, own_values = grown.by(own_keys, own_values)
+    to_own = (by_prompt @ own_keys.transpose(3, 4)).view(*shape, -1)
     if beside.own_mask is not None:
         to_own = to_own + beside.own_mask
     scores = [to_text, to_own]
@@ -136,7 +139,7 @@ def _attended(
     on_text, on_own, *on_rows = weights.split([part.shape[-1] for part in scores], dim=-1)
     attended = on_text.reshape(count, groups, prompts * ratio * queries, -1) @ past.values
     attended = attended.view(*shape, -1)
-    own = on_own.reshape(count, groups, prompts, ratio * queries, queries) @ own_values
+    own = on_own.reshape(count, groups, prompts, ratio * queries, -1) @ own_values
     attended = attended + own.view(*shape, -1)
     if rows is not None:
         turned = on_rows[0].permute(2, 1, 0, 3, 4, 5).reshape(prompts, groups, -1, rows[1].shape[2])

@@ -1,4 +1,5 @@
-"""The frozen model: loaded once, never trained, asked only for label words' logits."""
+"""The frozen model: loaded once, never trained, asked for label words' logits, or for how probable
+a token is."""
 
 import inspect
 from collections.abc import Iterator, Sequence
@@ -8,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from transformers import (
     DynamicCache,
     EncoderDecoderCache,
@@ -27,17 +29,25 @@ from autoprompt.workers.model_config import (
 )
 from autoprompt.workers.past import shared_past
 
+#: Logits that stand in memory at once where only a token of each row is wanted: 64 MiB of them.
+_LOGITS_AT_ONCE = 1 << 24
+
 
 class _Readout(nn.Module):
     """The model's output layer cut down to the rows of the label words, in float32.
 
     The model's own forward pass still applies what follows it (scaling, soft-capping), and the
     product with the whole vocabulary, which bfloat16 would also round to three digits, is spared.
+
+    Attributes:
+        full: the whole layer.
+        is_bare: while it is, states are handed on as they come.
     """
 
     def __init__(self, full: Any) -> None:
         super().__init__()
         self.full: Any = full
+        self.is_bare = False
         self._rows: list[int] = []
         self._weight: Tensor | None = None
         self._bias: Tensor | None = None
@@ -60,6 +70,8 @@ class _Readout(nn.Module):
         return self.full.weight[self._rows].float(), bias
 
     def forward(self, hidden: Tensor) -> Tensor:
+        if self.is_bare:
+            return hidden
         if self._weight is None:
             logits: Tensor = self.full(hidden)
             return logits
@@ -171,15 +183,21 @@ class FrozenModel:
         self._kept = kept
         self._readout.keep(self._kept if self._cuts else None)
 
+    @property
+    def _one_token(self) -> tuple[Tensor, dict[str, Tensor]]:
+        """The place and the inputs of a pass of one token, to try what the model does: not of the
+        first, which pads and may be all zeros."""
+        first = torch.zeros(1, dtype=torch.long, device=self.device)
+        inputs = {"inputs_embeds": self.embed(first[None] + len(self.embeddings) // 2)}
+        if self.family == "seq2seq":
+            inputs["decoder_inputs_embeds"] = inputs["inputs_embeds"]
+        return first, inputs
+
     @torch.no_grad()
     def _can_be_cut(self) -> bool:
         """Whether the output layer may answer for a few tokens only; not where the model adds
         something to the whole vocabulary's logits afterwards, as BART does."""
-        first = torch.zeros(1, dtype=torch.long, device=self.device)
-        one = self.embed(first[None])
-        inputs = {"inputs_embeds": one}
-        if self.family == "seq2seq":
-            inputs["decoder_inputs_embeds"] = one
+        first, inputs = self._one_token
         tokens = [0, len(self.embeddings) - 1]
         whole = self.logits(first, **inputs)[..., tokens]
         try:
@@ -190,6 +208,21 @@ class FrozenModel:
         finally:
             self._readout.keep(None)
         return bool((whole - cut).abs().max() <= 0.05 * whole.abs().max())
+
+    @cached_property
+    @torch.no_grad()
+    def _ends_in_readout(self) -> bool:
+        """Whether the output layer is the last thing that a model does, so that it may be applied
+        to a few states at a time; Gemma 2, for one, caps its logits."""
+        first, inputs = self._one_token
+        self.keep_logits_of(None)
+        whole = self.logits(first, **inputs)
+        try:
+            states = self._states_before_readout(first, **inputs)
+            apart = (self._readout.full(states).float() - whole).abs().max()
+        except RuntimeError:  # what follows goes by the vocabulary, as BART's bias does
+            return False
+        return bool(apart <= 0.01 * whole.abs().max())
 
     def embed(self, token_ids: Tensor | Sequence[int]) -> Tensor:
         """Token ids [...] to input embeddings [..., H]."""
@@ -228,6 +261,42 @@ class FrozenModel:
         uncut = self._kept is not None and not self._cuts
         return logits[..., self._kept] if uncut else logits
 
+    def log_probs(self, keep: Tensor, wanted: Tensor, **arguments: Any) -> Tensor:
+        """The log-probabilities, among the whole vocabulary, of a token at each of chosen
+        positions; of all logits, those of a few positions stand in memory at once.
+
+        Args:
+            keep, arguments: as in `logits`.
+            wanted: [B, N], the tokens; below 0 for none.
+
+        Returns:
+            [B, N] in float32; 0 where no token is wanted.
+        """
+        self.keep_logits_of(None)
+        full = self._readout.full
+        # One that is being trained, of a baseline, needs gradients that pass through it whole.
+        in_parts = self._ends_in_readout and not full.weight.requires_grad
+        ask = self._states_before_readout if in_parts else self.logits
+        found = ask(keep, **arguments)
+        wanted = wanted.to(found.device)
+        real = wanted >= 0
+        part = max(1, _LOGITS_AT_ONCE // len(self.embeddings))
+        last = full if in_parts else nn.Identity()
+        rows = list(zip(found[real].split(part), wanted[real].split(part), strict=True))
+        if len(rows) == 1:
+            chosen = [_chosen(last, *rows[0])]
+        else:
+            chosen = [checkpoint(_chosen, last, *row, use_reentrant=False) for row in rows]
+        return torch.zeros(wanted.shape, device=real.device).masked_scatter(real, torch.cat(chosen))
+
+    def _states_before_readout(self, keep: Tensor, **arguments: Any) -> Tensor:
+        """[B, N, H], what `logits` with the same arguments would put into the output layer."""
+        self._readout.is_bare = True
+        try:
+            return self.logits(keep, **arguments).to(self.dtype)
+        finally:
+            self._readout.is_bare = False
+
     @contextmanager
     def telling_states(self) -> Iterator[list[Tensor]]:
         """While it lasts, the list it yields holds the hidden states of the last pass at the
@@ -258,26 +327,28 @@ class FrozenModel:
         output: Tensor = encoded.last_hidden_state
         return output
 
-    def decoder_logits(
-        self, output: Tensor, mask: Tensor, embeds: Tensor, keep: Tensor, rows: Tensor
-    ) -> Tensor:
-        """Like `logits`, of a seq2seq model over its encoder's output.
+    def over_encoder(
+        self, output: Tensor, mask: Tensor, rows: Tensor | None = None
+    ) -> dict[str, Any]:
+        """What a pass of a seq2seq model's decoder takes beside its input.
 
         Args:
             output: [B, T, H], from `encoder_output`.
             mask: [B, T] of 0/1.
-            embeds: [B, Q, H], the decoder's input.
             rows: [P, layers, 2, groups, size], the keys and values that the decoder sees before its
-                input; empty for none.
+                input; empty or None for none.
         """
-        more: dict[str, Any] = {}
-        if len(rows):
+        arguments: dict[str, Any] = {
+            "encoder_outputs": BaseModelOutput(last_hidden_state=output),
+            "attention_mask": mask,
+        }
+        if rows is not None and len(rows):
             past = shared_past(rows.permute(1, 2, 3, 0, 4), len(output))
-            more["past_key_values"] = EncoderDecoderCache(past, DynamicCache())
-        return self.logits(
-            keep,
-            **more,
-            encoder_outputs=BaseModelOutput(last_hidden_state=output),
-            attention_mask=mask,
-            decoder_inputs_embeds=embeds,
-        )
+            arguments["past_key_values"] = EncoderDecoderCache(past, DynamicCache())
+        return arguments
+
+
+def _chosen(last: nn.Module, states: Tensor, wanted: Tensor) -> Tensor:
+    """[M], the log-probabilities of tokens [M], of what goes into the last layer [M, ...]."""
+    found = torch.log_softmax(last(states).float(), dim=-1)
+    return found.gather(-1, wanted[:, None])[:, 0]

@@ -120,3 +120,12 @@ def decoder_start(config: Any) -> int:
     """The token that a seq2seq model's decoder reads first."""
     start = getattr(config, "decoder_start_token_id", None)
     return int(config.pad_token_id if start is None else start)
+
+
+def end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
+    """The tokens with which a model ends what it writes."""
+    for spec in (getattr(model, "generation_config", None), model.config, tokenizer):
+        ends = getattr(spec, "eos_token_id", None)
+        if ends is not None:
+            return frozenset([ends] if isinstance(ends, int) else ends)
+    return frozenset()

@@ -9,7 +9,7 @@ from torch import Tensor
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.past import Segment
 from autoprompt.workers.prompt import Laid
-from autoprompt.workers.task import Task
+from autoprompt.workers.text_states import TokenIds
 from autoprompt.workers.token_trie import TokenTrie
 
 
@@ -18,7 +18,7 @@ class Blocks:
     """Prompts laid side by side behind a text whose last token stands right before position 0.
 
     Attributes:
-        embeds: [Q, H], of all query tokens.
+        embeds: [B or 1, Q, H], of all query tokens; 1 where they are the same behind every text.
         offset: [Q], their positions.
         again: those of them that ask the last token of what is kept of a text once more.
         keep: the query tokens whose logits are read, prompt by prompt in the order of `order`.
@@ -34,18 +34,24 @@ class Blocks:
     segments: list[Segment]
 
 
-def side_by_side(prompts: Sequence[Laid], task: Task, model: FrozenModel, tail: int) -> Blocks:
+def side_by_side(
+    prompts: Sequence[Laid],
+    tail_ids: TokenIds,
+    trie: TokenTrie,
+    branches: Tensor,
+    model: FrozenModel,
+    tail: int,
+) -> Blocks:
     """Each prompt as a block; behind it, the trie of what the answers have read.
 
     Args:
         prompts: N of them, without a front.
+        tail_ids: the template's, behind the text.
+        branches: [B or 1, M, H], the trie's tokens.
         tail: so many tokens of the template are kept behind each text.
     """
     device = model.device
-    tail_ids = task.question.tail_ids
     between = model.embed(tail_ids)
-    trie = task.readout.branches
-    branches = model.embed(trie.tokens)
     alike: dict[tuple[int, int], list[int]] = {}
     for number, prompt in enumerate(prompts):
         if len(prompt.end_rows):
@@ -74,7 +80,7 @@ def side_by_side(prompts: Sequence[Laid], task: Task, model: FrozenModel, tail: 
                 parts, origin = [prompt.end.to(between)], len(tail_ids)
             else:
                 parts, origin = [prompt.back.to(between), between], len(prompt.back_rows)
-            rows += [*parts, branches]
+            rows += [torch.cat(parts).expand(len(branches), -1, -1), branches]
             offset += [origin + step for step in steps]
             # Where the answer follows, and every token of the trie.
             keep += range(first + asked - 1, len(offset))
@@ -82,7 +88,7 @@ def side_by_side(prompts: Sequence[Laid], task: Task, model: FrozenModel, tail: 
         segments.append(Segment(tuple(numbers), start, asked + len(trie), hidden, visible))
     laid = [number for segment in segments for number in segment.prompts]
     return Blocks(
-        embeds=torch.cat(rows),
+        embeds=torch.cat(rows, dim=1),
         offset=torch.tensor(offset, device=device),
         again=torch.tensor(again, dtype=torch.long, device=device),
         keep=torch.tensor(keep, device=device),

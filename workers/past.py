@@ -52,6 +52,30 @@ class Segment:
         return place < mask.sum(1, keepdim=True) - self.hidden
 
 
+class Grown:
+    """The keys and values that the tokens of a segment leave in one layer, from pass to pass.
+
+    Attributes:
+        states: each [B, groups, n, Q, size], Q of all passes; None before the first one.
+    """
+
+    def __init__(self) -> None:
+        self.states: LayerStates | None = None
+
+    def by(self, keys: Tensor, values: Tensor) -> LayerStates:
+        """Those of another pass added to them."""
+        if self.states is not None:
+            keys = torch.cat([self.states[0], keys], dim=3)
+            values = torch.cat([self.states[1], values], dim=3)
+        self.states = keys, values
+        return self.states
+
+    def only(self, texts: Tensor) -> None:
+        """Go on with these of the B texts."""
+        if self.states is not None:
+            self.states = self.states[0][texts], self.states[1][texts]
+
+
 @dataclass(frozen=True)
 class Lot:
     """Some of a pass's prompts, and the texts that they go over.
@@ -61,12 +85,15 @@ class Lot:
         segments: of the prompts; their query tokens are counted from the lot's first.
         rows: of each prompt [P, layers, 2, groups, size]; empty for none.
         mask: [B, T] bool, where a kept token is.
+        grown: layer by layer and segment by segment, what passes before this one left of the
+            prompts' own tokens, and this one will; empty where it is the only one.
     """
 
     layers: Sequence[LayerStates]
     segments: Sequence[Segment]
     rows: Sequence[Tensor]
     mask: Tensor
+    grown: Sequence[Sequence[Grown]] = ()
 
     @property
     def queries(self) -> int:
@@ -109,6 +136,7 @@ class LayerPast:
         keys, values: of the texts, [B, groups, T, size].
         beside: segment by segment.
         rows: of each segment, keys and values [n, groups, P, size]; None where it has none.
+        grown: of each segment, where there were passes before or will be.
     """
 
     queries: int
@@ -116,6 +144,7 @@ class LayerPast:
     values: Tensor
     beside: Sequence[Beside]
     rows: Sequence[LayerStates | None]
+    grown: Sequence[Grown | None]
 
 
 class _NotedLayer(DynamicLayer):
@@ -153,6 +182,7 @@ def noted_past(lots: Sequence[Lot]) -> tuple[DynamicCache, Tensor]:
                 *lot.layers[number],
                 beside,
                 [None if part is None else _on(part[number], device) for part in rows],
+                lot.grown[number] if lot.grown else [None] * len(beside),
             )
             for lot, beside, (_, rows) in zip(lots, there[device], laid, strict=True)
         ]

@@ -6,7 +6,7 @@ run the whole input every time. Both ways give the same numbers: see `families`.
 
 import functools
 from collections.abc import Callable, Iterator, Sequence, Set
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,7 +15,8 @@ from autoprompt.search_spaces.errors import ModelError
 from autoprompt.search_spaces.pieces import Position
 from autoprompt.workers.answers.vocabulary_readout import Nothing
 from autoprompt.workers.batches import TokenBudget, windows
-from autoprompt.workers.families import FAMILIES
+from autoprompt.workers.continuations import Continuations
+from autoprompt.workers.families import FAMILIES, Family
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.model_files import ModelSpec
 from autoprompt.workers.model_loading import load_model
@@ -25,6 +26,8 @@ from autoprompt.workers.task import Task, TaskSpec, build_task
 from autoprompt.workers.text_cache import CacheSpec, TextCache
 from autoprompt.workers.text_states import TokenIds
 from autoprompt.workers.wording import Wording
+
+R = TypeVar("R")
 
 #: Tokens in one forward pass without gradients: more no longer fit the processor's caches.
 _TOKENS_PER_BATCH = 2048
@@ -42,10 +45,15 @@ _TOKENS_PER_STEP_ON_GPU = 1 << 14
 
 
 class Asked(NamedTuple):
-    """N prompts, each of which is asked of all of B texts."""
+    """N prompts, each of which is asked of all of B texts.
+
+    Attributes:
+        continuations: what follows each of the texts, where that is asked instead of the answers.
+    """
 
     prompts: Sequence[Laid]
     texts: Sequence[TokenIds]
+    continuations: Sequence[TokenIds] | None = None
 
 
 class Scorer:
@@ -120,11 +128,11 @@ class Scorer:
                 self.cache.prefill()
 
     def logits_of(self, asked: Sequence[Asked]) -> list[Tensor]:
-        """`label_logits` of each: in one pass, where all of them may go over cached texts."""
-        family = self.family
-        if len(asked) > 1 and all(family.reuses(*one) for one in asked):
-            return family.cached([(one.prompts, family.fill(*one)) for one in asked])
-        return [self.label_logits(*one) for one in asked]
+        """`found` of each: in one pass, where all of them may go over cached texts."""
+        if len(asked) > 1 and all(self.family.reuses(one.prompts, one.texts) for one in asked):
+            cached = [(one.prompts, self.family.fill(one.prompts, one.texts)) for one in asked]
+            return self.family.cached(cached, [self._asking(one).readout for one in asked])
+        return [self.found(one) for one in asked]
 
     def label_logits(
         self, prompts: Sequence[Laid], texts: Sequence[TokenIds], *, once: bool = False
@@ -139,16 +147,45 @@ class Scorer:
         Returns:
             [N, B, L] float32.
         """
-        family = self.family
-        if family.reuses(prompts, texts):
-            if once:
-                return family.at_once(prompts, texts)
-            return family.cached([(prompts, family.fill(prompts, texts))])[0]
-        rows = []
-        for prompt in prompts:
-            shared = family.behind_front(prompt, texts)
-            rows.append(family.plain(prompt, texts) if shared is None else shared)
-        return torch.stack(rows)
+        return self.found(Asked(prompts, texts), once=once)
+
+    def forced_log_probs(
+        self,
+        prompts: Sequence[Laid],
+        texts: Sequence[TokenIds],
+        continuations: Sequence[TokenIds],
+    ) -> Tensor:
+        """How probable the model finds each token of what follows a text and a prompt, behind those
+        before it: teacher forcing. Gradients flow to the prompts.
+
+        Args:
+            texts: B; one that stands among them several times is read once where a prompt may
+                reuse it.
+            continuations: B, of T tokens at most.
+
+        Returns:
+            [N, B, T] log-probabilities in float32; 0 beyond a text's own.
+
+        Raises:
+            ModelError: a masked model.
+        """
+        return self.found(Asked(prompts, texts, continuations))
+
+    def found(self, asked: Asked, *, once: bool = False) -> Tensor:
+        """[N, B, L] as `label_logits`, or as `forced_log_probs` where there are continuations."""
+        family, (prompts, texts, _) = self._asking(asked), asked
+        if not family.reuses(prompts, texts):
+            return torch.stack([family.plain(prompt, texts) for prompt in prompts])
+        if once:
+            return family.at_once(prompts, texts)
+        return family.cached([(prompts, family.fill(prompts, texts))])[0]
+
+    def _asking(self, asked: Asked) -> Family:
+        """The family, asked for what follows these texts where that is given."""
+        if asked.continuations is None:
+            return self.family
+        self.family.trusts_cache(asked.texts)
+        return self.family.asking(Continuations.of(asked.continuations, self.model.device))
 
     @torch.no_grad()
     def log_probs(
@@ -163,8 +200,36 @@ class Scorer:
             [N, B, L] float32 on the CPU.
         """
         result = torch.empty(len(prompts), len(texts), self.task.readout.size)
+
+        def score(pack: list[int], laid: list[Laid], once: bool, batch: list[int]) -> Tensor:
+            logits = self.label_logits(laid, [texts[index] for index in batch], once=once)
+            priors = self._priors([prompts[n] for n in pack])
+            return self.task.readout.log_probs(logits.cpu(), priors)
+
+        for pack, batch, scores in self.in_batches(prompts, texts, score, once=once):
+            result[torch.tensor(pack)[:, None], torch.tensor(batch)] = scores
+        return result
+
+    def in_batches(
+        self,
+        prompts: Sequence[Prompt],
+        texts: Sequence[TokenIds],
+        work: Callable[[list[int], list[Laid], bool, list[int]], R],
+        *,
+        behind: Sequence[int] | None = None,
+        once: bool = False,
+    ) -> Iterator[tuple[list[int], list[int], R]]:
+        """What `work` made of N prompts on B texts, a batch at a time: the places of prompts that
+        share passes, and of texts of like length.
+
+        Args:
+            work: called with the prompts' places and their embeddings, whether these texts are not
+                to be put into the cache, and the texts' places.
+            behind: [B], tokens that each prompt takes behind a text beside its own.
+            once: as in `label_logits`.
+        """
         if not len(texts):
-            return result
+            return
         lengths = self.family.read_of(texts)
         shapes = [self._shape(prompt) for prompt in prompts]
         packs = list(self.packs(shapes, texts))
@@ -174,32 +239,20 @@ class Scorer:
             embedded = [prompts[n].embedded(self.model) for n in pack]
             cost = sum(self.family.queries(shapes[n], texts) for n in pack)
             part = _READ if reuses and not once else 1
-            costs = [cost + length // part for length in lengths]
-            priors = self._priors([prompts[n] for n in pack])
-            rows = torch.tensor(pack)[:, None]
+            costs = [
+                cost + len(pack) * more + length // part
+                for length, more in zip(lengths, behind or [0] * len(texts), strict=True)
+            ]
             # Bound now: `run` may call this again with a part of a batch.
-            score = functools.partial(self._score, embedded, texts, priors, once)
-            for batch, scores in self._budget.run(lengths, costs, score):
-                result[rows, torch.tensor(batch)] = scores
-        return result
+            own = functools.partial(work, pack, embedded, once)
+            for batch, made in self._budget.run(lengths, costs, own):
+                yield pack, batch, made
 
     def losses(
         self, prompts: Sequence[Prompt], texts: Sequence[TokenIds], expected: Tensor
     ) -> Tensor:
         """[N, B], of N prompts on B texts whose answers are `expected` [B]."""
         return self.task.readout.surprise(self.log_probs(prompts, texts), expected)
-
-    def _score(
-        self,
-        prompts: Sequence[Laid],
-        texts: Sequence[TokenIds],
-        priors: Tensor,
-        once: bool,
-        batch: Sequence[int],
-    ) -> Tensor:
-        """[N, B, L] of one batch, on the CPU."""
-        logits = self.label_logits(prompts, [texts[index] for index in batch], once=once)
-        return self.task.readout.log_probs(logits.cpu(), priors)
 
     def _priors(self, prompts: Sequence[Prompt]) -> Tensor:
         """[N, 1, L] to take off the logits; 0 for a prompt that is not calibrated."""

@@ -46,6 +46,11 @@ class TokenTrie:
     def __len__(self) -> int:
         return len(self.tokens)
 
+    @property
+    def is_path(self) -> bool:
+        """Whether it is a single sequence, or empty."""
+        return self.depth == len(self)
+
     @cached_property
     def depths(self) -> tuple[int, ...]:
         """[N], how many tokens stand before each in its sequence."""

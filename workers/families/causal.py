@@ -10,19 +10,22 @@ of the template, `[text][template up to it][rows][it] -> label word`; right behi
 the template, `[text][rows][tail] -> label word`.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from autoprompt.search_spaces.errors import BadInputError, ModelError
+from autoprompt.search_spaces.errors import BadInputError
 from autoprompt.search_spaces.pieces import Position
-from autoprompt.workers.families.family import Family, real
+from autoprompt.workers.continuations import Continuations
+from autoprompt.workers.families.family import Behind
+from autoprompt.workers.families.generation import Anew, Copied, Generation, Noted, growing
+from autoprompt.workers.families.whole_inputs import WholeInputs
 from autoprompt.workers.packing import Blocks, side_by_side
-from autoprompt.workers.past import Lot, additive, copied_past, noted_past, shared_past
+from autoprompt.workers.past import Lot, Segment, additive, copied_past, noted_past, shared_past
 from autoprompt.workers.prompt import Laid
 from autoprompt.workers.text_cache import CachedTexts
 from autoprompt.workers.text_states import KeysAndValues, Passage, TokenIds, padded
@@ -34,18 +37,27 @@ class _Lot:
 
     Attributes:
         blocks: the prompts side by side.
+        readout: what is read behind them, and asked.
         embeds: [B, Q, H].
         positions: [B, Q].
         past: what they go on from.
     """
 
     blocks: Blocks
+    readout: Behind
     embeds: Tensor
     positions: Tensor
     past: Lot
 
+    @property
+    def wanted(self) -> Tensor | None:
+        """[B, N * T], the tokens that are asked of each text's prompts; None for the readout's."""
+        if not isinstance(self.readout, Continuations):
+            return None
+        return self.readout.tokens.repeat(1, len(self.blocks.order))
 
-class CausalFamily(Family):
+
+class CausalFamily(WholeInputs):
     """Causal models over cached keys and values."""
 
     reusable: ClassVar[tuple[Position, ...]] = ("suffix", "end")
@@ -54,8 +66,6 @@ class CausalFamily(Family):
         super().__init__(*arguments)
         assert isinstance(self.cache.states, KeysAndValues)
         self.states = self.cache.states
-        #: The last front that was shared, and what the model made of it.
-        self._front: tuple[Tensor, DynamicCache] | None = None
 
     def _leaves_texts(self, prompt: Laid) -> bool:
         # With nothing behind the text, its own last token would have to be asked again.
@@ -97,12 +107,47 @@ class CausalFamily(Family):
         head = self._shared_head([], texts)
         return [len(text) - head for text in texts]
 
-    def cached(self, asked: Sequence[tuple[Sequence[Laid], CachedTexts]]) -> list[Tensor]:
+    def cached(
+        self,
+        asked: Sequence[tuple[Sequence[Laid], CachedTexts]],
+        readouts: Sequence[Behind] | None = None,
+    ) -> list[Tensor]:
         """[N, B, L] of each: all prompts in one pass behind the cached texts, where the model's
         attention merges what is kept apart; else a pass for each."""
-        lots = [self._lot(*one) for one in asked]
+        each = readouts or [self.readout] * len(asked)
+        lots = [self._lot(*one, readout) for one, readout in zip(asked, each, strict=True)]
         if not self.model.merges_attention:
-            return [self._read(lot, self._copied(lot)) for lot in lots]
+            return [
+                self._read(lot, self._copied(lot, *copied_past(lot.past), wanted=lot.wanted))
+                for lot in lots
+            ]
+        wanted = [lot.wanted.flatten() for lot in lots if lot.wanted is not None]
+        logits = self._noted(lots, wanted=torch.cat(wanted)[None] if wanted else None)
+        parts = logits[0].split([len(lot.positions) * len(lot.blocks.keep) for lot in lots])
+        return [
+            self._read(lot, part.unflatten(0, (len(lot.positions), -1)))
+            for lot, part in zip(lots, parts, strict=True)
+        ]
+
+    def _lot(self, prompts: Sequence[Laid], texts: CachedTexts, readout: Behind) -> "_Lot":
+        passages, behind = texts.passages, self.read_behind(readout)
+        tail_ids, tail = self.question.tail_ids, passages[0].tail
+        blocks = side_by_side(prompts, tail_ids, readout.branches, behind, self.model, tail)
+        embeds = blocks.embeds.expand(len(passages), -1, -1)
+        if len(blocks.again):
+            last = self.model.embed([passage.ids[-1] for passage in passages])
+            places = torch.isin(torch.arange(embeds.shape[1], device=last.device), blocks.again)
+            embeds = torch.where(places[:, None], last[:, None], embeds)
+        # Positions are counted from where the text ended.
+        ended = texts.lengths[:, None] - self.states.zero(passages)
+        rows = [prompt.rows for prompt in prompts]
+        if passages[0].head:
+            rows = [self.states.head(passages[0].shared).rows] * len(prompts)
+        past = Lot(texts.states, blocks.segments, rows, texts.mask)
+        return _Lot(blocks, readout, embeds, ended + blocks.offset, past)
+
+    def _noted(self, lots: "Sequence[_Lot]", wanted: Tensor | None = None) -> Tensor:
+        """[1, all kept tokens, ...], lot by lot and text by text, in one pass."""
         past, mask = noted_past([lot.past for lot in lots])
         keep: list[Tensor] = []
         first = 0
@@ -111,40 +156,22 @@ class CausalFamily(Family):
             starts = first + queries * torch.arange(count, device=self.model.device)
             keep.append((starts[:, None] + lot.blocks.keep).flatten())
             first += count * queries
-        logits = self.ask(
+        return self.ask(
             torch.cat(keep),
+            wanted,
             inputs_embeds=torch.cat([lot.embeds.flatten(0, 1) for lot in lots])[None],
             attention_mask=mask,
             position_ids=torch.cat([lot.positions.flatten() for lot in lots])[None],
             past_key_values=past,
         )
-        parts = logits[0].split([len(part) for part in keep])
-        return [
-            self._read(lot, part.unflatten(0, (len(lot.positions), -1)))
-            for lot, part in zip(lots, parts, strict=True)
-        ]
 
-    def _lot(self, prompts: Sequence[Laid], texts: CachedTexts) -> "_Lot":
-        passages = texts.passages
-        blocks = side_by_side(prompts, self.task, self.model, tail=passages[0].tail)
-        embeds = blocks.embeds.expand(len(passages), -1, -1)
-        if len(blocks.again):
-            last = self.model.embed([passage.ids[-1] for passage in passages])
-            places = torch.isin(torch.arange(embeds.shape[1], device=last.device), blocks.again)
-            embeds = torch.where(places[:, None], last[:, None], embeds)
-        # Positions are counted from where the text ended.
-        behind = texts.lengths[:, None] - self.states.zero(passages)
-        rows = [prompt.rows for prompt in prompts]
-        if passages[0].head:
-            rows = [self.states.head(passages[0].shared).rows] * len(prompts)
-        past = Lot(texts.states, blocks.segments, rows, texts.mask)
-        return _Lot(blocks, embeds, behind + blocks.offset, past)
-
-    def _copied(self, lot: "_Lot") -> Tensor:
-        """[B, K, kept tokens], in a pass of one row a text."""
-        past, mask = copied_past(lot.past)
+    def _copied(
+        self, lot: "_Lot", past: DynamicCache, mask: Tensor, wanted: Tensor | None = None
+    ) -> Tensor:
+        """[B, kept tokens, ...], in a pass of one row a text, behind what `copied_past` gave."""
         return self.ask(
             lot.blocks.keep,
+            wanted,
             inputs_embeds=lot.embeds,
             attention_mask=mask,
             position_ids=lot.positions,
@@ -152,9 +179,9 @@ class CausalFamily(Family):
         )
 
     def _read(self, lot: "_Lot", logits: Tensor) -> Tensor:
-        """[N, B, L] of the logits [B, K, kept tokens]."""
+        """[N, B, L] of what was found at the kept tokens, [B, K, ...]."""
         count = len(lot.blocks.order)
-        scores = self.readout(logits.unflatten(1, (count, -1)))
+        scores = lot.readout(logits.unflatten(1, (count, -1)))
         return scores[:, lot.blocks.order].transpose(0, 1)
 
     def at_once(self, prompts: Sequence[Laid], texts: Sequence[TokenIds]) -> Tensor:
@@ -165,116 +192,58 @@ class CausalFamily(Family):
         layers = self.states.layers(passages)
         return self.cached([(prompts, CachedTexts(layers, mask, passages))])[0]
 
-    def behind_front(self, prompt: Laid, texts: Sequence[TokenIds]) -> Tensor | None:
-        """[B, L]: texts behind a front that is not being trained, whose own keys and values are
-        computed once and shared by all of them."""
-        if not self._shares_front(prompt, texts):
-            return None
-        model = self.model
-        count, width = len(texts), len(prompt.front)
-        ones = torch.ones(count, width, dtype=torch.long, device=model.device)
-        front = self._states_of_front(prompt.front).layers
-        past = shared_past(((layer.keys[0], layer.values[0]) for layer in front), count)
-        rows = self._rows(prompt._replace(front=prompt.front[:0]), texts, ())
-        embeds, lengths = self.pad(rows)
-        offset = torch.arange(embeds.shape[1], device=model.device)
-        logits = self.ask(
-            lengths[:, None] - 1,
-            inputs_embeds=embeds,
-            attention_mask=torch.cat([ones, real(lengths, len(offset))], dim=1),
-            position_ids=(width + offset).expand(count, -1),
-            past_key_values=past,
-        )
-        return self.readout(logits)
+    def generations(
+        self, prompts: Sequence[Laid], texts: Sequence[TokenIds]
+    ) -> Iterator[Generation]:
+        """Answers being written: of prompts that go over cached texts together, else prompt by
+        prompt."""
+        if self.reuses(prompts, texts):
+            yield self._asking_next(texts)._behind_cached(prompts, self.fill(prompts, texts))
+            return
+        goes_on = self.trusts_cache(texts)
+        for prompt in prompts:
+            family = self._asking_next(texts)
+            yield family._behind_whole(prompt, texts) if goes_on else family._anew(prompt, texts)
 
-    def _shares_front(self, prompt: Laid, texts: Sequence[TokenIds]) -> bool:
-        fixed = len(prompt.front) > 0 and not prompt.front.requires_grad
-        return fixed and not self.readout.branches and self.trusts_cache(texts)
+    def _asking_next(self, texts: Sequence[TokenIds]) -> Self:
+        """The same for all tokens that may follow, behind which nothing is known yet."""
+        return self.asking(Continuations.of([()] * len(texts), self.model.device))
 
-    def _states_of_front(self, front: Tensor) -> DynamicCache:
-        if self._front is None or self._front[0] is not front:
-            states = DynamicCache()
-            places = torch.arange(len(front), device=self.model.device)[None]
-            self.ask(
-                places[:, -1:],
-                inputs_embeds=front[None].to(self.model.dtype),
-                attention_mask=torch.ones_like(places),
-                position_ids=places,
-                past_key_values=states,
-            )
-            self._front = (front, states)
-        return self._front[1]
+    def _behind_cached(self, prompts: Sequence[Laid], texts: CachedTexts) -> Generation:
+        lot = self._lot(prompts, texts, self.readout)
+        blocks = lot.blocks
+        positions = lot.positions[:, blocks.keep] + 1
+        if self.model.merges_attention:
+            growing_past = replace(lot.past, grown=growing(lot.past.layers, blocks.segments))
+            logits = self._noted([replace(lot, past=growing_past)])[0]
+            logits = logits.unflatten(0, positions.shape)
+            return Noted(self.model, growing_past, logits, positions, blocks.order)
+        past, mask = copied_past(lot.past)
+        logits = self._copied(lot, past, mask)
+        seen = mask[:, 0, blocks.keep]
+        return Copied(self.model, past, seen, logits, positions, blocks.order)
 
-    def plain(self, prompt: Laid, texts: Sequence[TokenIds]) -> Tensor:
-        """[B, L]: each text's whole input in one pass, padded on the right, and behind it the trie
-        of what the answers have read.
+    def _behind_whole(self, prompt: Laid, texts: Sequence[TokenIds]) -> Generation:
+        """Behind whole inputs, whose keys and values are kept as a cached text's are."""
+        bare, before = self._without_front(prompt, texts)
+        past, device = shared_past(before, len(texts)), self.model.device
+        logits, mask = self._over_rows(bare, texts, self.read_behind(self.readout), past)
+        positions, order = mask.sum(1, keepdim=True), torch.arange(1, device=device)
+        if not self.model.merges_attention:
+            seen = additive(mask.bool(), self.model.dtype)[:, None]
+            return Copied(self.model, past, seen, logits, positions, order)
+        layers = [(layer.keys, layer.values) for layer in past.layers]
+        one = torch.ones(1, 1, dtype=torch.bool, device=device)
+        segments = [Segment((0,), 0, 1, 0, one)]
+        lot = Lot(layers, segments, [prompt.rows[:0]], mask.bool(), growing(layers, segments))
+        return Noted(self.model, lot, logits, positions, order)
 
-        Raises:
-            ModelError: of a KV prompt behind a text, which goes over cached texts or not at all.
-        """
-        trie = self.readout.branches
-        # A model that goes on from a cache as it should has heeded the same mask and positions.
-        if not trie or len(prompt.rows) or not self.trusts_cache(texts):
-            return self.trusted(prompt, texts)
-        device = self.model.device
-        embeds, lengths = self.pad(self._rows(prompt, texts, ()))
-        width, count = embeds.shape[1], len(trie)
-        place = torch.arange(width, device=device)
-        before = torch.ones(len(texts), width, width, dtype=torch.bool, device=device).tril()
-        nothing = before.new_zeros(len(texts), width, count)
-        all_of_it = real(lengths, width).bool()[:, None].expand(-1, count, -1)
-        among = trie.sees.to(device).expand(len(texts), -1, -1)
-        visible = torch.cat(
-            [torch.cat([before, nothing], dim=2), torch.cat([all_of_it, among], dim=2)], dim=1
-        )
-        depths = torch.tensor(trie.depths, device=device)
-        words = self.model.embed(trie.tokens).expand(len(texts), -1, -1)
-        behind = (width + torch.arange(count, device=device)).expand(len(texts), -1)
-        read = self.ask(
-            torch.cat([lengths[:, None] - 1, behind], dim=1),
-            inputs_embeds=torch.cat([embeds, words], dim=1),
-            attention_mask=additive(visible, self.model.dtype)[:, None],
-            position_ids=torch.cat(
-                [place.expand(len(texts), -1), lengths[:, None] + depths], dim=1
-            ),
-        )
-        return self.readout(read)
+    def _anew(self, prompt: Laid, texts: Sequence[TokenIds]) -> Generation:
+        before = self._rows_before(prompt)
 
-    def trusted(self, prompt: Laid, texts: Sequence[TokenIds]) -> Tensor:
-        """[B, L]: a plain pass, which any causal model takes, for each path of the trie.
+        def read(places: Sequence[int], tokens: Tensor) -> Tensor:
+            own, words = [texts[place] for place in places], self.model.embed(tokens)
+            past = shared_past(before, len(own)) if before else None
+            return self._over_rows(prompt, own, words, past)[0][:, -1]
 
-        Raises:
-            ModelError: as `plain`.
-        """
-        if len(prompt.rows) > len(prompt.front_rows):
-            raise ModelError(
-                "this model cannot take a KV prompt behind a text: "
-                + (self.distrust or "it keeps no plain keys and values of one")
-            )
-        rows, count = prompt.front_rows, len(texts)
-        device = self.model.device
-        parts = []
-        for number, (path, new) in enumerate(self.readout.branches.paths()):
-            embeds, lengths = self.pad(self._rows(prompt, texts, path))
-            positions = torch.arange(embeds.shape[1], device=device) + len(rows)
-            mask = real(lengths, embeds.shape[1])
-            more: dict[str, Any] = {}
-            if len(rows):
-                more["past_key_values"] = shared_past(rows.permute(1, 2, 3, 0, 4), count)
-                mask = torch.cat([mask.new_ones(count, len(rows)), mask], dim=1)
-            read = self.ask(
-                lengths[:, None] - 1 - torch.arange(len(path), -1, -1, device=device),
-                inputs_embeds=embeds,
-                attention_mask=mask,
-                position_ids=positions.expand(count, -1),
-                **more,
-            )
-            # What passes before it have read is wanted once.
-            parts.append(read if number == 0 else read[:, -new:])
-        return self.readout(torch.cat(parts, dim=1))
-
-    def _rows(self, prompt: Laid, texts: Sequence[TokenIds], path: TokenIds) -> list[Tensor]:
-        tail, word = self.model.embed(self.question.tail_ids), self.model.embed(path)
-        front, back, end = (part.to(tail) for part in prompt[:3])
-        behind = torch.cat([back, tail, end, word])
-        return [torch.cat([front, self.model.embed(text), behind]) for text in texts]
+        return Anew(read, len(texts))

@@ -3,9 +3,8 @@
 import copy
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Sequence, Set
-from dataclasses import replace
-from typing import ClassVar, Self
+from collections.abc import Iterator, Sequence, Set
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -13,7 +12,9 @@ from torch.nn.utils.rnn import pad_sequence
 
 from autoprompt.search_spaces.pieces import Position
 from autoprompt.workers.answers import Readout
+from autoprompt.workers.continuations import Continuations
 from autoprompt.workers.device_errors import is_device_broken, is_out_of_memory
+from autoprompt.workers.families.generation import Generation
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.prompt import Laid, lay
 from autoprompt.workers.task import Task
@@ -21,6 +22,9 @@ from autoprompt.workers.text_cache import CachedTexts, TextCache
 from autoprompt.workers.text_states import Passage, TokenIds
 
 log = logging.getLogger(__name__)
+
+#: What is read behind the question, and asked there: of every text the same, or of each its own.
+Behind = Readout | Continuations
 
 #: How far cached and plain logits may lie apart before the cache is not trusted, as a part of what
 #: the loss of one token does to them. A test on a model of 30 layers holds the bound of bfloat16
@@ -49,10 +53,9 @@ class Family(ABC):
 
     def __init__(self, model: FrozenModel, task: Task, cache: TextCache) -> None:
         self.model = model
-        self.task = task
         self.question = task.question
         self.cache = cache
-        self.readout = task.readout
+        self.readout: Behind = task.readout
         self.distrust: str | None = None
         self.longest_reused = 1 << 30
         self._expected: frozenset[Position] = frozenset()
@@ -60,10 +63,16 @@ class Family(ABC):
         self._tried = _TRIED
         self._trusts_cache: bool | None = None if model.may_reuse_text else False
 
-    def asking(self, readout: Readout) -> Self:
-        """The same model, question and cached texts, asked for something else."""
+    def asking(self, readout: Behind) -> Self:
+        """The same model, question and cached texts, asked for something else.
+
+        What follows certain texts is asked of these alone, all of them and in their order; and the
+        cache is tried before, as it cannot be tried on others.
+        """
         other = copy.copy(self)
-        other.task, other.readout = replace(self.task, readout=readout), readout
+        other.readout = readout
+        if isinstance(readout, Continuations):
+            other._trusts_cache = bool(self._trusts_cache)
         return other
 
     def trust_like(self, other: "Family") -> None:
@@ -80,18 +89,33 @@ class Family(ABC):
         """[B, L], as `plain`, in the way that other ways are held against before they are used."""
         return self.plain(prompt, texts)
 
-    def cached(self, asked: Sequence[tuple[Sequence[Laid], CachedTexts]]) -> list[Tensor]:
+    def cached(
+        self,
+        asked: Sequence[tuple[Sequence[Laid], CachedTexts]],
+        readouts: Sequence[Behind] | None = None,
+    ) -> list[Tensor]:
         """[N, B, L] of each: prompts at reusable positions, over texts from the cache as `fill`
-        gives them for these prompts; in one pass, where the family can."""
+        gives them for these prompts; in one pass, where the family can.
+
+        Args:
+            readouts: what each is asked for, where it is not what the family is.
+        """
         raise NotImplementedError
 
     def at_once(self, prompts: Sequence[Laid], texts: Sequence[TokenIds]) -> Tensor:
         """[N, B, L]: prompts at reusable positions, over texts that nothing is kept of."""
         raise NotImplementedError
 
-    def behind_front(self, prompt: Laid, texts: Sequence[TokenIds]) -> Tensor | None:
-        """[B, L] with the front's states shared by all texts; None where that cannot be."""
-        return None
+    def generations(
+        self, prompts: Sequence[Laid], texts: Sequence[TokenIds]
+    ) -> Iterator[Generation]:
+        """N prompts' answers to B texts, being written token by token: some prompts' together, or
+        each one's alone, in the order given; one after another, as each holds what it has kept.
+
+        Raises:
+            ModelError: a masked model, which writes nothing.
+        """
+        raise NotImplementedError
 
     def queries(self, prompt: Laid, texts: Sequence[TokenIds]) -> int:
         """How many query tokens a prompt that is not being trained takes in a pass, beside those of
@@ -223,8 +247,37 @@ class Family(ABC):
         lengths = torch.tensor([len(row) for row in rows], device=self.model.device)
         return pad_sequence(list(rows), batch_first=True), lengths
 
-    def ask(self, keep: Tensor, **arguments: Tensor) -> Tensor:
-        """The logits that the readout reads, as `FrozenModel.logits` gives them."""
+    def read_behind(self, readout: Behind) -> Tensor:
+        """[B or 1, M, H], the trie of what is read behind the question; 1 where it is the same
+        behind every text."""
+        if isinstance(readout, Continuations):
+            return self.model.embed(readout.read)
+        return self.model.embed(readout.branches.tokens)[None]
+
+    def read_by_path(self) -> Iterator[tuple[Tensor, int]]:
+        """The same, path by path of the trie: [B or 1, M, H], and how many of the last of these M
+        tokens no path before had."""
+        if isinstance(self.readout, Continuations):
+            yield self.read_behind(self.readout), len(self.readout.branches)
+            return
+        for path, new in self.readout.branches.paths():
+            yield self.model.embed(path)[None], new
+
+    @property
+    def wanted(self) -> Tensor | None:
+        """[B, T], the one token that each text's answer has at each place; None where tokens of the
+        readout are asked for."""
+        return self.readout.tokens if isinstance(self.readout, Continuations) else None
+
+    def ask(self, keep: Tensor, wanted: Tensor | None = None, **arguments: Any) -> Tensor:
+        """What the readout reads: logits, as `FrozenModel.logits` gives them, or one
+        log-probability at each place, [B, N, 1].
+
+        Args:
+            wanted: [B, N], the token at each place.
+        """
+        if wanted is not None:
+            return self.model.log_probs(keep, wanted, **arguments)[..., None]
         self.model.keep_logits_of(self.readout.kept)
         return self.model.logits(keep, **arguments)
 

@@ -4,18 +4,42 @@ answered (cloze templates of PET, Schick and Schütze 2021, and LM-BFF, Gao et a
 Every token is read in the light of every other, so nothing of a text can be reused.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NoReturn, Self
 
 import torch
 from torch import Tensor
 
-from autoprompt.workers.families.family import Family, real
+from autoprompt.search_spaces.errors import ModelError
+from autoprompt.workers.continuations import Continuations
+from autoprompt.workers.families.family import Behind, Family, real
+from autoprompt.workers.families.generation import Generation
 from autoprompt.workers.prompt import Laid
 from autoprompt.workers.text_states import TokenIds
 
 
 class MaskedFamily(Family):
     """Masked models, a whole pass for every prompt and text."""
+
+    def asking(self, readout: Behind) -> Self:
+        """Raises ModelError of what follows a text, as a mask is one token."""
+        if isinstance(readout, Continuations):
+            self._refuse()
+        return super().asking(readout)
+
+    def generations(
+        self, prompts: Sequence[Laid], texts: Sequence[TokenIds]
+    ) -> Iterator[Generation]:
+        """Raises ModelError."""
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        config = self.model.model.config
+        raise ModelError(
+            f"model {config.name_or_path or config.model_type}: a masked model fills a mask with "
+            "one token and writes no text; choose a causal or a sequence-to-sequence model for "
+            "answers of several tokens"
+        )
 
     def _leaves_texts(self, prompt: Laid) -> bool:
         return False

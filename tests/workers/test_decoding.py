@@ -1,0 +1,197 @@
+"""Answers that a model writes: the same tokens as transformers' own `generate` on whole inputs."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from autoprompt.search_spaces.errors import BadInputError, ModelError
+from autoprompt.search_spaces.pieces import Position
+from autoprompt.workers.decoding import decoded, greedy, text_of
+from autoprompt.workers.families.generation import Generation
+from autoprompt.workers.prompt import Prompt
+from autoprompt.workers.scoring import Scorer
+from autoprompt.workers.text_states import TokenIds
+from tests.workers.continued import CAUSAL, SEQ2SEQ, Reference, prompts_at, texts_of
+
+MOST = 7
+
+PLACES = [
+    *((name, position) for name in ("merged", "copied", "alone") for position in CAUSAL),
+    *((name, position) for name in ("t5", "bart") for position in SEQ2SEQ),
+]
+
+
+def generated(scorer: Scorer, prompt: Prompt, text: TokenIds, **more: Any) -> TokenIds:
+    """What `generate` writes behind a whole input."""
+    model, laid = scorer.model, prompt.embedded(scorer.model)
+    inputs = torch.cat(Reference(scorer, prompt).inputs(laid, text))[None]
+    model.keep_logits_of(None)
+    if model.family == "seq2seq":
+        bare: Any = model.model
+        start = [bare.config.decoder_start_token_id, *scorer.task.question.answer_ids]
+        ids = [start + list(prompt.token_ids if prompt.position == "decoder" else ())]
+        more["decoder_input_ids"] = torch.tensor(ids)
+    written = model.model.generate(
+        inputs_embeds=inputs,
+        attention_mask=torch.ones(inputs.shape[:2], dtype=torch.long),
+        max_new_tokens=MOST,
+        do_sample=False,
+        num_beams=1,
+        **more,
+    )[0].tolist()
+    return tuple(written[len(ids[0]) if model.family == "seq2seq" else 0 :])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("name", "position"), PLACES)
+def test_the_tokens_are_those_of_generate(
+    name: str, position: Position, scorers: Callable[[str], Scorer]
+) -> None:
+    scorer = scorers(name)
+    prompts, texts = [*prompts_at(position, scorer), Prompt("")], texts_of(scorer)
+    if name == "alone":  # it may go over no cached text, behind which a KV prompt would stand
+        prompts = [prompt for prompt in prompts if prompt.kind != "kv" or position == "prefix"]
+    found = decoded(scorer, prompts, texts, (), MOST)
+    assert len({answer for answers in found for answer in answers}) > len(texts) / 2
+    for prompt, answers in zip(prompts, found, strict=True):
+        for text, answer in zip(texts, answers, strict=True):
+            # Rows, and vectors in a decoder, are nothing that `generate` takes.
+            taken = prompt.kind != "kv" and (prompt.kind == "hard" or position != "decoder")
+            reference = Reference(scorer, prompt)
+            wanted = generated(scorer, prompt, text) if taken else reference.greedy(text, MOST)
+            assert answer == wanted
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["merged", "copied", "alone", "t5"])
+def test_an_answer_ends_by_itself_and_leaves_its_neighbours_alone(
+    name: str, scorers: Callable[[str], Scorer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scorer = scorers(name)
+    for position in ("suffix", "prefix"):
+        prompts, texts = prompts_at(position, scorer)[:2], texts_of(scorer, 7)
+        whole = decoded(scorer, prompts, texts, (), MOST)
+        # Tokens at which some of the answers end early, others later, and some never.
+        ends = frozenset((whole[0][0][0], whole[0][1][2], whole[1][3][4]))
+        monkeypatch.setattr(scorer.model.model.generation_config, "eos_token_id", sorted(ends))
+        found = decoded(scorer, prompts, texts, (), MOST)
+        for answers, full in zip(found, whole, strict=True):
+            for answer, longest in zip(answers, full, strict=True):
+                cut = [at for at, token in enumerate(longest) if token in ends]
+                assert answer == longest[: min(cut, default=MOST)]
+        lengths = {len(answer) for answers in found for answer in answers}
+        assert len(lengths) > 2
+        alone = decoded(scorer, prompts[1:], texts[3:4], (), MOST)
+        assert alone == [[found[1][3]]]
+        monkeypatch.undo()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["merged", "copied"])
+def test_texts_that_share_a_long_head(name: str, scorers: Callable[[str], Scorer]) -> None:
+    scorer = scorers(f"{name}, long head")
+    prompts, texts = prompts_at("suffix", scorer)[:3], texts_of(scorer, 3)
+    assert scorer.task.question.shared_head(texts)
+    found = decoded(scorer, prompts, texts, (), MOST)
+    for prompt, answers in zip(prompts, found, strict=True):
+        assert answers == [generated(scorer, prompt, text) for text in texts]
+
+
+@torch.no_grad()
+def test_no_token_is_read_twice(
+    scorers: Callable[[str], Scorer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    for name, inputs in (("merged", "inputs_embeds"), ("t5", "decoder_inputs_embeds")):
+        scorer = scorers(name)
+        prompts, texts = prompts_at(scorer.family.reusable[0], scorer)[:1], texts_of(scorer)
+        decoded(scorer, prompts, texts, (), 1)
+        forward = scorer.model.model.forward
+
+        def counted(forward: Any = forward, inputs: str = inputs, **given: Any) -> Any:
+            read.append(given[inputs].shape[0] * given[inputs].shape[1])
+            return forward(**given)
+
+        monkeypatch.setattr(scorer.model.model, "forward", counted)
+        decoded(scorer, prompts, texts, (), MOST)
+        monkeypatch.undo()
+        first, *others = read
+        assert first == len(texts) * scorer.family.queries(prompts[0].embedded(scorer.model), texts)
+        assert others == [len(texts)] * (MOST - 1)
+        read.clear()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["merged", "t5"])
+def test_a_stop_string_ends_an_answer(name: str, scorers: Callable[[str], Scorer]) -> None:
+    scorer = scorers(name)
+    tokenizer = scorer.model.tokenizer
+    prompts, texts = prompts_at("suffix", scorer)[:1], texts_of(scorer)
+    [whole] = decoded(scorer, prompts, texts, (), MOST)
+    written = [
+        tokenizer.decode(whole[0][:count], skip_special_tokens=True) for count in range(MOST + 1)
+    ]
+    # It begins in one token and ends in the next.
+    stop, count = next(
+        (written[n][len(written[n - 1]) - 1 :], n)
+        for n in range(2, MOST)
+        if written[n] and written[n][len(written[n - 1]) - 1 :] not in written[n - 1]
+    )
+    [found] = decoded(scorer, prompts, texts, ("no such", stop), MOST)
+    assert len(stop) > 1
+    assert found[0] == whole[0][:count]
+    assert text_of(found[0], (stop,), tokenizer) == written[count][: -len(stop)]
+    for answer, longest in zip(found, whole, strict=True):
+        assert answer == longest[: len(answer)]
+        assert len(answer) == MOST or stop in tokenizer.decode(answer, skip_special_tokens=True)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["merged", "copied", "t5"])
+def test_a_limit_cuts_an_answer(name: str, scorers: Callable[[str], Scorer]) -> None:
+    scorer = scorers(name)
+    prompts, texts = prompts_at("suffix", scorer)[:2], texts_of(scorer)
+    longer = decoded(scorer, prompts, texts, (), MOST)
+    for most in (1, 3):
+        wanted = [[answer[:most] for answer in answers] for answers in longer]
+        assert decoded(scorer, prompts, texts, (), most) == wanted
+    assert decoded(scorer, prompts, [], (), 3) == [[], []]
+
+
+class _Recited(Generation):
+    """Answers that are known before; it keeps how many texts each pass went over."""
+
+    def __init__(self, answers: Sequence[TokenIds]) -> None:
+        self._left = [list(answer) for answer in answers]
+        self.passes = [len(answers)]
+        self.first = self._next()
+
+    def _next(self) -> Tensor:
+        return torch.tensor([[answer.pop(0) if answer else 0] for answer in self._left])
+
+    def after(self, tokens: Tensor) -> Tensor:
+        self.passes.append(len(self._left))
+        assert len(tokens) == len(self._left)
+        return self._next()
+
+    def only(self, texts: Tensor) -> None:
+        self._left = [self._left[place] for place in texts.tolist()]
+
+
+def test_texts_leave_when_half_of_them_are_written() -> None:
+    answers = [(1,), (1, 2, 3, 4), (1,), (1, 2), (1, 2, 3, 4, 5, 6)]
+    recited = _Recited(answers)
+    [found] = greedy(recited, {0}, (), 5, None)
+    assert found == [answer[:5] for answer in answers]
+    assert recited.passes == [5, 5, 5, 2, 2]
+
+
+def test_what_cannot_be_written_is_refused(scorers: Callable[[str], Scorer]) -> None:
+    scorer = scorers("merged")
+    with pytest.raises(BadInputError, match=r"takes 7. tokens, and this model's context holds 64"):
+        decoded(scorer, [Prompt("", (1, 2))], texts_of(scorer, 1), (), 60)
+    with pytest.raises(ModelError, match=r"bert.*a masked model fills a mask with one token"):
+        decoded(scorers("bert"), [Prompt("")], texts_of(scorers("bert"), 1), (), 4)
