@@ -4,6 +4,7 @@ Greedy decoding, as transformers' `generate` does it without sampling, behind pr
 passes over cached texts.
 """
 
+import itertools
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from autoprompt.search_spaces.errors import BadInputError
 from autoprompt.workers.families.generation import Generation
 from autoprompt.workers.model_config import end_tokens
 from autoprompt.workers.prompt import Laid, Prompt
+from autoprompt.workers.prompt_batches import in_batches
 from autoprompt.workers.scoring import Asked, Scorer
 from autoprompt.workers.text_states import TokenIds
 
@@ -42,7 +44,7 @@ def continuation_log_probs(
         [N, B] float32 on the CPU, summed over a continuation's tokens.
 
     Raises:
-        BadInputError: the model's context does not hold one.
+        BadInputError: the model does not see a text, a prompt and one of them at once.
         ModelError: a masked model.
     """
     lengths = [len(ids) for ids in continuations]
@@ -53,7 +55,10 @@ def continuation_log_probs(
         own = Asked(laid, [texts[at] for at in batch], [continuations[at] for at in batch])
         return scorer.found(own, once=once).sum(-1).cpu()
 
-    for pack, batch, sums in scorer.in_batches(prompts, texts, score, behind=lengths, once=once):
+    passes = in_batches(
+        scorer.family, scorer.budget, prompts, texts, score, behind=lengths, once=once
+    )
+    for pack, batch, sums in passes:
         result[torch.tensor(pack)[:, None], torch.tensor(batch)] = sums
     return result
 
@@ -78,7 +83,7 @@ def decoded(
         stop string.
 
     Raises:
-        BadInputError: the model's context does not hold a text, a prompt and an answer.
+        BadInputError: the model does not see a text, a prompt and an answer at once.
         ModelError: a masked model.
     """
     _refuse_longer(scorer, prompts, texts, [most] * len(texts))
@@ -92,7 +97,8 @@ def decoded(
         return [own for one in generations for own in greedy(one, ends, stop, most, tokenizer)]
 
     behind = [most // _EXPECTED] * len(texts)
-    for pack, batch, written in scorer.in_batches(prompts, texts, write, behind=behind):
+    passes = in_batches(scorer.family, scorer.budget, prompts, texts, write, behind=behind)
+    for pack, batch, written in passes:
         for n, own in zip(pack, written, strict=True):
             for at, answer in zip(batch, own, strict=True):
                 answers[n][at] = answer
@@ -132,7 +138,7 @@ def greedy(
         if 2 * len(waiting) <= len(there):
             places = [place for place, text in enumerate(there) if text in waiting]
             there = [there[place] for place in places]
-            rows = torch.tensor(places, device=tokens.device)
+            rows = torch.tensor(places)
             generation.only(rows)
             tokens = tokens[rows]
         tokens = generation.after(tokens)
@@ -156,25 +162,28 @@ def text_of(ids: TokenIds, stop: Sequence[str], tokenizer: Any) -> str:
 def _refuse_longer(
     scorer: Scorer, prompts: Sequence[Prompt], texts: Sequence[TokenIds], behind: Sequence[int]
 ) -> None:
-    """Refuse what the model's context does not hold.
+    """Refuse what the model does not see at once.
 
     Args:
         behind: [B], tokens behind each text and prompt.
 
     Raises:
-        BadInputError: there is such.
+        BadInputError: there is such, or a text that is reused does not fit the model's window so.
     """
-    context, question = scorer.model.context_length, scorer.task.question
-    if context is None or not len(texts):
-        return
-    longest = max(len(prompt) for prompt in prompts)
-    if scorer.model.family == "seq2seq":  # the decoder's input, which holds no text
-        longest += 1 + len(question.answer_ids) + max(behind)
+    model, question = scorer.model, scorer.task.question
+    longest = max((len(prompt) for prompt in prompts), default=0)
+    if model.family == "seq2seq":  # the decoder's input, which holds no text
+        longest += 1 + len(question.answer_ids)
+        whole = reused = list(behind)
     else:
+        longest += len(question.tail_ids)
         whole = [len(text) + more for text, more in zip(texts, behind, strict=True)]
-        longest += len(question.tail_ids) + max(whole)
-    if longest > context:
-        raise BadInputError(
-            f"a text with a prompt and an answer takes {longest} tokens, and this model's context "
-            f"holds {context}; leave more room beside the texts, or ask for shorter answers"
-        )
+        fits = [len(text) <= scorer.family.longest_reused for text in texts]
+        reused = list(itertools.compress(whole, fits))
+    for bound, lengths in ((model.context_length, whole), (model.window, reused)):
+        most = longest + max(lengths, default=0)
+        if bound is not None and lengths and most > bound:
+            raise BadInputError(
+                f"a text with a prompt and an answer takes {most} tokens, and this model sees "
+                f"{bound} at once; leave more room beside the texts, or ask for shorter answers"
+            )

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 from transformers import (
     DynamicCache,
     EncoderDecoderCache,
@@ -27,57 +26,8 @@ from autoprompt.workers.model_config import (
     rotation_depends_on_length,
     text_window,
 )
+from autoprompt.workers.output_layer import OutputLayer, chosen_log_probs
 from autoprompt.workers.past import shared_past
-
-#: Logits that stand in memory at once where only a token of each row is wanted: 64 MiB of them.
-_LOGITS_AT_ONCE = 1 << 24
-
-
-class _Readout(nn.Module):
-    """The model's output layer cut down to the rows of the label words, in float32.
-
-    The model's own forward pass still applies what follows it (scaling, soft-capping), and the
-    product with the whole vocabulary, which bfloat16 would also round to three digits, is spared.
-
-    Attributes:
-        full: the whole layer.
-        is_bare: while it is, states are handed on as they come.
-    """
-
-    def __init__(self, full: Any) -> None:
-        super().__init__()
-        self.full: Any = full
-        self.is_bare = False
-        self._rows: list[int] = []
-        self._weight: Tensor | None = None
-        self._bias: Tensor | None = None
-
-    @property
-    def bias(self) -> Tensor | None:
-        """The whole layer's, which some models ask for when their output layer is set."""
-        return getattr(self.full, "bias", None)
-
-    def keep(self, token_ids: Sequence[int] | None) -> None:
-        if token_ids is None:
-            self._weight = self._bias = None
-            return
-        self._rows = list(token_ids)
-        self._weight, self._bias = self._now()
-
-    def _now(self) -> tuple[Tensor, Tensor | None]:
-        """The rows as they are now."""
-        bias = None if self.bias is None else self.bias[self._rows].float()
-        return self.full.weight[self._rows].float(), bias
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        if self.is_bare:
-            return hidden
-        if self._weight is None:
-            logits: Tensor = self.full(hidden)
-            return logits
-        if self.full.weight.requires_grad:  # of a baseline: it is being trained, and changes
-            self._weight, self._bias = self._now()
-        return nn.functional.linear(hidden.to(self._weight), self._weight, self._bias)
 
 
 class FrozenModel:
@@ -107,7 +57,7 @@ class FrozenModel:
         self.embeddings: Tensor = self.model.get_input_embeddings().weight
         self.context_length = context_length(model.config)
         self.window = text_window(model.config) if self.family == "causal" else None
-        self._readout = _Readout(self.model.get_output_embeddings())
+        self._readout = OutputLayer(self.model.get_output_embeddings())
         self.model.set_output_embeddings(self._readout)
         self._accepts = set(inspect.signature(self.model.forward).parameters)
         self._kept: list[int] | None = None
@@ -273,21 +223,11 @@ class FrozenModel:
             [B, N] in float32; 0 where no token is wanted.
         """
         self.keep_logits_of(None)
-        full = self._readout.full
-        # One that is being trained, of a baseline, needs gradients that pass through it whole.
-        in_parts = self._ends_in_readout and not full.weight.requires_grad
-        ask = self._states_before_readout if in_parts else self.logits
-        found = ask(keep, **arguments)
-        wanted = wanted.to(found.device)
-        real = wanted >= 0
-        part = max(1, _LOGITS_AT_ONCE // len(self.embeddings))
-        last = full if in_parts else nn.Identity()
-        rows = list(zip(found[real].split(part), wanted[real].split(part), strict=True))
-        if len(rows) == 1:
-            chosen = [_chosen(last, *rows[0])]
-        else:
-            chosen = [checkpoint(_chosen, last, *row, use_reentrant=False) for row in rows]
-        return torch.zeros(wanted.shape, device=real.device).masked_scatter(real, torch.cat(chosen))
+        if self._ends_in_readout:
+            states = self._states_before_readout(keep, **arguments)
+            return chosen_log_probs(self._readout.full, states, wanted, len(self.embeddings))
+        logits = self.logits(keep, **arguments)
+        return chosen_log_probs(nn.Identity(), logits, wanted, len(self.embeddings))
 
     def _states_before_readout(self, keep: Tensor, **arguments: Any) -> Tensor:
         """[B, N, H], what `logits` with the same arguments would put into the output layer."""
@@ -346,9 +286,3 @@ class FrozenModel:
             past = shared_past(rows.permute(1, 2, 3, 0, 4), len(output))
             arguments["past_key_values"] = EncoderDecoderCache(past, DynamicCache())
         return arguments
-
-
-def _chosen(last: nn.Module, states: Tensor, wanted: Tensor) -> Tensor:
-    """[M], the log-probabilities of tokens [M], of what goes into the last layer [M, ...]."""
-    found = torch.log_softmax(last(states).float(), dim=-1)
-    return found.gather(-1, wanted[:, None])[:, 0]

@@ -4,9 +4,8 @@ Prompts that leave the text as the model read it go over cached texts, several i
 run the whole input every time. Both ways give the same numbers: see `families`.
 """
 
-import functools
 from collections.abc import Callable, Iterator, Sequence, Set
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,23 +19,16 @@ from autoprompt.workers.families import FAMILIES, Family
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.model_files import ModelSpec
 from autoprompt.workers.model_loading import load_model
-from autoprompt.workers.prompt import Laid, Prompt, lay, lay_rows
+from autoprompt.workers.prompt import Laid, Prompt, lay
+from autoprompt.workers.prompt_batches import in_batches
 from autoprompt.workers.rows import Text
 from autoprompt.workers.task import Task, TaskSpec, build_task
 from autoprompt.workers.text_cache import CacheSpec, TextCache
 from autoprompt.workers.text_states import TokenIds
 from autoprompt.workers.wording import Wording
 
-R = TypeVar("R")
-
 #: Tokens in one forward pass without gradients: more no longer fit the processor's caches.
 _TOKENS_PER_BATCH = 2048
-
-#: A cached token's part in the cost of a pass: it is fetched, not computed.
-_READ = 4
-
-#: Query tokens behind each text, of the prompts packed into one pass.
-_TOKENS_PER_PACK = 128
 
 #: Query tokens of one training pass, of all prompts and texts in it: a few hundred keep a processor
 #: busy (`benchmarks.limit`), and what is kept of each for the gradients takes memory.
@@ -62,6 +54,7 @@ class Scorer:
     Attributes:
         cache: the text cache, which grows with every text scored by a prompt that can reuse it.
         truncated: how many texts were cut to fit the model's context so far.
+        budget: of a pass without gradients.
     """
 
     def __init__(
@@ -79,7 +72,7 @@ class Scorer:
         self.truncated = 0
         self.family = FAMILIES[model.family](model, task, self.cache)
         self.family.longest_reused = longest_text(model.window, task, longest_prompt)
-        self._budget = TokenBudget(_TOKENS_PER_BATCH)
+        self.budget = TokenBudget(_TOKENS_PER_BATCH)
         #: A training batch is one pass until memory says otherwise, and shares it with others up to
         #: a bound.
         self.training_budget = TokenBudget(1 << 30)
@@ -206,47 +199,10 @@ class Scorer:
             priors = self._priors([prompts[n] for n in pack])
             return self.task.readout.log_probs(logits.cpu(), priors)
 
-        for pack, batch, scores in self.in_batches(prompts, texts, score, once=once):
+        passes = in_batches(self.family, self.budget, prompts, texts, score, once=once)
+        for pack, batch, scores in passes:
             result[torch.tensor(pack)[:, None], torch.tensor(batch)] = scores
         return result
-
-    def in_batches(
-        self,
-        prompts: Sequence[Prompt],
-        texts: Sequence[TokenIds],
-        work: Callable[[list[int], list[Laid], bool, list[int]], R],
-        *,
-        behind: Sequence[int] | None = None,
-        once: bool = False,
-    ) -> Iterator[tuple[list[int], list[int], R]]:
-        """What `work` made of N prompts on B texts, a batch at a time: the places of prompts that
-        share passes, and of texts of like length.
-
-        Args:
-            work: called with the prompts' places and their embeddings, whether these texts are not
-                to be put into the cache, and the texts' places.
-            behind: [B], tokens that each prompt takes behind a text beside its own.
-            once: as in `label_logits`.
-        """
-        if not len(texts):
-            return
-        lengths = self.family.read_of(texts)
-        shapes = [self._shape(prompt) for prompt in prompts]
-        packs = list(self.packs(shapes, texts))
-        # What the first pack read, the next ones find.
-        once = once and sum(reuses for _, reuses in packs) <= 1
-        for pack, reuses in packs:
-            embedded = [prompts[n].embedded(self.model) for n in pack]
-            cost = sum(self.family.queries(shapes[n], texts) for n in pack)
-            part = _READ if reuses and not once else 1
-            costs = [
-                cost + len(pack) * more + length // part
-                for length, more in zip(lengths, behind or [0] * len(texts), strict=True)
-            ]
-            # Bound now: `run` may call this again with a part of a batch.
-            own = functools.partial(work, pack, embedded, once)
-            for batch, made in self._budget.run(lengths, costs, own):
-                yield pack, batch, made
 
     def losses(
         self, prompts: Sequence[Prompt], texts: Sequence[TokenIds], expected: Tensor
@@ -283,7 +239,7 @@ class Scorer:
                 raise ModelError("this model does not tell its hidden states")
             return torch.stack([layer.flatten(0, 1).float().cpu() for layer in states[1:]])
 
-        yield from self._budget.run(lengths, lengths, read)
+        yield from self.budget.run(lengths, lengths, read)
 
     def score_texts(
         self,
@@ -311,32 +267,6 @@ class Scorer:
                 self.cache.forget()
             advance(len(window))
         return log_probs
-
-    def packs(
-        self, prompts: Sequence[Laid], texts: Sequence[TokenIds]
-    ) -> Iterator[tuple[list[int], bool]]:
-        """Which of N prompts share a pass, and whether it goes over reused texts."""
-        pack: list[int] = []
-        cost = 0
-        for n in range(len(prompts)):
-            if not self.family.reuses([prompts[n]], texts):
-                yield [n], False
-                continue
-            more = self.family.queries(prompts[n], texts)
-            if pack and cost + more > _TOKENS_PER_PACK:
-                yield pack, True
-                pack, cost = [], 0
-            pack.append(n)
-            cost += more
-        if pack:
-            yield pack, True
-
-    def _shape(self, prompt: Prompt) -> Laid:
-        """The prompt as its family sees it, without embedding it."""
-        shape = torch.empty(len(prompt), 0)
-        if prompt.kind == "kv":
-            return lay_rows(shape, prompt.position)
-        return lay(shape, prompt.position, prompt.front)
 
 
 def load_scorer(

@@ -1,5 +1,6 @@
 """Answers that a model writes: the same tokens as transformers' own `generate` on whole inputs."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,11 +10,16 @@ from torch import Tensor
 
 from autoprompt.search_spaces.errors import BadInputError, ModelError
 from autoprompt.search_spaces.pieces import Position
+from autoprompt.workers.data import Split
 from autoprompt.workers.decoding import decoded, greedy, text_of
 from autoprompt.workers.families.generation import Generation
+from autoprompt.workers.frozen_model import FrozenModel
+from autoprompt.workers.model_config import end_tokens
 from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.scoring import Scorer
+from autoprompt.workers.task import build_task
 from autoprompt.workers.text_states import TokenIds
+from tests.conftest import DEMO_TASK
 from tests.workers.continued import CAUSAL, SEQ2SEQ, Reference, prompts_at, texts_of
 
 MOST = 7
@@ -191,7 +197,26 @@ def test_texts_leave_when_half_of_them_are_written() -> None:
 
 def test_what_cannot_be_written_is_refused(scorers: Callable[[str], Scorer]) -> None:
     scorer = scorers("merged")
-    with pytest.raises(BadInputError, match=r"takes 7. tokens, and this model's context holds 64"):
+    with pytest.raises(BadInputError, match=r"takes 7. tokens, and this model sees 64 at once"):
         decoded(scorer, [Prompt("", (1, 2))], texts_of(scorer, 1), (), 60)
     with pytest.raises(ModelError, match=r"bert.*a masked model fills a mask with one token"):
         decoded(scorers("bert"), [Prompt("")], texts_of(scorers("bert"), 1), (), 4)
+
+
+@torch.no_grad()
+def test_the_real_model_writes_what_generate_does(real_model: FrozenModel, movies: Split) -> None:
+    task = build_task(DEMO_TASK, real_model.tokenizer)
+    scorer = Scorer(real_model, task, longest_prompt=24)
+    ids = real_model.tokenizer(" In one word, it was", add_special_tokens=False).input_ids
+    prompts = [
+        Prompt("", tuple(ids)),
+        Prompt("", vectors=real_model.embed(ids[1:]).float() + 0.01, position="end"),
+    ]
+    texts = scorer.tokenize(movies.texts[:3])
+    found = decoded(scorer, prompts, texts, (), MOST)
+    assert scorer.family.trusts_cache(texts)
+    ends = end_tokens(real_model.model, real_model.tokenizer)
+    for prompt, answers in zip(prompts, found, strict=True):
+        for text, answer in zip(texts, answers, strict=True):
+            written = generated(scorer, prompt, text)
+            assert answer == tuple(itertools.takewhile(lambda token: token not in ends, written))

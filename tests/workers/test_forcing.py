@@ -8,7 +8,7 @@ from torch import Tensor
 
 from autoprompt.search_spaces.errors import BadInputError, ModelError
 from autoprompt.search_spaces.pieces import Position
-from autoprompt.workers import frozen_model
+from autoprompt.workers import output_layer
 from autoprompt.workers.decoding import continuation_log_probs
 from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.scoring import Asked, Scorer
@@ -66,7 +66,7 @@ def test_gradients_are_those_of_a_plain_pass(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # A few logits at a time, as with a large vocabulary.
-    monkeypatch.setattr(frozen_model, "_LOGITS_AT_ONCE", 1 << 10)
+    monkeypatch.setattr(output_layer, "_LOGITS_AT_ONCE", 1 << 10)
     scorer = scorers(name)
     prompt, texts = prompts_at(position, scorer)[1], texts_of(scorer)
     assert prompt.vectors is not None
@@ -154,7 +154,7 @@ def test_a_model_that_caps_its_logits_is_asked_for_all_of_them(
 
 def test_what_the_context_does_not_hold_is_refused(scorers: Callable[[str], Scorer]) -> None:
     scorer = scorers("merged")
-    with pytest.raises(BadInputError, match=r"takes 7. tokens, and this model's context holds 64"):
+    with pytest.raises(BadInputError, match=r"takes 7. tokens, and this model sees 64 at once"):
         continuation_log_probs(scorer, [Prompt("", (1, 2))], texts_of(scorer, 1), [(5,) * 60])
 
 

@@ -155,7 +155,7 @@ def test_batches_behind_a_shared_front_are_of_what_goes_through_the_model(
     texts = tiny_scorer.tokenize([row["text"] for row in TEXTS[:30]])
     prompt = Prompt("", tuple(range(5, 13)), position="prefix")
     tiny_scorer.log_probs([prompt], texts)
-    monkeypatch.setattr(tiny_scorer, "_budget", TokenBudget(64))
+    monkeypatch.setattr(tiny_scorer, "budget", TokenBudget(64))
     counts: list[int] = []
     honest = tiny_scorer.model.logits
 
