@@ -96,6 +96,33 @@ def test_an_answer_ends_by_itself_and_leaves_its_neighbours_alone(
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("position", ["suffix", "prefix", "decoder"])
+@pytest.mark.parametrize("name", ["merged", "copied", "alone", "t5", "bart"])
+def test_texts_leave_and_the_others_go_on(
+    name: str, position: Position, scorers: Callable[[str], Scorer]
+) -> None:
+    scorer = scorers(name)
+    if position not in scorer.family.positions:
+        return
+    prompts, texts = prompts_at(position, scorer)[1:3], texts_of(scorer)
+    whole = torch.tensor(decoded(scorer, prompts, texts, (), 6))
+    laid = [prompt.embedded(scorer.model) for prompt in prompts]
+    numbers = iter(range(len(prompts)))
+    for generation in scorer.family.generations(laid, texts):
+        own = whole[[next(numbers) for _ in range(generation.first.shape[1])]]
+        there = torch.arange(len(texts))
+        tokens = generation.first
+        for step, leaves in enumerate([False, True, False, True, False, False]):
+            assert tokens.tolist() == own[:, there, step].T.tolist()
+            if leaves:
+                kept = torch.arange(1, len(there), 2)
+                generation.only(kept)
+                tokens, there = tokens[kept], there[kept]
+            tokens = generation.after(tokens)
+    assert len({tuple(answer) for answers in whole.tolist() for answer in answers}) > 2
+
+
+@torch.no_grad()
 @pytest.mark.parametrize("name", ["merged", "copied"])
 def test_texts_that_share_a_long_head(name: str, scorers: Callable[[str], Scorer]) -> None:
     scorer = scorers(f"{name}, long head")
