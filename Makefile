@@ -52,8 +52,8 @@ lock:
 	rm -rf $(VENV)-lock
 	$(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/pip install --quiet torch==2.13.0
-	$(VENV)-lock/bin/pip install --quiet '.[dev,postgresql]'
-	$(VENV)-lock/bin/pip freeze --exclude autoprompt | sed 's/+cpu$$//' > constraints.txt
+	$(VENV)-lock/bin/pip install --quiet --editable '.[dev,postgresql]'
+	$(VENV)-lock/bin/pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt
 	rm -rf $(VENV)-lock
 
 clean:

@@ -51,6 +51,7 @@ __all__ = [
     "SearchTakenError",
     "SearchUnfinishedError",
     "StoreError",
+    "__version__",
     "compare",
     "load",
     "resume",
@@ -71,8 +72,17 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Import on first use: `autoprompt --help` should not wait for torch and Ray."""
+    if name == "__version__":
+        from autoprompt.search_spaces.distribution import version
+
+        return version()
     if name not in _HOMES:
         raise AttributeError(f"module 'autoprompt' has no attribute {name!r}")
     from importlib import import_module
 
     return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """What may be imported from here, imported already or not."""
+    return sorted({*globals(), *__all__})

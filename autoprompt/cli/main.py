@@ -65,9 +65,24 @@ class _Lazy(click.Group):
             sys.exit(130)
 
 
+def _print_version(ctx: click.Context, _param: click.Parameter, asked: bool) -> None:
+    if asked and not ctx.resilient_parsing:
+        from autoprompt import __version__
+
+        click.echo(f"autoprompt, version {__version__}")
+        ctx.exit()
+
+
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-@click.version_option(package_name="autoprompt")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version and exit.",
+)
 def main(debug: bool) -> None:
     """Search hard and soft prompts on a frozen language model, and let the best few vote.
 

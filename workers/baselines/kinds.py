@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from autoprompt.search_spaces.distribution import with_extra
 from autoprompt.search_spaces.errors import ConfigError
 from autoprompt.search_spaces.registry import Registry, imported
 
@@ -42,7 +43,7 @@ class Kind:
             ConfigError: it is not, with what to install.
         """
         if self.needs is not None and importlib.util.find_spec(self.needs) is None:
-            raise ConfigError(f"needs {self.needs}; install 'autoprompt[{self.extra}]'")
+            raise ConfigError(f"needs {self.needs}; install {with_extra(self.extra)}")
 
     @property
     def made(self) -> "type[Baseline]":
