@@ -275,6 +275,7 @@ class SearchConfig(Document):
             self.task.answers,
             self.ensemble.select,
             self.search.stopping,
+            *self.space.tuners,
             *self.baselines,
             *self.callbacks,
         )

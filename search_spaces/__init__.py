@@ -12,14 +12,12 @@ from autoprompt.search_spaces.plan import (
     TrainedPlan,
     plan_from_dict,
 )
+from autoprompt.search_spaces.presets import load_space, preset_names, preset_path
 from autoprompt.search_spaces.sampling import params_within, sample
 from autoprompt.search_spaces.schema import (
     HardSpace,
     SoftSpace,
     Space,
-    load_space,
-    preset_names,
-    preset_path,
 )
 
 __all__ = [

@@ -25,7 +25,7 @@ class Trial(Protocol):
 _INIT_OF = {"init_text": "text", "init_prompt": "prompt"}
 
 #: What a prompt that is not searched for asks of a hard prompt's part of the space.
-_UNSEARCHED = ("searcher", "calibration")
+_UNSEARCHED = ("tuner", "searcher", "calibration")
 
 #: What is no dimension: every trial has it.
 _NO_DIMENSIONS = ("phrases",)

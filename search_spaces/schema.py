@@ -8,8 +8,6 @@ A dimension is written as one value (fixed), a list (categorical), or `{low, hig
       steps: 60
 """
 
-from importlib import resources
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import field_validator, model_validator
@@ -21,8 +19,7 @@ from autoprompt.search_spaces.dimensions import (
     Rate,
     values_of,
 )
-from autoprompt.search_spaces.documents import Document, parse, read_yaml
-from autoprompt.search_spaces.errors import ConfigError
+from autoprompt.search_spaces.documents import Document
 from autoprompt.search_spaces.pieces import PIECES, Pieces, Position
 from autoprompt.search_spaces.wording_space import (
     DemonstrationSpace,
@@ -58,7 +55,20 @@ KINDS = ("soft", "hard", "mixed", "kv")
 T = TypeVar("T", bound="TrainedSpace")
 
 
-class TrainedSpace(Document):
+class KindSpace(Document):
+    """What the spaces of all kinds of prompts share."""
+
+    #: What carries out the trials of this kind: an installed package's tuner by its name, or your
+    #: own as module:function; the one that ships where none is named.
+    tuner: Categorical[str] | None = None
+
+    @property
+    def tuners(self) -> tuple[str, ...]:
+        """The tuners that it names."""
+        return () if self.tuner is None else values_of(self.tuner)
+
+
+class TrainedSpace(KindSpace):
     """How numbers are trained: what soft, mixed and KV prompts share."""
 
     length: Count
@@ -130,7 +140,7 @@ class KVSpace(TrainedSpace):
         return set(values_of(self.position))
 
 
-class HardSpace(Document):
+class HardSpace(KindSpace):
     """Hard prompts: real words."""
 
     searcher: Categorical[Searcher] = "swaps"
@@ -310,6 +320,11 @@ class Space(Document):
         """Each kind's own part, in the same order."""
         return tuple(getattr(self, kind) for kind in self.kinds)
 
+    @property
+    def tuners(self) -> tuple[str, ...]:
+        """The tuners that its kinds name."""
+        return tuple(name for part in self.parts for name in part.tuners)
+
     def longest_prompt(self) -> int:
         """The most tokens a prompt of this space can take: words between pieces have at most one
         for each of their bytes."""
@@ -328,43 +343,3 @@ class Space(Document):
         if self.templates and len(pieces) == len(self.templates):
             own = set()
         return frozenset(own | {Pieces.of(template, "", "suffix").position for template in pieces})
-
-
-def preset_names() -> list[str]:
-    """The names of the presets that ship with this package, sorted."""
-    files = resources.files(__package__).iterdir()
-    return sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml"))
-
-
-def preset_path(name: str) -> Path:
-    """The file of a preset, for reading or copying.
-
-    Raises:
-        ConfigError: no preset has that name.
-    """
-    if name not in preset_names():
-        raise ConfigError(f"no preset named {name!r}; there are: {', '.join(preset_names())}")
-    return Path(str(resources.files(__package__) / f"{name}.yaml"))
-
-
-def load_space(reference: str | dict[str, Any], base: Path, source: str) -> Space:
-    """A space from a preset's name, a YAML file (relative to `base`), or a mapping in place.
-
-    Args:
-        reference: preset name, path ending in .yaml or .yml, or the mapping itself.
-        base: the folder that relative paths start from.
-        source: the name of the file holding the reference, for errors.
-
-    Raises:
-        ConfigError: no such preset or file, or it does not validate.
-    """
-    if isinstance(reference, dict):
-        return parse(Space, reference, f"{source}: space")
-    if reference.endswith((".yaml", ".yml")):
-        path = base / reference
-        return parse(Space, read_yaml(path), str(path))
-    try:
-        path = preset_path(reference)
-    except ConfigError as error:
-        raise ConfigError(f"{source}: space: {error}, or a path ending in .yaml") from None
-    return parse(Space, read_yaml(path), str(path))

@@ -148,4 +148,5 @@ METRICS = _Metrics(
             _metric("auc", functions.auc, needs="probabilities", every_label=True),
         )
     },
+    group="autoprompt.metrics",
 )

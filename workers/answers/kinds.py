@@ -8,7 +8,7 @@ from autoprompt.workers.answers.label_words import LabelWords
 from autoprompt.workers.wording import Wording
 
 ANSWERS: Registry[Callable[[Wording], Answers]] = Registry(
-    "kind of answers", {"label_words": LabelWords}
+    "kind of answers", {"label_words": LabelWords}, group="autoprompt.answers"
 )
 
 
