@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from autoprompt.search_spaces.errors import AutopromptError
+import autoprompt
 
 #: Command -> its one-line help. The commands themselves are imported when used.
 COMMANDS = {
@@ -53,7 +53,7 @@ class _Lazy(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except AutopromptError as error:
+        except autoprompt.AutopromptError as error:
             if ctx.params["debug"]:
                 raise
             click.echo(f"Error: {error}", err=True)
@@ -67,9 +67,7 @@ class _Lazy(click.Group):
 
 def _print_version(ctx: click.Context, _param: click.Parameter, asked: bool) -> None:
     if asked and not ctx.resilient_parsing:
-        from autoprompt import __version__
-
-        click.echo(f"autoprompt, version {__version__}")
+        click.echo(f"autoprompt, version {autoprompt.__version__}")
         ctx.exit()
 
 

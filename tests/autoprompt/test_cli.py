@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -321,13 +319,3 @@ def test_a_search_whose_every_trial_fails_exits_1(
     result = call("search", str(write_yaml(tmp_path / "search.yaml", tiny_config)))
     assert result.exit_code == 1
     assert "every trial of search 'tiny' failed; trial 0: RuntimeError: " in result.stderr
-
-
-def test_help_does_not_wait_for_torch_or_ray() -> None:
-    code = (
-        "import sys; from autoprompt.cli import main; from click.testing import CliRunner; "
-        "assert CliRunner().invoke(main, ['--help']).exit_code == 0; "
-        "print([name for name in ('torch', 'ray', 'transformers') if name in sys.modules])"
-    )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"
