@@ -1,8 +1,9 @@
 """Writes what the documentation repeats: docs/cli.md, the metrics in docs/configuration.md, the
-loader in docs/export.md, and what was measured in README.md. `make docs` runs it; a test fails
-where it has not been run."""
+loader in docs/export.md, what was measured in README.md, and the configuration's JSON Schema, which
+is installed with the package. `make docs` runs it; a test fails where it has not been run."""
 
 import inspect
+import json
 import re
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import click
 
 from autoprompt.cli import main
 from autoprompt.cli.main import COMMANDS
+from autoprompt.config import SearchConfig
 from autoprompt.workers.metrics import METRICS
 from benchmarks.bench import markdown
 
@@ -87,7 +89,15 @@ def _metrics() -> str:
     return "\n".join(rows)
 
 
+def search_schema() -> str:
+    """The JSON Schema of a search's YAML, for editors."""
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    schema |= SearchConfig.model_json_schema()
+    return json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
+
+
 PAGES = {
+    "../autoprompt/search.schema.json": search_schema,
     "cli.md": cli_page,
     "configuration.md": configuration_page,
     "export.md": export_page,

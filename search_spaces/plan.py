@@ -5,8 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, TypeAdapter, model_serializer
 
 from autoprompt.search_spaces.documents import Document
-from autoprompt.search_spaces.pieces import Position
-from autoprompt.search_spaces.schema import (
+from autoprompt.search_spaces.kind_spaces import (
     Calibration,
     Init,
     KVPosition,
@@ -16,6 +15,7 @@ from autoprompt.search_spaces.schema import (
     Searcher,
     position_of,
 )
+from autoprompt.search_spaces.pieces import Position
 from autoprompt.search_spaces.wording_space import Choosing
 
 

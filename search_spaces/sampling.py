@@ -6,8 +6,9 @@ from typing import Any, Protocol
 
 from autoprompt.search_spaces.dimensions import Range
 from autoprompt.search_spaces.documents import Document
+from autoprompt.search_spaces.kind_spaces import TrainedSpace
 from autoprompt.search_spaces.plan import AnyPlan, plan_from_dict
-from autoprompt.search_spaces.schema import Space, TrainedSpace
+from autoprompt.search_spaces.schema import Space
 from autoprompt.search_spaces.wording_space import Proposals, kinds_of, written
 
 

@@ -20,8 +20,11 @@ Size = int | float
 class Sizes(Document):
     """How many texts each split takes: a number, or a fraction of all."""
 
+    #: For prompts to learn from: a number of texts, or a fraction of all.
     train: Size = 0.6
+    #: For trials to be compared on.
     validation: Size = 0.2
+    #: For the result to be scored on, once.
     test: Size = 0.2
 
     @field_validator("*")
@@ -35,8 +38,11 @@ class Sizes(Document):
 class Paths(Document):
     """A file for each split; what is not given is cut from train."""
 
+    #: The texts that prompts learn from.
     train: str
+    #: Those that trials are compared on.
     validation: str | None = None
+    #: Those that the result is scored on, once.
     test: str | None = None
 
 
@@ -49,7 +55,9 @@ class DataSpec(Document):
     subset: str | None = None
     #: The column that a template calls {text}; others it calls by their own names.
     text: str = "text"
+    #: The column of the right labels.
     label: str = "label"
+    #: How many texts each split takes.
     sizes: Sizes = Field(default_factory=Sizes)
     #: As many texts of each label in every split that is cut here.
     balanced: bool = True

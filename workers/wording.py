@@ -8,6 +8,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from autoprompt.search_spaces.documents import Document, parse
 from autoprompt.search_spaces.errors import ConfigError
+from autoprompt.search_spaces.wording_space import WrittenLabelWords
 from autoprompt.workers.template import Template
 
 LabelScoring = Literal["first_token", "sum", "mean", "tree"]
@@ -99,7 +100,7 @@ class Wording(Document):
         """The template, taken apart."""
         return Template.parse(self.template, self.columns)
 
-    @field_validator("label_words", mode="before")
+    @field_validator("label_words", mode="before", json_schema_input_type=WrittenLabelWords)
     @classmethod
     def _labels_as_text(cls, value: Any) -> Any:
         if not isinstance(value, dict):

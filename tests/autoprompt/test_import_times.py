@@ -11,7 +11,7 @@ HELP = "import sys; sys.argv[1:] = ['--help']; from autoprompt.cli import main; 
 
 
 def seconds(code: str) -> float:
-    """What a new interpreter computes for it, the least of five: waiting for others is not in it."""
+    """What a new interpreter computes for it, the least of five; waiting does not count."""
     took = []
     for _ in range(5):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
