@@ -1,5 +1,6 @@
 """The YAML a user writes, validated: everything a search needs to know before it starts."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from autoprompt.search_spaces.documents import Document, or_text, parse, read_ya
 from autoprompt.search_spaces.earlier_prompts import prompt_files, starting_from
 from autoprompt.search_spaces.errors import BadInputError, ConfigError
 from autoprompt.search_spaces.registry import look_in
+from autoprompt.search_spaces.settings import LongForms, with_settings
 from autoprompt.search_spec import AbstainSpec, BaggingSpec, ConfirmSpec, EnsembleSpec, SearchSpec
 from autoprompt.workers.answers import answers_of
 from autoprompt.workers.baselines import BASELINES, DEFAULT
@@ -185,18 +187,28 @@ class SearchConfig(Document):
         return content
 
     @classmethod
-    def read(cls, path: str | Path) -> "SearchConfig":
+    def read(cls, path: str | Path, settings: Sequence[str] = ()) -> "SearchConfig":
         """Read a YAML file.
+
+        Args:
+            settings: what comes before the file: `KEY=VALUE`, as `--set` has them.
 
         Raises:
             ConfigError: one line with the file, the key, and what would do.
         """
         path = Path(path)
-        content = read_yaml(path)
+        source = f"{path} with --set {' --set '.join(settings)}" if settings else str(path)
+        long_forms: LongForms = {
+            "model": lambda model: {"path": model},
+            "space": lambda name: load_space(name, path.parent, source).model_dump(
+                exclude_unset=True
+            ),
+        }
+        content = with_settings(read_yaml(path), settings, long_forms)
         space = content.get("space")
         if isinstance(space, (str, dict)):
-            content["space"] = load_space(space, path.parent, str(path))
-        config = parse(cls, content, str(path))
+            content["space"] = load_space(space, path.parent, source)
+        config = parse(cls, content, source)
         config._base = path.parent
         config._source = str(path)
         return config._with_absolute_model()

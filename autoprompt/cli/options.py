@@ -28,6 +28,13 @@ address_option = click.option(
     help="The cluster's dashboard, http://HOST:8265; else RAY_API_SERVER_ADDRESS or RAY_ADDRESS.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+settings_option = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Any key of the file, dotted, with a YAML value: --set search.trials=64. Repeatable.",
+)
 search_argument = click.argument("search", metavar="SEARCH")
 
 
