@@ -1,15 +1,17 @@
 """The YAML a user writes, validated: everything a search needs to know before it starts."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from autoprompt.search_spaces import Space, load_space
-from autoprompt.search_spaces.documents import Document, parse, read_yaml
+from autoprompt.search_spaces.documents import Document, or_text, parse, read_yaml
 from autoprompt.search_spaces.earlier_prompts import prompt_files, starting_from
 from autoprompt.search_spaces.errors import BadInputError, ConfigError
 from autoprompt.search_spaces.registry import look_in
+from autoprompt.search_spaces.settings import LongForms, with_settings
 from autoprompt.search_spec import AbstainSpec, BaggingSpec, ConfirmSpec, EnsembleSpec, SearchSpec
 from autoprompt.workers.answers import answers_of
 from autoprompt.workers.baselines import BASELINES, DEFAULT
@@ -41,12 +43,20 @@ class SearchConfig(Document):
     Relative paths in it start from `base`: the YAML file's folder, or the current one.
     """
 
-    model: ModelSpec
+    #: The frozen model: a Hub id, a folder, or a .gguf file; or a mapping that says more.
+    model: ModelSpec = Field(json_schema_extra=or_text)
+    #: The labelled texts.
     data: DataSpec
+    #: What is asked of a text, and how answers are judged.
     task: TaskSpec
-    space: Space
+    #: What may be searched: a preset (`autoprompt spaces`), a .yaml file of yours, or the space
+    #: itself.
+    space: Space = Field(json_schema_extra=or_text)
+    #: What the search is called; without one, the file's name.
     name: str | None = None
+    #: How the search is run.
     search: SearchSpec = Field(default_factory=SearchSpec)
+    #: The prompts that vote in the end.
     ensemble: EnsembleSpec = Field(default_factory=EnsembleSpec)
     #: An earlier search on the same model to learn from: its best settings are tried first, and
     #: soft prompts may start from its best one. auto takes the one with the nearest task.
@@ -144,7 +154,7 @@ class SearchConfig(Document):
     def _usable_name(cls, value: str | None) -> str | None:
         return None if value is None else checked_name(value)
 
-    @field_validator("baselines", mode="before")
+    @field_validator("baselines", mode="before", json_schema_input_type=str | list[str] | None)
     @classmethod
     def _named_baselines(cls, value: Any) -> Any:
         given = [value] if isinstance(value, str) else value or ()
@@ -155,7 +165,7 @@ class SearchConfig(Document):
                 BASELINES[name]
         return tuple(dict.fromkeys(given))
 
-    @field_validator("warm_start", mode="before")
+    @field_validator("warm_start", mode="before", json_schema_input_type=str | int | bool | None)
     @classmethod
     def _as_reference(cls, value: Any) -> Any:
         # YAML reads an id as a number, and `off` as false.
@@ -191,18 +201,28 @@ class SearchConfig(Document):
         return content
 
     @classmethod
-    def read(cls, path: str | Path) -> "SearchConfig":
+    def read(cls, path: str | Path, settings: Sequence[str] = ()) -> "SearchConfig":
         """Read a YAML file.
+
+        Args:
+            settings: what comes before the file: `KEY=VALUE`, as `--set` has them.
 
         Raises:
             ConfigError: one line with the file, the key, and what would do.
         """
         path = Path(path)
-        content = read_yaml(path)
+        source = f"{path} with --set {' --set '.join(settings)}" if settings else str(path)
+        long_forms: LongForms = {
+            "model": lambda model: {"path": model},
+            "space": lambda name: load_space(name, path.parent, source).model_dump(
+                exclude_unset=True
+            ),
+        }
+        content = with_settings(read_yaml(path), settings, long_forms)
         space = content.get("space")
         if isinstance(space, (str, dict)):
-            content["space"] = load_space(space, path.parent, str(path))
-        config = parse(cls, content, str(path))
+            content["space"] = load_space(space, path.parent, source)
+        config = parse(cls, content, source)
         config._base = path.parent
         config._source = str(path)
         return config._with_absolute_model()
@@ -302,6 +322,7 @@ class SearchConfig(Document):
             self.task.answers,
             self.ensemble.select,
             self.search.stopping,
+            *self.space.tuners,
             *self.baselines,
             *self.callbacks,
         )

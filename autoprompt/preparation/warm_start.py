@@ -26,7 +26,7 @@ from autoprompt.search_spaces.earlier_prompts import (
     trained_parts,
 )
 from autoprompt.search_spaces.errors import AutopromptError, BadInputError, SearchNotFoundError
-from autoprompt.search_spaces.schema import KVSpace, TrainedSpace
+from autoprompt.search_spaces.kind_spaces import KVSpace, TrainedSpace
 from autoprompt.store import SearchRecord, State, Store
 from autoprompt.workers.old_identity import old_identity
 from autoprompt.workers.prompt import Prompt

@@ -74,4 +74,5 @@ METRICS = _Metrics(
             _of_texts("chrf", translations.Chrf()),
         )
     },
+    group="autoprompt.metrics",
 )
