@@ -11,6 +11,7 @@ import autoprompt
 
 #: Command -> its one-line help. The commands themselves are imported when used.
 COMMANDS = {
+    "init": "Write a search's YAML from a file of labelled texts.",
     "search": "Run a search from a YAML file, then print what `show` prints.",
     "resume": "Go on with a search that was stopped or died, then print what `show` prints.",
     "list": "List every search in the store, newest first.",
@@ -87,8 +88,9 @@ def main(debug: bool) -> None:
     \b
     A first look, from a checkout:
       make demo
-    With your own data, copy examples/demo/search.yaml, edit it, and:
-      autoprompt search search.yaml
+    With your own data:
+      autoprompt init reviews.csv
+      autoprompt search reviews.yaml
       autoprompt show latest
       autoprompt predict latest "dull and far too long"
 
