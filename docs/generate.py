@@ -26,6 +26,15 @@ Exit codes: 0 done, 1 failed, 2 bad input, 130 stopped by Ctrl-C. An error is on
 `autoprompt --debug COMMAND` adds its traceback. With `--json`, stdout holds one JSON document and
 nothing else. The store is `--db URL`, else `AUTOPROMPT_DB` or `AUTOPROMPT_DB_FILE`, else the
 configuration's `store`, else `sqlite:///autoprompt.db`.
+
+**Tab** completes commands and options, the names of searches in the store (of `--db`, where that
+stands before), and presets, in a new terminal, once the shell is told to:
+
+```sh
+echo 'eval "$(_AUTOPROMPT_COMPLETE=bash_source autoprompt)"' >> ~/.bashrc
+echo 'eval "$(_AUTOPROMPT_COMPLETE=zsh_source autoprompt)"' >> ~/.zshrc
+_AUTOPROMPT_COMPLETE=fish_source autoprompt > ~/.config/fish/completions/autoprompt.fish
+```
 """
 
 

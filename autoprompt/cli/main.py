@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 import autoprompt
 
@@ -51,6 +52,12 @@ class _Lazy(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        # A group's own would import every command for its help.
+        named = [name for name in COMMANDS if name.startswith(incomplete)]
+        options = click.Command.shell_complete(self, ctx, incomplete)
+        return [CompletionItem(name, help=COMMANDS[name]) for name in named] + options
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
@@ -93,6 +100,10 @@ def main(debug: bool) -> None:
       autoprompt search reviews.yaml
       autoprompt show latest
       autoprompt predict latest "dull and far too long"
+
+    \b
+    Tab completion of commands, searches and presets, in ~/.bashrc (~/.zshrc: zsh_source):
+      eval "$(_AUTOPROMPT_COMPLETE=bash_source autoprompt)"
 
     SEARCH is an id, a name, or `latest`. The store is --db URL, else AUTOPROMPT_DB, else what the
     configuration says, else sqlite:///autoprompt.db.

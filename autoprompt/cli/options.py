@@ -6,11 +6,13 @@ from typing import Any
 
 import click
 
+from autoprompt.cli.completion import searches
+
 
 def _told_of_ps(ctx: click.Context, param: click.Parameter, url: str | None) -> str | None:
     from autoprompt.store import holds_a_secret
 
-    if url and "://" in url and holds_a_secret(url):
+    if url and not ctx.resilient_parsing and "://" in url and holds_a_secret(url):
         click.echo(
             "Warning: others on this machine can read a password in --db (`ps` shows it); "
             "AUTOPROMPT_DB or AUTOPROMPT_DB_FILE keeps it to you",
@@ -35,7 +37,7 @@ settings_option = click.option(
     metavar="KEY=VALUE",
     help="Any key of the file, dotted, with a YAML value: --set search.trials=64. Repeatable.",
 )
-search_argument = click.argument("search", metavar="SEARCH")
+search_argument = click.argument("search", metavar="SEARCH", shell_complete=searches)
 
 
 def print_json(document: Any) -> None:

@@ -1,5 +1,6 @@
 import click
 
+from autoprompt.cli.completion import searches
 from autoprompt.cli.options import db_option, json_option, print_json, settings_option
 
 
@@ -11,7 +12,10 @@ from autoprompt.cli.options import db_option, json_option, print_json, settings_
 @click.option("--seed", type=int, help="In the place of search.seed.")
 @click.option("--name", help="The search's name; it must be free.")
 @click.option(
-    "--warm-start", metavar="SEARCH", help="An earlier search to learn from, or auto: the nearest."
+    "--warm-start",
+    metavar="SEARCH",
+    shell_complete=searches,
+    help="An earlier search to learn from, or auto: the nearest.",
 )
 @db_option
 @json_option
