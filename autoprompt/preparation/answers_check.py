@@ -60,4 +60,4 @@ def _without_labels(config: SearchConfig, answers: Answers) -> SearchConfig:
             f"{config.source}: baselines: {others[0]} is for answers of which one is right; beside "
             f"{config.task.answers} there is {', '.join(_BESIDE)}"
         )
-    return config.with_baselines(_BESIDE if config.baselines else ())
+    return config.replaced(baselines=_BESIDE if config.baselines else ())
