@@ -12,7 +12,7 @@ from autoprompt.search_spaces.errors import BadInputError, ConfigError
 from autoprompt.search_spaces.registry import look_in
 from autoprompt.search_spec import AbstainSpec, BaggingSpec, ConfirmSpec, EnsembleSpec, SearchSpec
 from autoprompt.workers.answers import answers_of
-from autoprompt.workers.baselines import BASELINES, DEFAULT
+from autoprompt.workers.baselines import BASELINES, DEFAULT, named
 from autoprompt.workers.data import DataSpec, Paths, Splits, load_splits
 from autoprompt.workers.model_files import ModelSpec
 from autoprompt.workers.task import TaskSpec
@@ -175,6 +175,19 @@ class SearchConfig(Document):
         if isinstance(content.get("space"), str):
             content["space"] = load_space(content["space"], Path(), "SearchConfig")
         return content
+
+    @model_validator(mode="after")
+    def _baselines_to_vote(self) -> "SearchConfig":
+        able = [name for name in named(self.baselines) if BASELINES[name].does != "train"]
+        if self.ensemble.members == "any" and not able:
+            why = (
+                "none of baselines keeps what it has learnt" if self.baselines else "there is none"
+            )
+            raise ValueError(
+                f"ensemble.members: any lets baselines vote, and {why}: name one that does, such "
+                "as linear_probe, or set it to prompts"
+            )
+        return self
 
     @classmethod
     def read(cls, path: str | Path) -> "SearchConfig":

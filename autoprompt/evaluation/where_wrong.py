@@ -27,15 +27,15 @@ class WrongText:
     Attributes:
         place: in its split, from 1.
         text: None where texts are not to be shown, or gone.
-        votes: for each label that members gave it, their trials, and how many members are of each:
-            several, where prompts of folds vote.
+        votes: for each label that members gave it, their trials, or names of baselines, and how
+            many members are of each: several, where prompts of folds vote.
     """
 
     place: int
     text: str | None
     expected: str
     decided: str
-    votes: dict[str, dict[int, int]]
+    votes: dict[str, dict[int | str, int]]
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def where_wrong(
     expected: Labels,
     decided: Labels,
     members: Labels,
-    numbers: Sequence[int],
+    voters: Sequence[int | str],
     texts: Sequence[str] | None,
     *,
     shown: bool = True,
@@ -82,7 +82,7 @@ def where_wrong(
     Args:
         names: [L], of the labels.
         expected, decided: [B], what is right, and what the ensemble says.
-        members: [N, B], what each member says; `numbers` [N] their trials.
+        members: [N, B], what each member says; `voters` [N] their trials, or names of baselines.
         texts: [B]; None where they are gone.
         shown: whether a text or a word may be part of the result.
         states: [B, H], hidden states to cluster by; without any, texts are clustered by words.
@@ -97,16 +97,16 @@ def where_wrong(
     listed = []
     hardest = sorted(np.flatnonzero(wrong).tolist(), key=lambda at: right[at])
     for place in hardest[:: -(-len(hardest) // _LISTED) or 1]:
-        votes: dict[str, Counter[int]] = defaultdict(Counter)
-        for number, label in zip(numbers, members[:, place].tolist(), strict=True):
-            votes[names[label]][number] += 1
+        votes: dict[str, Counter[int | str]] = defaultdict(Counter)
+        for voter, label in zip(voters, members[:, place].tolist(), strict=True):
+            votes[names[label]][voter] += 1
         listed.append(
             WrongText(
                 place=place + 1,
                 text=texts[place] if texts is not None and shown else None,
                 expected=names[expected[place]],
                 decided=names[decided[place]],
-                votes={label: dict(voters) for label, voters in votes.items()},
+                votes={label: dict(counts) for label, counts in votes.items()},
             )
         )
     return WhereWrong(
