@@ -45,7 +45,7 @@ def command(
     helps the vote most on one half of validation, as long as the other half confirms it (Caruana et
     al. 2004); `diversity` takes those that disagree most among the ones that are not clearly worse
     than the best, and `varied` those of other templates, label words, positions and kinds. None of
-    them scores less on validation than the best prompt alone: where a vote would, fewer vote, down
+    them scores less on validation than the best member alone: where a vote would, fewer vote, down
     to one. With `--members any` the search's baselines may vote beside the prompts, but for those
     that train a model. Where prompts learnt from folds, all labelled texts stand in validation's
     place.
