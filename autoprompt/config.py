@@ -14,7 +14,7 @@ from autoprompt.search_spaces.registry import look_in
 from autoprompt.search_spaces.settings import LongForms, with_settings
 from autoprompt.search_spec import AbstainSpec, BaggingSpec, ConfirmSpec, EnsembleSpec, SearchSpec
 from autoprompt.workers.answers import answers_of
-from autoprompt.workers.baselines import BASELINES, DEFAULT
+from autoprompt.workers.baselines import BASELINES, DEFAULT, named
 from autoprompt.workers.data import Splits, load_splits
 from autoprompt.workers.data_spec import DataSpec, Paths
 from autoprompt.workers.model_files import ModelSpec
@@ -199,6 +199,19 @@ class SearchConfig(Document):
         if isinstance(content.get("task"), str):
             content["task"] = {"answers": content["task"]}
         return content
+
+    @model_validator(mode="after")
+    def _baselines_to_vote(self) -> "SearchConfig":
+        able = [name for name in named(self.baselines) if BASELINES[name].does != "train"]
+        if self.ensemble.members == "any" and not able:
+            why = (
+                "none of baselines keeps what it has learnt" if self.baselines else "there is none"
+            )
+            raise ValueError(
+                f"ensemble.members: any lets baselines vote, and {why}: name one that does, such "
+                "as linear_probe, or set it to prompts"
+            )
+        return self
 
     @classmethod
     def read(cls, path: str | Path, settings: Sequence[str] = ()) -> "SearchConfig":
