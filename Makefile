@@ -5,9 +5,20 @@
 # make docs   write what docs/ and README repeat: commands, the loader, figures
 # make lock   pin the newest versions of everything into constraints.txt
 
-PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+# uv where it is there; else the first Python here from 3.11 up, with its venv and pip.
+UV := $(shell command -v uv 2>/dev/null)
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 python3 python; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo $$python && break; done)
+ifdef UV
+CREATE = $(UV) venv --quiet --seed --allow-existing --python '$(or $(PYTHON),>=3.11)'
+INSTALL = $(UV) pip install --quiet --python $(BIN)/python
+else
+CREATE = $(or $(PYTHON),$(error needs Python 3.11 or newer, or uv, and finds neither)) -m venv
+INSTALL = $(BIN)/pip install --quiet
+endif
 DEMO := examples/demo
 # Two cores, two workers, one thread each; Ray decides for its own processes.
 export TOKENIZERS_PARALLELISM := false
@@ -44,16 +55,16 @@ install: $(VENV)/installed
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	@echo "installing into $(VENV), once; this takes a minute or two ..."
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(CREATE) $(VENV)
+	$(INSTALL) --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
 lock:
 	rm -rf $(VENV)-lock
-	$(PYTHON) -m venv $(VENV)-lock
+	python3.11 -m venv $(VENV)-lock
 	$(VENV)-lock/bin/pip install --quiet torch==2.13.0
-	$(VENV)-lock/bin/pip install --quiet '.[dev,postgresql]'
-	$(VENV)-lock/bin/pip freeze --exclude autoprompt | sed 's/+cpu$$//' > constraints.txt
+	$(VENV)-lock/bin/pip install --quiet --editable '.[dev,postgresql]'
+	$(VENV)-lock/bin/pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt
 	rm -rf $(VENV)-lock
 
 clean:

@@ -8,28 +8,27 @@ result.ensemble.predict(["a joy from start to finish"])
 
 from typing import TYPE_CHECKING, Any
 
-from autoprompt.search_spaces.errors import (
-    AutopromptError,
-    BadInputError,
-    ClusterError,
-    ConfigError,
-    DatabaseLostError,
-    DataError,
-    JobFailedError,
-    JobNotFoundError,
-    ModelError,
-    SearchFailedError,
-    SearchNotFoundError,
-    SearchTakenError,
-    SearchUnfinishedError,
-    StoreError,
-)
-
 if TYPE_CHECKING:
     from autoprompt.api import compare, load, resume, search
     from autoprompt.callbacks import Callback
     from autoprompt.config import SearchConfig
     from autoprompt.results import SearchResult
+    from autoprompt.search_spaces.errors import (
+        AutopromptError,
+        BadInputError,
+        ClusterError,
+        ConfigError,
+        DatabaseLostError,
+        DataError,
+        JobFailedError,
+        JobNotFoundError,
+        ModelError,
+        SearchFailedError,
+        SearchNotFoundError,
+        SearchTakenError,
+        SearchUnfinishedError,
+        StoreError,
+    )
     from autoprompt.workers.metrics import Metric
 
 __all__ = [
@@ -51,28 +50,39 @@ __all__ = [
     "SearchTakenError",
     "SearchUnfinishedError",
     "StoreError",
+    "__version__",
     "compare",
     "load",
     "resume",
     "search",
 ]
 
+#: Where a name is imported from.
 _HOMES = {
-    "Metric": "autoprompt.workers.metrics",
+    **dict.fromkeys(
+        (name for name in __all__ if name.endswith("Error")), "autoprompt.search_spaces.errors"
+    ),
     "Callback": "autoprompt.callbacks",
+    "Metric": "autoprompt.workers.metrics",
     "SearchConfig": "autoprompt.config",
     "SearchResult": "autoprompt.results",
-    "compare": "autoprompt.api",
-    "load": "autoprompt.api",
-    "resume": "autoprompt.api",
-    "search": "autoprompt.api",
+    **dict.fromkeys(("compare", "load", "resume", "search"), "autoprompt.api"),
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Import on first use: `autoprompt --help` should not wait for torch and Ray."""
+    """Import on first use: `import autoprompt` and `autoprompt --help` wait for nothing else."""
+    if name == "__version__":
+        from autoprompt.search_spaces.distribution import version
+
+        return version()
     if name not in _HOMES:
         raise AttributeError(f"module 'autoprompt' has no attribute {name!r}")
     from importlib import import_module
 
     return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """What may be imported from here, imported already or not."""
+    return sorted({*globals(), *__all__})

@@ -147,6 +147,7 @@ def search(
     from autoprompt.preparation.warm_start import with_earlier
     from autoprompt.progress import SearchProgress
     from autoprompt.workers.baselines import demand_baselines
+    from autoprompt.workers.tuners.kinds import demand_tuners
 
     progress = SearchProgress(quiet=quiet)
     if not isinstance(config, SearchConfig):
@@ -160,6 +161,7 @@ def search(
     stopping_rule(config)
     demand_selection(config.ensemble.select, config.source)
     demand_baselines(config.baselines, config.source)
+    demand_tuners(config.space.tuners, config.source)
     listening = [*named_callbacks(config.callbacks, config.source), *callbacks]
     prepared = with_earlier(prepare(config, progress), url, progress)
     store = Store.open(url, patience=PATIENCE_SECONDS, say=progress.say)

@@ -107,7 +107,9 @@ class LogEvents(Callback):
 
 
 #: What `callbacks:` may name; each is called without arguments, and makes a callback.
-CALLBACKS: Registry[Callable[[], Callback]] = Registry("callback", {"log": LogEvents})
+CALLBACKS: Registry[Callable[[], Callback]] = Registry(
+    "callback", {"log": LogEvents}, group="autoprompt.callbacks"
+)
 
 
 def named_callbacks(names: Sequence[str], source: str) -> list[Callback]:

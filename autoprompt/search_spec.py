@@ -11,6 +11,7 @@ from autoprompt.workers.vote import Vote
 class SearchSpec(Document):
     """How the search is run."""
 
+    #: How many prompts are tried.
     trials: int = Field(default=32, ge=1)
     #: Trials at the same time, each in a process that holds the model; auto takes as many as the
     #: Ray cluster has room for, more when it grows and fewer when it shrinks; 0 runs them one after
@@ -20,10 +21,13 @@ class SearchSpec(Document):
     #: their prompts. auto measures how many the hardware uses well before the search begins, and
     #: fixes that.
     trials_per_worker: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
+    #: With one worker, the same seed gives the same prompts byte for byte.
     seed: int = Field(default=0, ge=0, lt=2**32)
     #: How often a trial reports and may be stopped: at its end, at 1/reduction_factor of its
     #: budget, at 1/reduction_factor^2, ... (ASHA). 1 lets every trial run to its end.
     rungs: int = Field(default=3, ge=1)
+    #: At each rung the best 1/reduction_factor of the trials go on, and each rung is
+    #: reduction_factor times as long.
     reduction_factor: int = Field(default=2, ge=2)
     #: What stops a trial at a rung: asha, none, or your own as module:function.
     stopping: str = "asha"
@@ -33,8 +37,9 @@ class SearchSpec(Document):
     judging: Annotated[int, Field(ge=1)] | Literal["auto", "all"] = "auto"
     #: A trial also ends by itself after so many rungs without a better score; null for never.
     patience: int | None = Field(default=None, ge=1)
-    #: For each worker: cores, and GPUs or a part of one (auto shares out those that are there).
+    #: Cores for each worker.
     cpus_per_worker: int = Field(default=1, ge=1)
+    #: GPUs for each worker, or a part of one; auto shares out those that are there.
     gpus_per_worker: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
     #: And of the resources that Ray's nodes were given names for.
     resources_per_worker: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
@@ -64,8 +69,12 @@ class SearchSpec(Document):
         return tuple(self.reduction_factor ** (rung - last) for rung in range(self.rungs))
 
 
+#: Who may vote.
+Members = Literal["prompts", "any"]
+
+
 class EnsembleSpec(Document):
-    """The prompts that vote in the end."""
+    """Who votes in the end."""
 
     #: How many; null lets the validation split decide.
     size: int | None = Field(default=None, ge=1)
@@ -78,6 +87,9 @@ class EnsembleSpec(Document):
     #: (diversity), those that ask otherwise, in template, label words, position or kind (varied),
     #: or your own as module:function.
     select: str = "top"
+    #: Prompts alone, or any that can answer a text: the fitted baselines, too, but for those that
+    #: train a model, which is not kept.
+    members: Members = "prompts"
 
 
 class BaggingSpec(Document):

@@ -8,13 +8,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from autoprompt.search_spaces.distribution import version
+
 _LIBRARIES = ("torch", "transformers", "ray", "optuna", "datasets", "sqlalchemy")
 
 
 def code_versions() -> dict[str, Any]:
     """The package's version, a hash of its source, and the versions of what it stands on."""
     return {
-        "autoprompt": metadata.version("autoprompt"),
+        "autoprompt": version(),
         "code": _source_hash(),
         "python": platform.python_version(),
         **{name: metadata.version(name) for name in _LIBRARIES},

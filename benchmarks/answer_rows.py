@@ -3,7 +3,7 @@
 import statistics
 from concurrent.futures import ThreadPoolExecutor
 
-from benchmarks.row import CORES, Row, measure
+from benchmarks.row import CORES, Row, measure, of_seeds
 
 SEEDS = [str(seed) for seed in range(3)]
 
@@ -46,7 +46,7 @@ def kv_answers() -> list[Row]:
         rows.append(
             Row(
                 f"{data}: ensemble of KV prompts",
-                f"{mean:.4f} ({', '.join(f'{each:.3f}' for each in scores)})",
+                of_seeds(scores),
                 f"{before:.4f}, the soft ensemble before",
                 mean / before,
                 "> the soft ensemble before",
@@ -96,11 +96,10 @@ def _row(
     what: str, scores: list[float], against: str, theirs: list[float], lead: float, note: str
 ) -> Row:
     mean, other = statistics.mean(scores), statistics.mean(theirs)
-    ours, others = (", ".join(f"{each:.3f}" for each in one) for one in (scores, theirs))
     return Row(
         what,
-        f"{mean:.4f} ({ours})",
-        f"{other:.4f} ({others}), {against}",
+        of_seeds(scores),
+        f"{of_seeds(theirs)}, {against}",
         mean / other,
         f">= {against}" + (f" + {lead * 100:.0f} point" if lead else ""),
         mean >= other + lead,

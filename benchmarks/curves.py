@@ -18,7 +18,7 @@ import torch
 from autoprompt.controller.optuna_searcher import OptunaSearcher
 from autoprompt.search_spaces import load_space, plan_from_dict
 from autoprompt.search_spec import SearchSpec
-from autoprompt.workers.scoring import load_scorer
+from autoprompt.workers.scorers import load_scorer
 from autoprompt.workers.tuners import Examples, tune
 from benchmarks.setting import MODEL, SEED, TASK, movie_splits
 

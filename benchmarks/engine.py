@@ -22,7 +22,8 @@ from transformers import AutoTokenizer
 
 from autoprompt.workers.adapter import resolve
 from autoprompt.workers.prompt import Prompt, kv_prompt
-from autoprompt.workers.scoring import Scorer, load_scorer
+from autoprompt.workers.scorers import load_scorer
+from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.text_states import KeysAndValues, TokenIds
 from benchmarks.setting import MODEL, TASK, VIRTUAL_TOKENS, movie_splits
 

@@ -10,7 +10,7 @@ import time
 from autoprompt.controller.bagging import folds_of
 from autoprompt.search_spaces import KVPlan
 from autoprompt.search_spec import BaggingSpec
-from autoprompt.workers.scoring import load_scorer
+from autoprompt.workers.scorers import load_scorer
 from autoprompt.workers.tuners import Examples, Pack
 from benchmarks.setting import MODEL, SEED, TASK, movie_examples
 

@@ -23,7 +23,8 @@ from rich.table import Table
 from autoprompt.workers.model_files import ModelSpec
 from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.rows import Text
-from autoprompt.workers.scoring import Scorer, load_scorer
+from autoprompt.workers.scorers import load_scorer
+from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.tuners import Examples
 from benchmarks.limit import (
     Measured,

@@ -18,7 +18,8 @@ import torch
 
 from autoprompt.search_spaces import KVPlan, SoftPlan
 from autoprompt.workers.prompt import Laid, Prompt, kv_prompt, lay, lay_rows
-from autoprompt.workers.scoring import Scorer, load_scorer
+from autoprompt.workers.scorers import load_scorer
+from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.text_states import KeysAndValues
 from autoprompt.workers.tuners import Examples
 from benchmarks.operations import Operations, matrices

@@ -26,7 +26,7 @@ from autoprompt.store import PromptRecord
 from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.question import ids_of
 from autoprompt.workers.rows import as_text
-from autoprompt.workers.scoring import load_scorer
+from autoprompt.workers.scorers import load_scorer
 from autoprompt.workers.tuners.fluency import surprise, text_surprise
 from benchmarks.setting import DEMO, search_config
 

@@ -15,7 +15,8 @@ from dataclasses import asdict
 
 from autoprompt.search_spaces import KVPlan, SoftPlan
 from autoprompt.search_spaces.pieces import Position
-from autoprompt.workers.scoring import Scorer, load_scorer
+from autoprompt.workers.scorers import load_scorer
+from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.tuners import Examples, Pack, Progress, tune
 from benchmarks.setting import (
     BATCH_SIZE,

@@ -24,7 +24,7 @@ from autoprompt.search_spaces import plan_from_dict
 from autoprompt.search_spaces.schema import Space
 from autoprompt.search_spec import SearchSpec
 from autoprompt.workers.prompt import Prompt
-from autoprompt.workers.scoring import load_scorer
+from autoprompt.workers.scorers import load_scorer
 from autoprompt.workers.tuners import Examples, Pack
 from autoprompt.workers.vote import Floats
 from benchmarks.setting import MODEL, SEED, TASK, movie_splits

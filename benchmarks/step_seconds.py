@@ -14,7 +14,8 @@ import time
 import torch
 
 from autoprompt.search_spaces import SoftPlan
-from autoprompt.workers.scoring import Scorer, load_scorer
+from autoprompt.workers.scorers import load_scorer
+from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.tuners import Examples, Pack
 from benchmarks.setting import BATCH_SIZE, LEARNING_RATE, MODEL, TASK, VIRTUAL_TOKENS, movie_splits
 

@@ -16,7 +16,8 @@ from autoprompt.workers.data import Splits, load_splits
 from autoprompt.workers.data_files import Labels
 from autoprompt.workers.data_spec import DataSpec, Sizes
 from autoprompt.workers.prompt import Prompt
-from autoprompt.workers.scoring import Scorer, load_scorer
+from autoprompt.workers.scorers import load_scorer
+from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.tuners import Examples, tune
 from benchmarks.setting import BATCH_SIZE, DEMO, LEARNING_RATE, MODEL, TASK, VIRTUAL_TOKENS
 

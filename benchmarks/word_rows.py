@@ -4,7 +4,7 @@ import statistics
 from typing import Any
 
 from benchmarks.answer_rows import SEEDS
-from benchmarks.row import Row, measure
+from benchmarks.row import Row, measure, of_seeds
 
 
 def demonstrations() -> list[Row]:
@@ -51,8 +51,8 @@ def racing() -> list[Row]:
     return [
         Row(
             "candidates times texts scored by a search for words that races",
-            f"{raced['scored']:,}, validation {_each(raced['scores'])}",
-            f"{whole['scored']:,}, validation {_each(whole['scores'])}, without racing",
+            f"{raced['scored']:,}, validation {of_seeds(raced['scores'])}",
+            f"{whole['scored']:,}, validation {of_seeds(whole['scores'])}, without racing",
             part,
             ">= 60% spared, an equal result",
             part <= 0.4 and statistics.mean(raced["scores"]) >= statistics.mean(whole["scores"]),
@@ -94,8 +94,8 @@ def words() -> list[Row]:
         rows.append(
             Row(
                 f"{data}: best words-only prompt",
-                _each(scores),
-                f"{_each(alone)}, zero-shot",
+                of_seeds(scores),
+                f"{of_seeds(alone)}, zero-shot",
                 mean / zero,
                 ">= zero-shot",
                 mean >= zero,
@@ -146,8 +146,8 @@ def _best(ours: list[dict[str, Any]], data: str, what: str, least: float) -> Row
     minutes = max(each["seconds"] for each in ours) / 60
     return Row(
         f"{data}: {what}",
-        _each(scores),
-        f"{_each([each[data]['no_prompt']['score'] for each in ours])}, the template alone",
+        of_seeds(scores),
+        f"{of_seeds([each[data]['no_prompt']['score'] for each in ours])}, the template alone",
         None,
         f">= {least:g}",
         mean >= least,
@@ -168,8 +168,8 @@ def _readable(ours: list[dict[str, Any]]) -> Row:
     usual = ", ".join(f"{own['usual']:.0f}" for own in found)
     return Row(
         "movies: best readable words-only prompt",
-        _each(scores),
-        f"{_each([own['best']['score'] for own in found])}, readable or not",
+        of_seeds(scores),
+        f"{of_seeds([own['best']['score'] for own in found])}, readable or not",
         None,
         ">= 0.86",
         statistics.mean(scores) >= 0.86,
@@ -192,7 +192,3 @@ def _apart(ours: list[dict[str, Any]]) -> Row:
         apart >= 0.1,
         "each within 1.5 points of the best on validation",
     )
-
-
-def _each(scores: list[float]) -> str:
-    return f"{statistics.mean(scores):.4f} ({', '.join(f'{each:.3f}' for each in scores)})"

@@ -23,7 +23,8 @@ from autoprompt.workers.demonstrations import Pool, chosen, demonstrated
 from autoprompt.workers.prompt import Prompt, hard_prompt
 from autoprompt.workers.question import ids_of
 from autoprompt.workers.rows import as_text
-from autoprompt.workers.scoring import Scorer, load_scorer
+from autoprompt.workers.scorers import load_scorer
+from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.tuners import tune
 from autoprompt.workers.tuners.racing import Racing
 from autoprompt.workers.tuners.searchers.swaps import Swaps

@@ -1,8 +1,9 @@
 """Writes what the documentation repeats: docs/cli.md, the metrics in docs/configuration.md, the
-loader in docs/export.md, and what was measured in README.md. `make docs` runs it; a test fails
-where it has not been run."""
+loader in docs/export.md, what was measured in README.md, and the configuration's JSON Schema, which
+is installed with the package. `make docs` runs it; a test fails where it has not been run."""
 
 import inspect
+import json
 import re
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import click
 
 from autoprompt.cli import main
 from autoprompt.cli.main import COMMANDS
+from autoprompt.config import SearchConfig
 from autoprompt.workers.metrics import METRICS
 from benchmarks.bench import markdown
 
@@ -24,6 +26,15 @@ Exit codes: 0 done, 1 failed, 2 bad input, 130 stopped by Ctrl-C. An error is on
 `autoprompt --debug COMMAND` adds its traceback. With `--json`, stdout holds one JSON document and
 nothing else. The store is `--db URL`, else `AUTOPROMPT_DB` or `AUTOPROMPT_DB_FILE`, else the
 configuration's `store`, else `sqlite:///autoprompt.db`.
+
+**Tab** completes commands and options, the names of searches in the store (of `--db`, where that
+stands before), and presets, in a new terminal, once the shell is told to:
+
+```sh
+echo 'eval "$(_AUTOPROMPT_COMPLETE=bash_source autoprompt)"' >> ~/.bashrc
+echo 'eval "$(_AUTOPROMPT_COMPLETE=zsh_source autoprompt)"' >> ~/.zshrc
+_AUTOPROMPT_COMPLETE=fish_source autoprompt > ~/.config/fish/completions/autoprompt.fish
+```
 """
 
 
@@ -92,7 +103,15 @@ def _metrics() -> str:
     return "\n".join(rows)
 
 
+def search_schema() -> str:
+    """The JSON Schema of a search's YAML, for editors."""
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    schema |= SearchConfig.model_json_schema()
+    return json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
+
+
 PAGES = {
+    "../autoprompt/search.schema.json": search_schema,
     "cli.md": cli_page,
     "configuration.md": configuration_page,
     "export.md": export_page,

@@ -3,6 +3,7 @@
 No torch, no Ray and no SQL here: this package is what the other two agree on.
 """
 
+from autoprompt.search_spaces.kind_spaces import HardSpace, SoftSpace
 from autoprompt.search_spaces.plan import (
     AnyPlan,
     HardPlan,
@@ -12,15 +13,9 @@ from autoprompt.search_spaces.plan import (
     TrainedPlan,
     plan_from_dict,
 )
+from autoprompt.search_spaces.presets import load_space, preset_names, preset_path
 from autoprompt.search_spaces.sampling import params_within, sample
-from autoprompt.search_spaces.schema import (
-    HardSpace,
-    SoftSpace,
-    Space,
-    load_space,
-    preset_names,
-    preset_path,
-)
+from autoprompt.search_spaces.schema import Space
 
 __all__ = [
     "AnyPlan",

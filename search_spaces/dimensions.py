@@ -14,8 +14,11 @@ N = TypeVar("N", int, float)
 class Range(Document, Generic[N]):
     """Every number from `low` to `high`, both included; `log` samples their logarithm evenly."""
 
+    #: The least value.
     low: N
+    #: The largest value.
     high: N
+    #: Draw their logarithm evenly.
     log: bool = False
 
     @model_validator(mode="after")

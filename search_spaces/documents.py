@@ -1,19 +1,45 @@
 """Reading YAML documents, and turning what is wrong with one into a single clear line."""
 
 import difflib
+import inspect
+import re
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, ValidationError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from autoprompt.search_spaces.errors import ConfigError
+
+#: A key of a class, and the lines above it that say what it is for.
+_SAID_OF_KEY = re.compile(r"((?:^    #: .*\n)+)    (\w+):", re.MULTILINE)
 
 
 class Document(BaseModel):
     """A part of a YAML document: unknown keys are refused, and nothing changes once read."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """The JSON Schema, which says of each key what the comment above it does."""
+        schema = handler(core_schema)
+        properties = handler.resolve_ref_schema(schema).get("properties", {})
+        for base in reversed(cls.__mro__):
+            if issubclass(base, Document):
+                for said, key in _SAID_OF_KEY.findall(inspect.getsource(base)):
+                    lines = (line.strip().removeprefix("#: ") for line in said.splitlines())
+                    properties.get(key, {})["description"] = " ".join(lines)
+        return schema
+
+
+def or_text(schema: dict[str, Any]) -> None:
+    """Let the JSON Schema of a key have its short form, too: a text in the place of a mapping."""
+    schema["anyOf"] = [{"type": "string"}, {"$ref": schema.pop("$ref")}]
 
 
 D = TypeVar("D", bound=Document)

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from autoprompt.search_spaces.dimensions import values_of
-from autoprompt.search_spaces.schema import Space, TrainedSpace
+from autoprompt.search_spaces.kind_spaces import TrainedSpace
+from autoprompt.search_spaces.schema import Space
 
 #: A reference that ends so is a file, else a search, or a search's trial.
 _FILE = ".safetensors"

@@ -5,8 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, TypeAdapter, model_serializer
 
 from autoprompt.search_spaces.documents import Document
-from autoprompt.search_spaces.pieces import Position
-from autoprompt.search_spaces.schema import (
+from autoprompt.search_spaces.kind_spaces import (
     Calibration,
     Init,
     KVPosition,
@@ -16,6 +15,7 @@ from autoprompt.search_spaces.schema import (
     Searcher,
     position_of,
 )
+from autoprompt.search_spaces.pieces import Position
 from autoprompt.search_spaces.wording_space import Choosing
 
 
@@ -28,6 +28,7 @@ class AnyKind(Document):
         template, label_words: asked in place of the task's own; None for these.
         demonstrations: so many labelled train texts stand before each text.
         choose: which of them.
+        tuner: what carries it out; None for the one of its kind that ships.
     """
 
     seed: int
@@ -38,6 +39,7 @@ class AnyKind(Document):
     label_words: dict[str, tuple[str, ...]] | None = None
     demonstrations: int = 0
     choose: Choosing = "random"
+    tuner: str | None = None
 
     @property
     def rewords(self) -> bool:
@@ -49,7 +51,7 @@ class AnyKind(Document):
     def _plain(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # What most plans leave to the task is not said of them: they read as they always did.
         content: dict[str, Any] = dump(self)
-        for name in ("template", "label_words", "demonstrations", "choose"):
+        for name in ("template", "label_words", "demonstrations", "choose", "tuner"):
             if content[name] == type(self).model_fields[name].default:
                 del content[name]
         return content

@@ -6,8 +6,9 @@ from typing import Any, Protocol
 
 from autoprompt.search_spaces.dimensions import Range
 from autoprompt.search_spaces.documents import Document
+from autoprompt.search_spaces.kind_spaces import TrainedSpace
 from autoprompt.search_spaces.plan import AnyPlan, plan_from_dict
-from autoprompt.search_spaces.schema import Space, TrainedSpace
+from autoprompt.search_spaces.schema import Space
 from autoprompt.search_spaces.wording_space import Proposals, kinds_of, written
 
 
@@ -25,7 +26,7 @@ class Trial(Protocol):
 _INIT_OF = {"init_text": "text", "init_prompt": "prompt"}
 
 #: What a prompt that is not searched for asks of a hard prompt's part of the space.
-_UNSEARCHED = ("searcher", "calibration")
+_UNSEARCHED = ("tuner", "searcher", "calibration")
 
 #: What is no dimension: every trial has it.
 _NO_DIMENSIONS = ("phrases",)

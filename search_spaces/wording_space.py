@@ -16,6 +16,11 @@ Choosing = Literal["random", "central"]
 #: Words for each label.
 LabelWords = dict[str, tuple[str, ...]]
 
+#: A word, as YAML has it.
+Word = str | int | float | bool
+#: Label words as YAML has them: of a label a word, or several.
+WrittenLabelWords = dict[str, Word | list[Word]]
+
 #: What stands behind the columns of a built-in template; before them is the task's own beginning,
 #: so that texts are encoded once for all of them.
 BUILT_IN_TAILS = (
@@ -63,6 +68,7 @@ class DemonstrationSpace(Document):
 
     #: How many; 0 for none.
     count: Amounts
+    #: Which: at random, or those nearest to the mean of their label's.
     choose: Categorical[Choosing] = "random"
 
 

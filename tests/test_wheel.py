@@ -2,12 +2,17 @@
 
 import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import Distribution
 from pathlib import Path
 
 import pytest
+
+from autoprompt.search_spaces.distribution import DISTRIBUTION, with_extra
 
 ROOT = Path(__file__).parent.parent
 
@@ -20,7 +25,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("autoprompt", "workers", "search_spaces"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / name, source / name, symlinks=True, ignore=ignored)
-    shutil.copy(ROOT / "pyproject.toml", source)
+    (source / "docs").mkdir()
+    for name in ("pyproject.toml", "LICENSE", "docs/package.md"):
+        shutil.copy(ROOT / name, source / name)
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     offline = ["--no-deps", "--no-index"]
     build = ["wheel", *offline, "--no-build-isolation", "--wheel-dir", folder, source]
@@ -29,6 +36,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     install = ["install", *offline, "--no-compile", "--target", folder / "site", wheel]
     subprocess.run([*pip, *install], check=True)
     return folder / "site"
+
+
+@pytest.fixture(scope="module")
+def distribution(site: Path) -> Distribution:
+    [folder] = site.glob("*.dist-info")
+    return Distribution.at(folder)
 
 
 def files(folder: Path) -> set[str]:
@@ -45,6 +58,55 @@ def test_it_installs_one_name_with_every_file(site: Path) -> None:
     names = {path.name for path in site.iterdir()}
     assert {name for name in names if not name.endswith(".dist-info")} == {"autoprompt", "bin"}
     assert files(site / "autoprompt") == files(ROOT / "autoprompt")
+
+
+def test_it_has_the_name_that_errors_tell_people_to_install(distribution: Distribution) -> None:
+    assert distribution.metadata["Name"] == DISTRIBUTION
+    extras = distribution.metadata.get_all("Provides-Extra") or []
+    assert {"adapters", "encoder", "postgresql", "quantization"} <= set(extras)
+    assert with_extra("adapters") == f"'{DISTRIBUTION}[adapters]'"
+    for folder in ("autoprompt", "workers", "search_spaces"):
+        for path in (ROOT / folder).rglob("*.py"):
+            text = path.read_text(encoding="utf-8")
+            assert not re.search(r"autoprompt(-\w+)?\[", text), f"{path} names an extra by itself"
+            for extra in re.findall(r"with_extra\(\W(\w+)\W\)", text):
+                assert extra in extras, f"{path}: no extra {extra}"
+
+
+def test_it_says_what_it_is(distribution: Distribution, site: Path) -> None:
+    metadata = distribution.metadata
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert "Typing :: Typed" in (metadata.get_all("Classifier") or [])
+    assert (site / "autoprompt" / "py.typed").is_file()
+    text = distribution.read_text("licenses/LICENSE") or ""
+    assert "Apache License" in text
+    assert "END OF TERMS AND CONDITIONS" in text
+    page = metadata.get_payload()  # type: ignore[attr-defined]
+    assert "pip install autoprompt-search" in page
+    links = re.findall(r"\]\(([^)]+)\)", page)
+    assert [link for link in links if not link.startswith("https://")] == [], "none works there"
+
+
+@pytest.mark.parametrize("command", [["-m", "autoprompt"], ["bin/autoprompt"]])
+def test_the_command_and_the_module_say_the_version(site: Path, command: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, *command, "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=site,
+        env=os.environ | {"PYTHONPATH": str(site)},
+    )
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert done.stdout == f"autoprompt, version {project['version']}\n"
+
+
+def test_the_citation_is_of_this_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {project['version']}\n" in citation
+    assert f"\nlicense: {project['license']}\n" in citation
+    assert f"## {project['version']}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 def test_no_module_imports_a_folder_of_the_repository_by_its_bare_name(site: Path) -> None:

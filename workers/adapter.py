@@ -10,6 +10,7 @@ import io
 import json
 from pathlib import Path
 
+from autoprompt.search_spaces.distribution import with_extra
 from autoprompt.search_spaces.errors import ModelError
 from autoprompt.workers.cache_folder import cache_folder, made_once
 from autoprompt.workers.model_config import LOADERS, family_of, read_config
@@ -94,5 +95,5 @@ def _checked(spec: ModelSpec) -> Path:
             "from its vectors with init: prompt instead"
         )
     if importlib.util.find_spec("peft") is None:
-        raise ModelError(f"{where}: needs PEFT; install 'autoprompt[adapters]'")
+        raise ModelError(f"{where}: needs PEFT; install {with_extra('adapters')}")
     return adapter

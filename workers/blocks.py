@@ -32,7 +32,14 @@ class Blocks:
         return self.sizes[rung - 1] if rung <= len(self.sizes) else None
 
 
-def blocks(labels: Sequence[Any], judging: int | str, rungs: int, growth: int, seed: int) -> Blocks:
+def blocks(
+    labels: Sequence[Any],
+    judging: int | str,
+    rungs: int,
+    growth: int,
+    seed: int,
+    first_of_auto: int = FIRST,
+) -> Blocks:
     """The blocks of a search.
 
     Args:
@@ -41,10 +48,11 @@ def blocks(labels: Sequence[Any], judging: int | str, rungs: int, growth: int, s
         rungs: how many a whole trial has; at the last one all texts judge.
         growth: each block has so many times the texts of the one before it.
         seed: the same one gives the same blocks.
+        first_of_auto: the first rung's, where `judging` is auto, and there are twice as many.
     """
     total = len(labels)
     if judging == "auto":
-        judging = FIRST if total >= 2 * FIRST else "all"
+        judging = first_of_auto if total >= 2 * first_of_auto else "all"
     if isinstance(judging, str):
         return Blocks()
     first = max(judging, len(set(labels)))

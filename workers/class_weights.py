@@ -3,7 +3,11 @@
 from collections.abc import Sequence
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from autoprompt.workers.job import Job
+from autoprompt.workers.task import Task
 from autoprompt.workers.vote import Floats
 
 
@@ -20,3 +24,11 @@ def balanced_weights(labels: Sequence[int], count: int) -> Floats:
     texts = np.bincount(labels, minlength=count)
     there = np.count_nonzero(texts)
     return np.divide(len(labels), there * texts, out=np.zeros(count), where=texts > 0)
+
+
+def text_weights(job: Job, task: Task) -> Tensor | None:
+    """[B], what the loss of each train text counts; None where all count alike."""
+    if not job.class_weights:
+        return None
+    labels = list(job.train.labels)
+    return torch.tensor(balanced_weights(labels, task.readout.size)[labels], dtype=torch.float32)

@@ -237,6 +237,15 @@ def label_names(
     return sorted(names - {""})
 
 
+def column_names(path: Path) -> list[str]:
+    """The columns of a CSV, TSV, JSON lines or Parquet file.
+
+    Raises:
+        DataError: no such file, or it cannot be read.
+    """
+    return list(_read_table(path).column_names)
+
+
 def read_texts(path: Path, columns: Mapping[str, str]) -> list[Text]:
     """All texts of a CSV, TSV, JSON lines or Parquet file.
 

@@ -21,8 +21,11 @@ Size = int | float
 class Sizes(Document):
     """How many texts each split takes: a number, or a fraction of all."""
 
+    #: For prompts to learn from: a number of texts, or a fraction of all.
     train: Size = 0.6
+    #: For trials to be compared on.
     validation: Size = 0.2
+    #: For the result to be scored on, once.
     test: Size = 0.2
 
     @field_validator("*")
@@ -42,8 +45,11 @@ class Sizes(Document):
 class Paths(Document):
     """A file for each split; what is not given is cut from train."""
 
+    #: The texts that prompts learn from.
     train: str
+    #: Those that trials are compared on.
     validation: str | None = None
+    #: Those that the result is scored on, once.
     test: str | None = None
 
 
@@ -62,11 +68,13 @@ class DataSpec(Document):
     tokens: str | None = None
     #: What a template calls a column -> its name in the data.
     columns: dict[str, str] = Field(default_factory=dict)
+    #: The column of the right answers.
     label: str = "label"
     #: A label in the data -> what the task calls it.
     label_map: dict[str, str] = Field(default_factory=dict)
     #: A column of names: texts of one name never stand in two splits.
     group: str | None = None
+    #: How many texts each split takes.
     sizes: Sizes = Field(default_factory=Sizes)
     #: In every split that is cut here, as many texts of each label (true), or labels as often as in
     #: the data (stratified), or as it comes (false).

@@ -2,6 +2,7 @@
 
 import importlib.util
 
+from autoprompt.search_spaces.distribution import with_extra
 from autoprompt.search_spaces.errors import ConfigError
 
 
@@ -16,4 +17,4 @@ def demand(package: str, extra: str) -> None:
         ConfigError: it is not, with what to install.
     """
     if importlib.util.find_spec(package) is None:
-        raise ConfigError(f"needs {package}; install 'autoprompt[{extra}]'")
+        raise ConfigError(f"needs {package}; install {with_extra(extra)}")

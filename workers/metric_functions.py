@@ -98,11 +98,17 @@ def ece(expected: Labels, probabilities: Floats) -> Floats:
     """The expected calibration error (Guo et al. 2017): how far confidence, the probability of the
     predicted label, lies from the part that is right, on the mean over texts by bins of confidence.
     """
+    return np.abs(calibration_gaps(expected, probabilities)).sum(axis=-1)
+
+
+def calibration_gaps(expected: Labels, probabilities: Floats) -> Floats:
+    """[..., BINS], what each bin adds to `ece`, with its sign: below 0 where confidence is larger
+    than the part that is right."""
     confidence = probabilities.max(axis=-1)
     gaps = (probabilities.argmax(axis=-1) == expected) - confidence
     bins = bins_of(confidence)
     sums = [np.where(bins == number, gaps, 0.0).sum(axis=-1) for number in range(BINS)]
-    return np.abs(sums).sum(axis=0, dtype=np.float64) / expected.shape[-1]
+    return np.stack(sums, axis=-1, dtype=np.float64) / expected.shape[-1]
 
 
 def auc(expected: Labels, probabilities: Floats) -> Floats:

@@ -17,6 +17,7 @@ from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.question import Question
 from autoprompt.workers.rows import Text
+from autoprompt.workers.scorers import scorer_of
 from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.task import Task
 from autoprompt.workers.text_cache import TextCache
@@ -122,10 +123,10 @@ class Mixture:
             before += panel.task.readout.size
         task = Task(_read_alike(first.question), first.answers, readout)
         longest = max(panel.longest_prompt + len(panel.task.question.tail_ids) for panel in group)
-        return Scorer(self._model, task, longest, self._cache), slices
+        return scorer_of(self._model, task, longest, self._cache), slices
 
     def _seated(self, panel: Panel, together: Mapping[Question, _Shared | None]) -> list[_Seat]:
-        alone = Scorer(self._model, panel.task, panel.longest_prompt, self._cache)
+        alone = scorer_of(self._model, panel.task, panel.longest_prompt, self._cache)
         key = _read_alike(panel.task.question)
         shared = together.get(key) if self._may_share(panel.task) else None
         seats, readout = [], panel.task.readout

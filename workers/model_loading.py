@@ -7,6 +7,7 @@ import transformers
 from transformers import AutoTokenizer, BitsAndBytesConfig, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
+from autoprompt.search_spaces.distribution import with_extra
 from autoprompt.search_spaces.errors import ModelError
 from autoprompt.workers.adapter import resolve
 from autoprompt.workers.allocator import keep_large_blocks
@@ -99,7 +100,7 @@ def _quantized(spec: ModelSpec, dtype: Any) -> BitsAndBytesConfig:
     if importlib.util.find_spec("bitsandbytes") is None:
         raise ModelError(
             f"model {spec.path}: quantization {spec.quantization} needs bitsandbytes; install "
-            "'autoprompt[quantization]'"
+            f"{with_extra('quantization')}"
         )
     if spec.quantization == "int8":
         return BitsAndBytesConfig(load_in_8bit=True)

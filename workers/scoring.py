@@ -5,7 +5,7 @@ run the whole input every time. Both ways give the same numbers: see `families`.
 """
 
 from collections.abc import Callable, Iterator, Sequence, Set
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,20 +13,16 @@ from torch import Tensor
 from autoprompt.search_spaces.errors import ModelError
 from autoprompt.search_spaces.pieces import Position
 from autoprompt.workers.answers import Right
-from autoprompt.workers.answers.continued_readout import ContinuedReadout
 from autoprompt.workers.answers.vocabulary_readout import Nothing
-from autoprompt.workers.asked_text import answers_of_text
 from autoprompt.workers.batches import TokenBudget, windows
 from autoprompt.workers.continuations import Continuations
 from autoprompt.workers.families import FAMILIES, Family
 from autoprompt.workers.frozen_model import FrozenModel
-from autoprompt.workers.model_files import ModelSpec
-from autoprompt.workers.model_loading import load_model
 from autoprompt.workers.prompt import Laid, Prompt, lay
 from autoprompt.workers.prompt_batches import in_batches
 from autoprompt.workers.rows import Text
-from autoprompt.workers.task import Task, TaskSpec, build_task
-from autoprompt.workers.text_cache import CacheSpec, TextCache
+from autoprompt.workers.task import Task, build_task
+from autoprompt.workers.text_cache import TextCache
 from autoprompt.workers.text_states import TokenIds
 from autoprompt.workers.wording import Wording
 
@@ -58,7 +54,11 @@ class Scorer:
         cache: the text cache, which grows with every text scored by a prompt that can reuse it.
         truncated: how many texts were cut to fit the model's context so far.
         budget: of a pass without gradients.
+        rereads: whether a text is read for each of its answers, so that it is kept even where it is
+            scored once.
     """
+
+    rereads: ClassVar[bool] = False
 
     def __init__(
         self, model: FrozenModel, task: Task, longest_prompt: int, cache: TextCache | None = None
@@ -96,7 +96,7 @@ class Scorer:
 
     def seated(self, task: Task) -> "Scorer":
         """A scorer of another task on the same model, over the same cached texts."""
-        return Scorer(self.model, task, self._longest_prompt, self.cache)
+        return type(self)(self.model, task, self._longest_prompt, self.cache)
 
     def tokenize(
         self, texts: Sequence[Text], rights: Sequence[Right] | None = None
@@ -109,9 +109,7 @@ class Scorer:
         """
         encoded = self.task.question.read(texts)
         self.truncated += sum(len(ids) > self._longest_text for ids in encoded)
-        cut = [ids[: self._longest_text] for ids in encoded]
-        readout = self.task.readout
-        return readout.asked(cut, texts, rights) if isinstance(readout, ContinuedReadout) else cut
+        return [ids[: self._longest_text] for ids in encoded]
 
     def prefill(
         self, texts: Sequence[TokenIds], positions: Set[Position], kv: bool = False
@@ -134,11 +132,6 @@ class Scorer:
 
     def logits_of(self, asked: Sequence[Asked]) -> list[Tensor]:
         """`found` of each: in one pass, where all of them may go over cached texts."""
-        readout = self.task.readout
-        if isinstance(readout, ContinuedReadout) and asked and asked[0].continuations is None:
-            from autoprompt.workers.continued_scoring import continued  # which scores by this file
-
-            return continued(self, readout, asked)
         if len(asked) > 1 and all(self.family.reuses(one.prompts, one.texts) for one in asked):
             cached = [(one.prompts, self.family.fill(one.prompts, one.texts)) for one in asked]
             return self.family.cached(cached, [self._asking(one).readout for one in asked])
@@ -157,18 +150,11 @@ class Scorer:
         Returns:
             [N, B, L] float32.
         """
-        asked = Asked(prompts, texts)
-        if self.task.readout.continued:
-            return self.logits_of([asked])[0]
-        return self.found(asked, once=once)
+        return self.found(Asked(prompts, texts), once=once)
 
     def queries(self, prompt: Laid, texts: Sequence[TokenIds]) -> int:
         """The query tokens of a prompt in a pass over B texts that are reused."""
-        own = self.family.queries(prompt, texts)
-        if not self.task.readout.continued:
-            return own * len(texts)
-        answers = [len(ids) for text in texts for ids in answers_of_text(text)]
-        return own * len(answers) + sum(answers)
+        return self.family.queries(prompt, texts) * len(texts)
 
     def forced_log_probs(
         self,
@@ -221,10 +207,6 @@ class Scorer:
             [N, B, L] float32 on the CPU.
         """
         readout = self.task.readout
-        if isinstance(readout, ContinuedReadout):
-            from autoprompt.workers.continued_scoring import said  # which scores by this file
-
-            return said(self, readout, prompts, texts)
         result = torch.empty(len(prompts), len(texts), readout.size)
 
         def score(pack: list[int], laid: list[Laid], once: bool, batch: list[int]) -> Tensor:
@@ -241,11 +223,6 @@ class Scorer:
         self, prompts: Sequence[Prompt], texts: Sequence[TokenIds], expected: Tensor
     ) -> Tensor:
         """[N, B], of N prompts on B texts whose answers are `expected` [B]."""
-        readout = self.task.readout
-        if isinstance(readout, ContinuedReadout):
-            from autoprompt.workers.continued_scoring import scores  # which scores by this file
-
-            return readout.losses(scores(self, prompts, texts), expected)
         return self.task.readout.surprise(self.log_probs(prompts, texts), expected)
 
     def _priors(self, prompts: Sequence[Prompt]) -> Tensor:
@@ -297,7 +274,7 @@ class Scorer:
             [N, B, L] float32 on the CPU.
         """
         log_probs = torch.empty(len(prompts), len(texts), self.task.readout.size)
-        keeps = beside is not None or self.task.readout.continued
+        keeps = beside is not None or self.rereads
         for window in windows(texts):
             chunk = self.tokenize([texts[index] for index in window])
             log_probs[:, window] = self.log_probs(prompts, chunk, once=not keeps)
@@ -307,23 +284,6 @@ class Scorer:
                 self.cache.forget()
             advance(len(window))
         return log_probs
-
-
-def load_scorer(
-    model: ModelSpec, task: TaskSpec, longest_prompt: int, cache: CacheSpec | None = None
-) -> Scorer:
-    """Load the model, and seat the task on it.
-
-    Args:
-        cache: how much to keep, and in which files to share it; without one, in memory alone.
-
-    Raises:
-        ModelError: it cannot be found or is no language model.
-    """
-    frozen = load_model(model)
-    texts = TextCache(frozen) if cache is None else cache.open(frozen)
-    seated = build_task(task, frozen.tokenizer, frozen.family)
-    return Scorer(frozen, seated, longest_prompt, texts)
 
 
 def longest_text(context: int | None, task: Task, longest_prompt: int) -> int:
@@ -336,5 +296,4 @@ def longest_text(context: int | None, task: Task, longest_prompt: int) -> int:
         return 1 << 30
     behind = len(task.question.tail_ids) + len(task.question.end_ids)
     readout = task.readout
-    room = readout.room if isinstance(readout, ContinuedReadout) else readout.branches.depth
-    return max(context - longest_prompt - behind - room, 0)
+    return max(context - longest_prompt - behind - readout.room, 0)

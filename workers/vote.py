@@ -1,18 +1,16 @@
-"""The ensemble's vote (Lester et al. 2021, section 6), and how far its members agree."""
+"""The ensemble's vote (Lester et al. 2021, section 6)."""
 
 from collections.abc import Sequence
 from math import exp
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import logsumexp
 
 from autoprompt.search_spaces.errors import ConfigError
 from autoprompt.workers.direction import UP, Direction
 from autoprompt.workers.metrics import Metric
-
-if TYPE_CHECKING:
-    from autoprompt.workers.answers import Answers
 
 Vote = Literal["majority", "weighted", "mean", "stacked"]
 Floats = NDArray[np.floating[Any]]
@@ -64,6 +62,11 @@ def mean_probabilities(log_probs: Floats, weights: Sequence[float] | None = None
     return np.average(np.exp(log_probs, dtype=np.float64), axis=0, weights=weights)
 
 
+def pooled(log_probs: Floats) -> Floats:
+    """[B, L], the logarithm of the plain mean of N members' probabilities."""
+    return np.asarray(logsumexp(log_probs, axis=0) - np.log(len(log_probs)))
+
+
 def check_vote(vote: Vote, metric: Metric, way_out: str) -> None:
     """Refuse a metric of probabilities where a vote has none: counted heads are labels alone.
 
@@ -77,34 +80,3 @@ def check_vote(vote: Vote, metric: Metric, way_out: str) -> None:
         raise ConfigError(
             f"a majority vote gives labels alone, and {metric.name} needs probabilities; {way_out}"
         )
-
-
-def agreement(answers: "Answers", decisions: NDArray[Any]) -> Floats:
-    """[N, N], the part of the texts on which each two of the N members say the same.
-
-    Args:
-        decisions: [N, B] or [N, B, L], what each member decides.
-    """
-    return np.array(
-        [[float(answers.same(one, other).mean()) for other in decisions] for one in decisions]
-    )
-
-
-def disagreement_error_ratio(
-    answers: "Answers", decisions: NDArray[Any], right: NDArray[Any]
-) -> float | None:
-    """Mean pairwise disagreement of N members over their mean error (Theisen et al. 2023): how much
-    a vote of theirs can give. Below 1 it gives little; None where no member errs.
-
-    Args:
-        decisions: as `agreement` takes them.
-        right: [B] or [B, L].
-    """
-    error = float(1 - answers.correct(decisions, right).mean())
-    return None if error == 0 else (1 - mean_agreement(agreement(answers, decisions))) / error
-
-
-def mean_agreement(pairs: Floats) -> float:
-    """The mean over all pairs of different members; 1 for a single member."""
-    count = len(pairs)
-    return 1.0 if count == 1 else float((pairs.sum() - count) / (count * (count - 1)))

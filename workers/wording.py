@@ -8,6 +8,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from autoprompt.search_spaces.documents import Document, parse
 from autoprompt.search_spaces.errors import ConfigError
+from autoprompt.search_spaces.wording_space import WrittenLabelWords
 from autoprompt.workers.template import Template
 
 LabelScoring = Literal["first_token", "sum", "mean", "tree", "unconditional"]
@@ -33,16 +34,18 @@ class Wording(Document):
     #: or by how much likelier they are behind the text than without one (unconditional).
     label_scoring: LabelScoring = "first_token"
     #: Of several labels a text (`answers: several_labels`): what is asked of each behind the
-    #: template, with the label's word in the place of {label}, and what yes and no are.
+    #: template, with the label's word in the place of {label}.
     label_question: str = "\n{label}?"
+    #: Likewise, what yes and no are.
     yes_no: tuple[str, str] = ("yes", "no")
     #: Of multiple choice (`answers: options`): the column that holds a row's options as a list, or
-    #: the columns that hold one each; and of a list, how many there may be.
+    #: the columns that hold one each.
     options: tuple[str, ...] = ()
+    #: Of a list, how many options there may be.
     most_options: int = Field(default=10, ge=2)
-    #: Of answers that are written (`answers: text`): where they end, beside the model's own end,
-    #: and how many tokens they have at most.
+    #: Of answers that are written (`answers: text`): where they end, beside the model's own end.
     stop: tuple[str, ...] = ("\n",)
+    #: Likewise, how many tokens they have at most.
     longest_answer: int = Field(default=32, ge=1)
 
     @field_validator("template")
@@ -112,7 +115,7 @@ class Wording(Document):
         """What is read of a row: the template's columns, and those of its options."""
         return (*(self.columns or ()), *self.options)
 
-    @field_validator("options", "stop", mode="before")
+    @field_validator("options", "stop", mode="before", json_schema_input_type=str | list[str])
     @classmethod
     def _several(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
@@ -127,7 +130,7 @@ class Wording(Document):
         """The template, taken apart."""
         return Template.parse(self.template, self.columns)
 
-    @field_validator("label_words", mode="before")
+    @field_validator("label_words", mode="before", json_schema_input_type=WrittenLabelWords)
     @classmethod
     def _labels_as_text(cls, value: Any, info: ValidationInfo) -> Any:
         if not isinstance(value, dict):

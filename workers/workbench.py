@@ -2,17 +2,16 @@
 
 from collections.abc import Sequence
 
-import torch
-
 from autoprompt.search_spaces import AnyPlan
 from autoprompt.search_spaces.registry import look_in
-from autoprompt.workers.class_weights import balanced_weights
+from autoprompt.workers.class_weights import text_weights
 from autoprompt.workers.demonstrations import Pool, chosen, demonstrated
 from autoprompt.workers.job import Job
 from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.prompt_tokens import tokens_beside
 from autoprompt.workers.report import Work
-from autoprompt.workers.scoring import Scorer, load_scorer
+from autoprompt.workers.scorers import load_scorer
+from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.tuners import Examples, Seat
 from autoprompt.workers.tuners.arrangement import pieces_of
 
@@ -114,10 +113,6 @@ class Workbench:
         """All texts in a scorer's wording."""
         job, task = self._job, scorer.task
         learnt, judging = job.train.labels, job.validation.labels
-        weights = None
-        if job.class_weights:
-            counts = balanced_weights(learnt, task.readout.size)
-            weights = torch.tensor(counts[list(learnt)], dtype=torch.float32)
         return Examples(
             scorer.tokenize(job.train.texts, learnt),
             task.readout.targets(learnt),
@@ -128,7 +123,7 @@ class Workbench:
             job.blocks,
             writer=job.writer,
             right=(task.answers.right(learnt), task.answers.right(judging)),
-            weights=weights,
+            weights=text_weights(job, task),
             spoken=list(map(task.answers.spoken, learnt, job.train.texts)),
         )
 

@@ -2,14 +2,15 @@ from typing import Any
 
 import click
 
+from autoprompt.cli.completion import searches
 from autoprompt.cli.options import db_option, json_option, print_json
 
 _NAMES = {"best": "best prompt", "ensemble": "ensemble"}
 
 
 @click.command()
-@click.argument("a", metavar="A")
-@click.argument("b", metavar="B")
+@click.argument("a", metavar="A", shell_complete=searches)
+@click.argument("b", metavar="B", shell_complete=searches)
 @click.option(
     "--data",
     metavar="SOURCE",

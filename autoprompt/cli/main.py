@@ -6,11 +6,13 @@ import sys
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
-from autoprompt.search_spaces.errors import AutopromptError
+import autoprompt
 
 #: Command -> its one-line help. The commands themselves are imported when used.
 COMMANDS = {
+    "init": "Write a search's YAML from a file of labelled texts.",
     "search": "Run a search from a YAML file, then print what `show` prints.",
     "resume": "Go on with a search that was stopped or died, then print what `show` prints.",
     "list": "List every search in the store, newest first.",
@@ -50,10 +52,16 @@ class _Lazy(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        # A group's own would import every command for its help.
+        named = [name for name in COMMANDS if name.startswith(incomplete)]
+        options = click.Command.shell_complete(self, ctx, incomplete)
+        return [CompletionItem(name, help=COMMANDS[name]) for name in named] + options
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except AutopromptError as error:
+        except autoprompt.AutopromptError as error:
             if ctx.params["debug"]:
                 raise
             click.echo(f"Error: {error}", err=True)
@@ -65,19 +73,37 @@ class _Lazy(click.Group):
             sys.exit(130)
 
 
+def _print_version(ctx: click.Context, _param: click.Parameter, asked: bool) -> None:
+    if asked and not ctx.resilient_parsing:
+        click.echo(f"autoprompt, version {autoprompt.__version__}")
+        ctx.exit()
+
+
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-@click.version_option(package_name="autoprompt")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version and exit.",
+)
 def main(debug: bool) -> None:
     """Search hard and soft prompts on a frozen language model, and let the best few vote.
 
     \b
     A first look, from a checkout:
       make demo
-    With your own data, copy examples/demo/search.yaml, edit it, and:
-      autoprompt search search.yaml
+    With your own data:
+      autoprompt init reviews.csv
+      autoprompt search reviews.yaml
       autoprompt show latest
       autoprompt predict latest "dull and far too long"
+
+    \b
+    Tab completion of commands, searches and presets, in ~/.bashrc (~/.zshrc: zsh_source):
+      eval "$(_AUTOPROMPT_COMPLETE=bash_source autoprompt)"
 
     SEARCH is an id, a name, or `latest`. The store is --db URL, else AUTOPROMPT_DB, else what the
     configuration says, else sqlite:///autoprompt.db.

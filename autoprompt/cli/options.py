@@ -6,11 +6,13 @@ from typing import Any
 
 import click
 
+from autoprompt.cli.completion import searches
+
 
 def _told_of_ps(ctx: click.Context, param: click.Parameter, url: str | None) -> str | None:
     from autoprompt.store import holds_a_secret
 
-    if url and "://" in url and holds_a_secret(url):
+    if url and not ctx.resilient_parsing and "://" in url and holds_a_secret(url):
         click.echo(
             "Warning: others on this machine can read a password in --db (`ps` shows it); "
             "AUTOPROMPT_DB or AUTOPROMPT_DB_FILE keeps it to you",
@@ -28,7 +30,14 @@ address_option = click.option(
     help="The cluster's dashboard, http://HOST:8265; else RAY_API_SERVER_ADDRESS or RAY_ADDRESS.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-search_argument = click.argument("search", metavar="SEARCH")
+settings_option = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Any key of the file, dotted, with a YAML value: --set search.trials=64. Repeatable.",
+)
+search_argument = click.argument("search", metavar="SEARCH", shell_complete=searches)
 
 
 def print_json(document: Any) -> None:

@@ -3,6 +3,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from autoprompt.cli.completion import searches
 from autoprompt.cli.options import db_option, json_option, search_argument
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     "--search",
     "others",
     metavar="SEARCH",
+    shell_complete=searches,
     multiple=True,
     help="Label by this search too; again for more. All on one model, which is loaded once.",
 )

@@ -1,21 +1,27 @@
 import click
 
-from autoprompt.cli.options import db_option, json_option, print_json
+from autoprompt.cli.completion import searches
+from autoprompt.cli.options import db_option, json_option, print_json, settings_option
 
 
 @click.command()
 @click.argument("config", metavar="CONFIG.yaml", type=click.Path())
+@settings_option
 @click.option("--trials", type=int, help="How many trials, in the place of search.trials.")
 @click.option("--workers", type=int, help="How many at a time; 0: here, without Ray.")
 @click.option("--seed", type=int, help="In the place of search.seed.")
 @click.option("--name", help="The search's name; it must be free.")
 @click.option(
-    "--warm-start", metavar="SEARCH", help="An earlier search to learn from, or auto: the nearest."
+    "--warm-start",
+    metavar="SEARCH",
+    shell_complete=searches,
+    help="An earlier search to learn from, or auto: the nearest.",
 )
 @db_option
 @json_option
 def command(
     config: str,
+    settings: tuple[str, ...],
     trials: int | None,
     workers: int | None,
     seed: int | None,
@@ -29,6 +35,12 @@ def command(
     Everything is checked before anything starts: the file, the data, the model, the store. While
     it runs, every trial is in the store as soon as it reports; `autoprompt show latest` in another
     terminal shows how far it is.
+
+    --trials and its like come before --set, and --set before the file:
+
+    \b
+    autoprompt search --set model.dtype=float32 --set space.soft.steps=40 search.yaml
+    autoprompt search --set 'space={soft: {length: 4, learning_rate: 0.02, steps: 60}}' search.yaml
     """
     import autoprompt
     from autoprompt.cli.baselines_table import print_baselines
@@ -36,7 +48,7 @@ def command(
     from autoprompt.cli.tables import console
 
     result = autoprompt.search(
-        config,
+        autoprompt.SearchConfig.read(config, settings),
         trials=trials,
         workers=workers,
         seed=seed,

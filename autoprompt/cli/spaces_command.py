@@ -1,10 +1,11 @@
 import click
 
+from autoprompt.cli.completion import presets
 from autoprompt.search_spaces import Space, load_space, preset_names, preset_path
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=presets)
 def command(name: str | None) -> None:
     """List the preset search spaces, or print one to copy.
 

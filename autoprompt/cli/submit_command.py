@@ -1,11 +1,12 @@
 import click
 
-from autoprompt.cli.options import address_option, json_option, print_json
+from autoprompt.cli.options import address_option, json_option, print_json, settings_option
 
 
 @click.command()
 @click.argument("config", metavar="CONFIG.yaml", type=click.Path())
 @address_option
+@settings_option
 @click.option("--trials", type=int, help="How many trials, in the place of search.trials.")
 @click.option("--workers", type=int, help="How many at a time, in the place of search.workers.")
 @click.option("--seed", type=int, help="In the place of search.seed.")
@@ -15,6 +16,7 @@ from autoprompt.cli.options import address_option, json_option, print_json
 @json_option
 def command(
     config: str,
+    settings: tuple[str, ...],
     address: str | None,
     trials: int | None,
     workers: int | None,
@@ -29,14 +31,16 @@ def command(
     The file and the local data travel with the job. Its database is the cluster's AUTOPROMPT_DB,
     else the configuration's. This command ends when all is checked there and the search has begun;
     the job runs on. Ctrl-C only ends the waiting.
+
+    --trials and its like come before --set, and --set before the file.
     """
     from autoprompt.cli.tables import console
     from autoprompt.config import SearchConfig
     from autoprompt.jobs.jobs import Jobs
 
-    if resume and (name or trials or workers or seed is not None):
+    if resume and (settings or name or trials or workers or seed is not None):
         raise click.UsageError("--resume takes all but its files from the store: no other option")
-    read = SearchConfig.read(config).with_overrides(trials, workers, seed, name)
+    read = SearchConfig.read(config, settings).with_overrides(trials, workers, seed, name)
     jobs = Jobs(address)
     job = jobs.submit(read, name=name, resume=resume, say=lambda line: click.echo(line, err=True))
     click.echo(f"job {job.id} on {jobs.shown}: search {job.search}", err=True)

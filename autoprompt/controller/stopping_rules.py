@@ -14,7 +14,7 @@ from autoprompt.workers.answers import answers_of
 from autoprompt.workers.metrics import METRICS
 
 STOPPING_RULES: Registry[MakeRule] = Registry(
-    "stopping rule", {"asha": AshaByKind, "none": NoStopping}
+    "stopping rule", {"asha": AshaByKind, "none": NoStopping}, group="autoprompt.stopping_rules"
 )
 
 

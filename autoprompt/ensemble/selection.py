@@ -1,6 +1,7 @@
-"""Which prompts vote, and how many.
+"""Who votes, and how many: prompts, and baselines where they may.
 
-Everything here is decided on validation, from the predictions that the trials left in the store.
+Everything here is decided by the predictions that the store has: of validation by the trials'
+prompts, or of all labelled texts by prompts that did not learn them.
 """
 
 import json
@@ -13,15 +14,19 @@ import numpy as np
 from autoprompt.ensemble.pool import Pool
 from autoprompt.ensemble.selections import SELECTIONS
 from autoprompt.ensemble.stacking import cross_fitted, stacked_vote
-from autoprompt.evaluation.candidates import POOL, best_distinct
+from autoprompt.evaluation.candidates import POOL, C, best_distinct
 from autoprompt.search_spaces.errors import ConfigError
 from autoprompt.statistics.intervals import Estimate, estimate
-from autoprompt.store import PromptRecord
+from autoprompt.store import Candidate
+from autoprompt.workers.agreement import disagreement_error_ratio
 from autoprompt.workers.answers import Answers, Right
 from autoprompt.workers.combination import Combination
 from autoprompt.workers.metrics import Metric
 from autoprompt.workers.recalibration import recalibration
-from autoprompt.workers.vote import Floats, Vote, disagreement_error_ratio
+from autoprompt.workers.vote import Floats, Vote
+
+#: In how many ways prompts may ask otherwise.
+_TRAITS = 4
 
 #: So many texts a stacked vote is fitted to at the least; of fewer, it is their mean.
 _STACKED = 20
@@ -42,7 +47,7 @@ class Chosen:
             drawn on, and on the half that confirmed it.
     """
 
-    members: list[PromptRecord]
+    members: list[Candidate]
     combination: Combination
     select: str
     validation: float
@@ -59,7 +64,7 @@ class Chosen:
     def as_row(self) -> dict[str, object]:
         """What the store keeps of it."""
         return {
-            "members": [member.number for member in self.members],
+            "members": [member.reference for member in self.members],
             **self.combination.as_dict(),
             "select": self.select,
             "validation": self.validation,
@@ -75,18 +80,19 @@ class Chosen:
 
 
 def choose(
-    candidates: Sequence[PromptRecord],
+    candidates: Sequence[Candidate],
     labels: Sequence[Right],
     answers: Answers,
     metric: Metric,
     size: int | None = None,
     vote: Vote = "majority",
     select: str = "top",
+    bagged: bool = False,
 ) -> Chosen:
     """The ensemble among the candidates that differ from one another.
 
-    It never scores less on validation than the best candidate alone: where the vote would, fewer
-    of its members are chosen, or that candidate by itself, and a note says so.
+    It never scores less than the best candidate alone: where the vote would, fewer of its members
+    are chosen, or that candidate by itself, and a note says so.
 
     Args:
         candidates: best first.
@@ -95,6 +101,7 @@ def choose(
         size: how many vote, or as many as there are; with `greedy`, which draws some of them more
             than once, at most so many. None lets validation decide.
         select: which of them, by a name of `SELECTIONS`, or a user's own as `module:function`.
+        bagged: whether candidates are plans that all labelled texts judge, as notes then say.
 
     Raises:
         ConfigError: there is no such selection, or it draws what is not there.
@@ -104,19 +111,22 @@ def choose(
     draws = _drawn(select, pool, size)
     validation, alone = pool.judged(draws), pool.judged([0])
     natural = metric.direction.natural
+    kind, where = ("plan", "all labelled texts") if bagged else ("prompt", "validation")
+    if any(member.baseline for member in members):
+        kind = "member"
     note = None
     if validation < alone:
-        # Fewer of the same, down to the best prompt by itself, which is no worse than itself.
+        # Fewer of the same, down to the best one by itself, which is no worse than itself.
         fewer = [[0], *(draws[:count] for count in range(1, len(draws)))]
         asked, missed = len(set(draws)), validation
         draws = max(fewer, key=lambda some: (pool.judged(some), len(set(some))))
         validation = pool.judged(draws)
         note = (
-            f"{_prompts(len(set(draws)))}: a {vote} vote of {asked} by {select} scores "
-            f"{natural(missed):.4f} on validation, the best prompt alone {natural(alone):.4f}"
+            f"{_voting(len(set(draws)), kind)}: a {vote} vote of {asked} by {select} scores "
+            f"{natural(missed):.4f} on {where}, the best {kind} alone {natural(alone):.4f}"
         )
     elif len(set(draws)) == 1 and len(members) > 1 and size != 1:
-        note = "one prompt votes: no vote of several scores as well on validation"
+        note = f"one {kind} votes: no vote of several scores as well on {where}"
     halves = None
     if select == "greedy":
         drawn, confirmed = (estimate(metric, *pool.voted(draws, half)) for half in pool.halves())
@@ -130,8 +140,8 @@ def choose(
             validation = stacked_score
         else:
             note = (
-                f"one prompt votes: a stacked vote of {len(numbers)} by {select} scores "
-                f"{natural(stacked_score):.4f} on texts it was not fitted to, the best prompt "
+                f"one {kind} votes: a stacked vote of {len(numbers)} by {select} scores "
+                f"{natural(stacked_score):.4f} on texts it was not fitted to, the best {kind} "
                 f"alone {natural(alone):.4f}"
             )
             (numbers, combination), validation = pool.combined([0]), alone
@@ -154,8 +164,10 @@ def _cross_fitted_score(pool: Pool, numbers: Sequence[int]) -> float:
     return pool.metric.direction.oriented(pool.metric.score(pool.labels, predicted))
 
 
-def traits_of(candidate: PromptRecord) -> tuple[Hashable, ...]:
-    """In what a prompt may ask otherwise than others."""
+def traits_of(candidate: Candidate) -> tuple[Hashable, ...]:
+    """In what a prompt may ask otherwise than others; a baseline shares nothing with any."""
+    if candidate.baseline is not None:
+        return (candidate.digest,) * _TRAITS
     plan: dict[str, Any] = candidate.plan
     words = json.dumps(plan.get("label_words"), sort_keys=True)
     where = plan.get("position") or plan.get("layout")
@@ -163,13 +175,13 @@ def traits_of(candidate: PromptRecord) -> tuple[Hashable, ...]:
 
 
 def drawn(
-    candidates: Sequence[PromptRecord],
+    candidates: Sequence[C],
     labels: Sequence[Right],
     answers: Answers,
     metric: Metric,
     size: int,
     select: str,
-) -> list[PromptRecord]:
+) -> list[C]:
     """The candidates that a rule draws, each once, best first; as `choose` takes them.
 
     Raises:
@@ -181,7 +193,7 @@ def drawn(
 
 
 def _pool(
-    members: Sequence[PromptRecord],
+    members: Sequence[Candidate],
     labels: Sequence[Right],
     answers: Answers,
     metric: Metric,
@@ -208,10 +220,10 @@ def _drawn(select: str, pool: Pool, size: int | None) -> list[int]:
     return draws
 
 
-def _prompts(count: int) -> str:
-    return "one prompt votes" if count == 1 else f"{count} prompts vote"
+def _voting(count: int, kind: str) -> str:
+    return f"one {kind} votes" if count == 1 else f"{count} {kind}s vote"
 
 
-def stacked(members: Sequence[PromptRecord], answers: Answers) -> Floats:
+def stacked(members: Sequence[Candidate], answers: Answers) -> Floats:
     """What the members say of the validation texts, [N, B, L]."""
     return np.stack([answers.unpacked(member.log_probs) for member in members])

@@ -108,7 +108,9 @@ def _sized(pool: Pool, size: int | None, order: Sequence[int]) -> list[int]:
 
 
 SELECTIONS: Registry[Selection] = Registry(
-    "selection", {"top": top, "greedy": greedy, "diversity": diversity, "varied": varied}
+    "selection",
+    {"top": top, "greedy": greedy, "diversity": diversity, "varied": varied},
+    group="autoprompt.selections",
 )
 
 

@@ -23,7 +23,8 @@ from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.metrics import Metric
 from autoprompt.workers.prompt import VIRTUAL, Prompt
 from autoprompt.workers.rows import as_text
-from autoprompt.workers.scoring import Scorer, load_scorer
+from autoprompt.workers.scorers import load_scorer
+from autoprompt.workers.scoring import Scorer
 
 #: Standard errors to either side of a mean that hold 95% of a normal distribution.
 _TWO_SIDES = 1.96

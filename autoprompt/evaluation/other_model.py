@@ -18,7 +18,7 @@ from autoprompt.workers.model_loading import read_tokenizer
 from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.question import ids_of
 from autoprompt.workers.score_texts import score_worded
-from autoprompt.workers.scoring import load_scorer
+from autoprompt.workers.scorers import load_scorer
 from autoprompt.workers.wording import Wording
 
 #: Prompts that are scored: the best so many.

@@ -18,6 +18,11 @@ _NAMED = ("label_words", "several_labels", "spans")
 _MOST = 1000
 
 
+def own_word(label: str) -> str:
+    """A label's name as a model would say it."""
+    return re.sub(r"[_\-]+", " ", label).strip() or label
+
+
 def with_label_names(config: SearchConfig, progress: SearchProgress) -> SearchConfig:
     """The configuration with the data's own label names as label words, where it gives none.
 
@@ -35,7 +40,7 @@ def with_label_names(config: SearchConfig, progress: SearchProgress) -> SearchCo
             f"{path}: column {data.label!r} has {len(names)} labels; say which are meant, and "
             "their words, in task.label_words"
         )
-    words: LabelWords = {name: (re.sub(r"[_\-]+", " ", name).strip() or name,) for name in names}
+    words: LabelWords = {name: (own_word(name),) for name in names}
     shown = ", ".join(names[:8]) + (" ..." if names[8:] else "")
     progress.say(f"label words: the {len(names)} labels' own names ({shown})")
-    return config.with_label_words(words)
+    return config.replaced(task=config.task.model_copy(update={"label_words": words}))

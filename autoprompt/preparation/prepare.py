@@ -79,8 +79,7 @@ def prepare(config: SearchConfig, progress: SearchProgress) -> Prepared:
         BadInputError: one line with the file, the key, and what would do.
     """
     config = with_label_names(with_known_task(config, progress), progress)
-    config = with_checked_answers(config)
-    config = with_named_wordings(with_checked_metric(config))
+    config = with_named_wordings(with_checked_answers(with_checked_metric(config)))
     source = config.source
     local = unpacked(config)
     with progress.step("reading the data"):

@@ -6,14 +6,14 @@ from itertools import product
 
 from autoprompt.search_spaces import Space
 from autoprompt.search_spaces.dimensions import values_of
-from autoprompt.search_spaces.pieces import Position
-from autoprompt.search_spaces.schema import (
+from autoprompt.search_spaces.kind_spaces import (
     HardSpace,
     KVSpace,
     MixedSpace,
     SoftSpace,
     position_of,
 )
+from autoprompt.search_spaces.pieces import Position
 from autoprompt.workers.model_config import Family
 from autoprompt.workers.prompt_tokens import tokens_before
 from autoprompt.workers.task import Task

@@ -15,4 +15,5 @@ def validation_blocks(config: SearchConfig, labels: Sequence[Right]) -> Blocks:
     """
     spec, answers = config.search, answers_of(config.task)
     strata = answers.divided(labels)
-    return blocks(strata, spec.judging, spec.rungs, spec.reduction_factor, spec.seed)
+    judging, growth, first = spec.judging, spec.reduction_factor, answers.first_block
+    return blocks(strata, judging, spec.rungs, growth, spec.seed, first)

@@ -26,7 +26,7 @@ from autoprompt.search_spaces.earlier_prompts import (
     trained_parts,
 )
 from autoprompt.search_spaces.errors import AutopromptError, BadInputError, SearchNotFoundError
-from autoprompt.search_spaces.schema import KVSpace, TrainedSpace
+from autoprompt.search_spaces.kind_spaces import KVSpace, TrainedSpace
 from autoprompt.store import SearchRecord, State, Store
 from autoprompt.workers.old_identity import old_identity
 from autoprompt.workers.prompt import Prompt
@@ -91,7 +91,7 @@ def _lent(
         progress.say(_account(warm_start))
     return replace(
         prepared,
-        config=config.with_space(space),
+        config=config.replaced(space=space),
         job=replace(prepared.job, earlier=prompts),
         footprint=prepared.footprint.after(lender.footprints),
         warm_start=warm_start,

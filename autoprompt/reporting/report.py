@@ -149,8 +149,8 @@ class Report:
             if plan.get("demonstrations") or plan.get("searcher") == "demonstrations"
         }
 
-    def prompt(self, number: int, text: str | None) -> str:
-        """A trial's prompt, as far as it may be shown."""
+    def prompt(self, number: int | None, text: str | None) -> str:
+        """A trial's prompt, or a baseline's name, as far as it may be shown."""
         if not self.with_texts and number in self.showing:
             return "[a prompt with demonstrations from the data]"
         return (text or "").strip()
@@ -286,10 +286,7 @@ class Report:
 
     @cached_property
     def confusion(self) -> list[list[int]]:
-        """[L, L]: how many validation texts of each label (row) were given each label; empty where
-        answers are not one of several labels."""
-        if not self.result.answers.categorical:
-            return []
+        """[L, L]: how many validation texts of each label (row) were given each label."""
         if self.record.ensemble:
             decided = self.result.ensemble.decisions[-len(self._expected) :]
         else:

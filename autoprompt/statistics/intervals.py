@@ -9,7 +9,7 @@ import scipy
 from numpy.typing import NDArray
 
 from autoprompt.workers.metric_functions import Floats, Labels
-from autoprompt.workers.metrics import Metric
+from autoprompt.workers.metrics import Function, Metric
 
 #: Rows of resampled texts that are scored at a time.
 _BATCH = 100
@@ -57,7 +57,7 @@ def estimate_mean(
 def _resampled(
     metric: Metric, expected: NDArray[Any], predicted: Sequence[NDArray[Any]], value: float
 ) -> Estimate:
-    """The percentile bootstrap."""
+    """The percentile bootstrap; of a metric of gaps, see `_of_gaps`."""
 
     members = [metric.resampler(expected, member) for member in predicted]
 
@@ -68,7 +68,40 @@ def _resampled(
     if not len(drawn):
         return Estimate(value, min(0.0, value), max(1.0, value), "bootstrap")
     low, high = np.percentile(drawn, (2.5, 97.5))
+    if metric.gaps is not None:
+        low, high = _of_gaps(metric.gaps, expected, predicted, value, drawn)
     return Estimate(value, float(low), float(high), "bootstrap")
+
+
+def _of_gaps(
+    gaps: Function,
+    expected: Labels,
+    predicted: Sequence[NDArray[Any]],
+    value: float,
+    drawn: Floats,
+) -> tuple[float, float]:
+    """The interval of a sum of gaps' sizes, to which chance adds: in the texts once, and in what is
+    resampled of them once more, so that its percentiles may all lie above the score.
+
+    It reaches as far up as resampled scores lie above their mean, and as far down as resampling
+    changes the gaps in sum: by the triangle inequality the score lies no further above that of all
+    texts there might be. It holds the score, and 0 where it may be chance alone.
+
+    Args:
+        drawn: the resampled scores.
+    """
+    known = [gaps(expected, member) for member in predicted]
+
+    def changes(texts: Labels) -> Floats:
+        sizes = [
+            np.abs(gaps(expected[texts], member[texts]) - own).sum(axis=-1)
+            for member, own in zip(predicted, known, strict=True)
+        ]
+        return np.asarray(np.mean(sizes, axis=0))
+
+    down = float(np.percentile(resampled(changes, len(expected), len(drawn)), 97.5))
+    up = float(np.percentile(drawn, 97.5) - drawn.mean())
+    return max(value - down, 0.0), value + up
 
 
 def resampled(statistic: Callable[[Labels], Floats], texts: int, draws: int) -> Floats:

@@ -26,7 +26,7 @@ from autoprompt.search_spec import BaggingSpec
 from autoprompt.store import FoldRecord, Store
 from autoprompt.workers.metrics import METRICS
 from autoprompt.workers.prompt import Prompt
-from autoprompt.workers.scoring import load_scorer
+from autoprompt.workers.scorers import load_scorer
 from autoprompt.workers.workbench import Workbench
 from tests.conftest import write_yaml
 
@@ -40,13 +40,8 @@ def bagged(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Searc
 
     folder = tmp_path_factory.mktemp("bagged")
     write_texts(folder / "texts.csv")
-    trained = {
-        "length": 2,
-        "init": "random",
-        "learning_rate": 0.05,
-        "steps": 4,
-        "batch_size": 4,
-    }
+    steps = {"learning_rate": 0.05, "steps": 4, "batch_size": 4}
+    trained = {"length": 2, "init": "random", **steps}
     config = {
         "name": "bagged",
         "model": {"path": str(tiny_folder), "dtype": "float32"},
@@ -139,7 +134,7 @@ def test_a_fold_learns_and_sees_nothing_of_what_it_leaves_out(bagged: SearchResu
     assert not set(left_out) & set(learnt.places)
 
 
-def test_the_prompts_of_folds_vote(bagged: SearchResult, tmp_path: Path) -> None:
+def test_the_prompts_of_folds_vote(bagged: SearchResult) -> None:
     ensemble = bagged.ensemble
     prompts = 6 * len(ensemble.voters)
     assert [member.fold for member in ensemble.members[:6]] == [
@@ -157,6 +152,8 @@ def test_the_prompts_of_folds_vote(bagged: SearchResult, tmp_path: Path) -> None
     assert label.label in ("positive", "negative")
     tried = bagged.try_ensemble(size=1)
     assert len(tried.members) == 6
+    for note in (ensemble.note, bagged.try_ensemble(2).note):
+        assert "on all labelled texts, the best plan alone" in (note or "")
     again = autoprompt.load(
         bagged.name, db=f"sqlite:///{bagged.config.data.path}".replace("texts.csv", "store.db")
     )

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from autoprompt.config import SearchConfig
+from autoprompt.search_spaces.dimensions import Range
 from autoprompt.search_spaces.errors import ConfigError
 from tests.conftest import DEMO, write_yaml
 
@@ -42,6 +43,63 @@ def test_overrides_come_before_the_file(tiny_config: dict[str, Any], tmp_path: P
     for name in ("7", "latest", " "):
         with pytest.raises(ConfigError, match="--name: a search cannot be named"):
             config.with_overrides(name=name)
+
+
+def test_settings_come_before_the_file_and_later_ones_before_earlier(
+    tiny_config: dict[str, Any], tmp_path: Path
+) -> None:
+    path = write_yaml(tmp_path / "s.yaml", tiny_config | {"model": "org/model", "space": "quick"})
+    settings = [
+        "search.trials=64",
+        "search.trials=65",
+        "model.dtype=float16",
+        "space.soft.length={low: 2, high: 3}",
+        "space.hard=null",
+        "space.kv.steps=7",
+        "confirm.top=2",
+        "name=",
+        'task.template="It says: {text}\\nSo:"',
+        "baselines=[majority, lora]",
+    ]
+    config, before = SearchConfig.read(path, settings), SearchConfig.read(path)
+    assert config.search == before.search.model_copy(update={"trials": 65})
+    assert (config.model.path, config.model.dtype) == ("org/model", "float16")
+    assert config.space.kinds == ("soft", "kv")
+    assert config.space.soft is not None
+    assert before.space.soft is not None
+    assert config.space.soft.length == Range(low=2, high=3)
+    assert config.space.soft.learning_rate == before.space.soft.learning_rate
+    assert config.confirm is not None
+    assert (config.confirm.top, config.name) == (2, None)
+    assert config.task.template == "It says: {text}\nSo:"
+    assert config.baselines == ("majority", "lora")
+    assert config.with_overrides(trials=3).search.trials == 3
+    assert config.source == str(path)
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("search.trails=64", ["unknown key 'search.trails'", "did you mean 'trials'"]),
+        ("serach.trials=64", ["unknown key 'serach'", "did you mean 'search'"]),
+        ("space.soft.lenght=4", ["unknown key 'soft.lenght'", "did you mean 'length'"]),
+        ("search.trials=many", ["search.trials", "valid integer", "'many'"]),
+        ("search.trials", ["expected KEY=VALUE, such as search.trials=64"]),
+        ("=64", ["expected KEY=VALUE"]),
+        ("search..trials=64", ["expected KEY=VALUE"]),
+        ("search.trials={", ["the value is not valid YAML"]),
+        ("data.label.name=x", ["label is 'label' there, which has no keys"]),
+    ],
+)
+def test_a_setting_that_will_not_do_gets_one_line(
+    setting: str, words: list[str], tiny_config: dict[str, Any], tmp_path: Path
+) -> None:
+    tiny_config["data"]["label"] = "label"
+    with pytest.raises(ConfigError) as refused:
+        SearchConfig.read(write_yaml(tmp_path / "s.yaml", tiny_config), [setting])
+    for word in [f"--set {setting}", *words]:
+        assert word in str(refused.value)
+    assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

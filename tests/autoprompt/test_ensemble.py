@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from autoprompt.statistics.intervals import estimate, estimate_mean
+from autoprompt.workers.agreement import agreement, mean_agreement
 from autoprompt.workers.answers import answers_of
 from autoprompt.workers.combination import heads
 from autoprompt.workers.metrics import METRICS
-from autoprompt.workers.vote import agreement, cast_votes, mean_agreement, predictions, vote_weights
+from autoprompt.workers.vote import cast_votes, predictions, vote_weights
 from autoprompt.workers.wording import Wording
 
 LABELS = answers_of(Wording(label_words={"negative": ("bad",), "positive": ("good",)}))

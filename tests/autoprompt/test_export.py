@@ -35,7 +35,8 @@ from autoprompt.workers.model_identity import model_identity
 from autoprompt.workers.model_loading import load_model
 from autoprompt.workers.prompt import Prompt, soft_prompt
 from autoprompt.workers.recalibration import Recalibration, recalibration
-from autoprompt.workers.scoring import Scorer, load_scorer
+from autoprompt.workers.scorers import load_scorer
+from autoprompt.workers.scoring import Scorer
 from benchmarks.many_trials import VERSIONS
 from tests.conftest import write_yaml
 from tests.tiny import TEXTS, save_tiny_bart, save_tiny_bert, save_tiny_model, save_tiny_t5

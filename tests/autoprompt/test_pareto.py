@@ -17,7 +17,7 @@ from autoprompt.store import State, Store
 from autoprompt.workers.model_files import ModelSpec
 from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.prompt_tokens import tokens_beside
-from autoprompt.workers.scoring import load_scorer
+from autoprompt.workers.scorers import load_scorer
 from autoprompt.workers.task import Task, TaskSpec
 from tests.autoprompt.test_store import search_fields
 from tests.conftest import DEMO_TASK, write_yaml

@@ -3,6 +3,7 @@
 import dataclasses
 import html
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -37,7 +38,8 @@ def browser() -> Iterator[Browser]:
     names = ("chromium", "chromium-browser", "google-chrome")
     found = next((path for name in names if (path := shutil.which(name))), None)
     if found is None:
-        pytest.fail("reports are opened in Chromium: install it (Debian: apt-get install chromium)")
+        say = pytest.fail if "CI" in os.environ else pytest.skip
+        say("reports are opened in Chromium: install it (Debian: apt-get install chromium)")
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=found)
         yield started

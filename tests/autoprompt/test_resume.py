@@ -25,7 +25,7 @@ from autoprompt.workers.old_identity import old_identity
 from benchmarks.curves import Curves
 from benchmarks.virtual_cluster import VirtualCluster
 from tests.autoprompt.test_store import search_fields
-from tests.conftest import write_texts, write_yaml
+from tests.conftest import DEMO_TASK, write_texts, write_yaml
 from tests.tiny import TEXTS
 
 QUIET = SearchProgress(quiet=True)
@@ -61,7 +61,7 @@ def open_store(path: Path) -> Store:
 def virtual(space: Space, store: Store, spec: SearchSpec, curves: Curves, past: Past) -> None:
     search = store.find("latest")
     ledger = StoreWriter(store, search.id, QUIET, past.again)
-    config = SearchConfig.model_construct(space=space, search=spec)
+    config = SearchConfig.model_construct(task=DEMO_TASK, space=space, search=spec)
     assert isinstance(spec.workers, int)
     executor = VirtualCluster(spec.workers)
     executor.run(trial_dispatch(config, search, ledger, past), curves, "virtual")

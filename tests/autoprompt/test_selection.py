@@ -118,6 +118,21 @@ def test_one_good_prompt_among_bad_ones_votes_alone_and_it_is_said(select: str) 
         assert [member.number for member in chosen.members] == [0]
         assert chosen.note is not None
         assert "one prompt votes: a majority vote of 3 by top scores" in chosen.note
+        assert chosen.note.endswith(" on validation, the best prompt alone 1.0000")
+
+
+@pytest.mark.parametrize("size", [None, 3])
+def test_a_note_on_plans_of_folds_says_that_all_labelled_texts_judge(size: int | None) -> None:
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 2, 100)
+    rows = [labels.tolist()] + [erring(rng, labels, 0.45) for _ in range(6)]
+    candidates = pool(labels.tolist(), rows)
+    chosen = choose(candidates, labels.tolist(), LABELS, ACCURACY, size, bagged=True)
+    assert chosen.note is not None
+    assert chosen.note.startswith("one plan votes: ")
+    assert "on all labelled texts" in chosen.note
+    assert "prompt" not in chosen.note
+    assert "validation" not in chosen.note
 
 
 @settings(max_examples=60, deadline=None)

@@ -7,7 +7,7 @@ import optuna
 import pytest
 
 from autoprompt.search_spaces import Space, load_space, params_within, sample
-from autoprompt.search_spaces.schema import Searcher
+from autoprompt.search_spaces.kind_spaces import Searcher
 from autoprompt.search_spaces.wording_space import Proposals
 
 SOFT = {"length": 2, "learning_rate": 0.01, "steps": 4}

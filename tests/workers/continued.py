@@ -24,13 +24,15 @@ def texts_of(scorer: Scorer, count: int = 5) -> list[TokenIds]:
 
 
 def prompts_at(position: Position, scorer: Scorer) -> list[Prompt]:
-    """A hard, a soft, a mixed and a KV prompt, of different lengths."""
+    """A hard, a soft and a mixed prompt of different lengths, another hard one that is laid beside
+    the first, and a KV prompt where one may stand."""
     vectors = torch.linspace(-1, 1, 4 * 32).reshape(4, 32)
     front = 2 if position == "both" else 0
     prompts = [
         Prompt("", (15, 16, 17), position=position, front=front),
         Prompt("", vectors=vectors, position=position, front=front),
         Prompt("", (15, VIRTUAL, 17, VIRTUAL, 18), vectors[1:3], position, front),
+        Prompt("", (21, 22, 23), position=position, front=front),
     ]
     kv = ("decoder",) if scorer.model.family == "seq2seq" else ("suffix", "end", "prefix")
     if position in kv:

@@ -61,13 +61,18 @@ class Grades(LabelWords):
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("kind", ANSWERS)
+@pytest.mark.parametrize("kind", WORDINGS)
 def test_every_kind_passes_the_suite(
     kind: str, check: Callable[[Answers, FrozenModel], None], tiny_model: FrozenModel
 ) -> None:
     for content in WORDINGS[kind]:
         answers = answers_of(Wording.model_validate({"answers": kind} | content))
         check(answers, tiny_model)
+
+
+def test_no_kind_is_left_out() -> None:
+    """Those that differ from text to text are in `test_continued_answers`."""
+    assert {*WORDINGS, "options", "text", "spans"} == set(ANSWERS)
 
 
 def test_predictions_are_kept_as_they_always_were() -> None:

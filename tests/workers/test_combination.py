@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from scipy.special import log_softmax
 
 from autoprompt.ensemble.stacking import cross_fitted, stacked_vote
+from autoprompt.workers.agreement import disagreement_error_ratio
 from autoprompt.workers.answers.label_words import LabelWords
 from autoprompt.workers.combination import Combination, heads
 from autoprompt.workers.metric_functions import ece, log_loss
 from autoprompt.workers.recalibration import Recalibration, recalibration
-from autoprompt.workers.vote import disagreement_error_ratio
 from autoprompt.workers.wording import Wording
 
 WORDS = {name: (name,) for name in ("good", "bad", "neither")}
@@ -108,6 +108,16 @@ def test_twins_in_a_members_place_say_the_same(name: str) -> None:
     many = rule.of_members([2, 2, 2])
     twins = np.repeat(said, 2, axis=0)
     assert (many.voted(THREE, twins) == rule.voted(THREE, said)).all()
+    expected = rule.probabilities(THREE, said)
+    assert many.probabilities(THREE, twins) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_one_that_stands_for_itself_counts_as_much_as_all_that_stand_for_another(name: str) -> None:
+    said, right = sayings(3, 200)
+    rule: Any = RULES[name](said, right)
+    many, twins = rule.of_members([2, 1, 2]), said[[0, 0, 1, 2, 2]]
+    assert (many.voted(THREE, twins).labels == rule.voted(THREE, said).labels).all()
     expected = rule.probabilities(THREE, said)
     assert many.probabilities(THREE, twins) == pytest.approx(expected, abs=1e-9)
 

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from autoprompt.search_spaces import AnyPlan, HardPlan, MixedPlan, SoftPlan
 from autoprompt.search_spaces.errors import ConfigError
+from autoprompt.search_spaces.kind_spaces import Layout
 from autoprompt.search_spaces.pieces import Position
-from autoprompt.search_spaces.schema import Layout
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.model_files import ModelSpec
 from autoprompt.workers.model_loading import load_model

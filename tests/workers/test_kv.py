@@ -19,7 +19,7 @@ from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 from autoprompt.search_spaces import KVPlan
 from autoprompt.search_spaces.errors import BadInputError, ModelError
-from autoprompt.search_spaces.schema import KVPosition
+from autoprompt.search_spaces.kind_spaces import KVPosition
 from autoprompt.workers.attention import use_grouped_attention
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.prompt import Laid, Prompt, kv_prompt, lay, lay_rows

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from autoprompt.search_spaces import HardPlan, SoftPlan
-from autoprompt.search_spaces.schema import Calibration, Init
+from autoprompt.search_spaces.kind_spaces import Calibration, Init
 from autoprompt.workers.answers.word_readout import Word, WordReadout
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.prompt import Prompt

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from autoprompt.workers.blocks import FIRST
 from autoprompt.workers.rows import Text
 from autoprompt.workers.vote import Floats, Vote
 from autoprompt.workers.wording import Wording
@@ -58,6 +59,11 @@ class Readout(ABC):
     starts: "TokenIds"
     spoken: "tuple[TokenIds, ...]"
     has_thresholds: ClassVar[bool] = False
+
+    @property
+    def room(self) -> int:
+        """Tokens that an answer may take behind a question."""
+        return self.branches.depth
 
     @abstractmethod
     def targets(self, rights: Sequence[Right]) -> "Tensor":
@@ -130,6 +136,7 @@ class Answers(ABC):
             log-probabilities: then these are recalibrated, stacked, and abstained by.
         biased: whether the place of an answer among `names` says anything of it, so that
             recalibration has a bias for each.
+        first_block: how many validation texts judge a first rung, where nothing else is said.
         template: what is asked where a configuration does not say.
         metric: what trials are judged by, likewise.
         needs: what metrics may need of it (`Metric.needs`).
@@ -139,6 +146,7 @@ class Answers(ABC):
     names: tuple[str, ...]
     categorical: ClassVar[bool] = False
     biased: ClassVar[bool] = True
+    first_block: ClassVar[int] = FIRST
     template: ClassVar[str] = "{text}"
     metric: ClassVar[str]
     needs: ClassVar[frozenset[str]]
@@ -237,7 +245,7 @@ class Answers(ABC):
         answers has none."""
         return np.full(len(decisions), np.nan)
 
-    def by_name(self, mixed: Floats) -> dict[str, float]:
+    def by_name(self, mixed: Floats, text: Text) -> dict[str, float]:
         """One text's probabilities [A], by the answers' names."""
         return dict(zip(self.names, map(float, mixed), strict=True))
 

@@ -2,7 +2,7 @@
 token by token, as it stands (teacher forcing, Williams and Zipser 1989)."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -10,8 +10,6 @@ from torch import Tensor
 
 from autoprompt.search_spaces.errors import DataError
 from autoprompt.workers.answers.answers import Answers, Readout, Right
-from autoprompt.workers.answers.free_text import FreeText
-from autoprompt.workers.answers.options import Options
 from autoprompt.workers.asked_text import AskedText, answers_of_text
 from autoprompt.workers.question import Question, ids_behind
 from autoprompt.workers.rows import Text
@@ -44,9 +42,9 @@ class ContinuedReadout(Readout):
         return logits[..., 0, :]
 
     @property
-    @abstractmethod
     def room(self) -> int:
         """Tokens that an answer may take behind a question."""
+        return self._answers.wording.longest_answer
 
     @abstractmethod
     def asked(
@@ -96,14 +94,15 @@ class ContinuedReadout(Readout):
 class OptionsReadout(ContinuedReadout):
     """A row's options, each by its log-likelihood."""
 
-    def __init__(self, question: Question, answers: Options) -> None:
+    def __init__(
+        self,
+        question: Question,
+        answers: Answers,
+        options_of: Callable[[Text], tuple[str, ...]],
+    ) -> None:
         super().__init__(question, answers)
-        self._options = answers
+        self._options_of = options_of
         self._scoring = answers.wording.label_scoring
-
-    @property
-    def room(self) -> int:
-        return self._options.wording.longest_answer
 
     @property
     def unconditional(self) -> bool:
@@ -116,7 +115,7 @@ class OptionsReadout(ContinuedReadout):
         self, ids: Sequence[TokenIds], texts: Sequence[Text], rights: Sequence[Right] | None
     ) -> list[TokenIds]:
         return [
-            AskedText(own, [self._ids(option) for option in self._options.of(text)])
+            AskedText(own, [self._ids(option) for option in self._options_of(text)])
             for own, text in zip(ids, texts, strict=True)
         ]
 
@@ -161,18 +160,10 @@ class OptionsReadout(ContinuedReadout):
 class TextReadout(ContinuedReadout):
     """The right answer, token by token; what is said of a text is its loss and what is written."""
 
-    def __init__(self, question: Question, answers: FreeText) -> None:
-        super().__init__(question, answers)
-        self._text = answers
-
     @property
     def stop(self) -> tuple[str, ...]:
         """Where what is written ends."""
-        return self._text.wording.stop
-
-    @property
-    def room(self) -> int:
-        return self._text.wording.longest_answer
+        return self._answers.wording.stop
 
     def targets(self, rights: Sequence[Right]) -> Tensor:
         """[B], of no use: texts bring their right answers along."""
@@ -188,7 +179,7 @@ class TextReadout(ContinuedReadout):
         end = self.stop[0] if self.stop else ""
         found: list[TokenIds] = []
         for own, text, right in zip(ids, texts, rights, strict=True):
-            answer = self._ids(self._text.spoken(right, text) + end)
+            answer = self._ids(self._answers.spoken(right, text) + end)
             found.append(AskedText(own, [answer if end or ends is None else (*answer, ends)]))
         return found
 

@@ -34,6 +34,7 @@ class FreeText(Answers):
 
     names = ()
     template: ClassVar[str] = "{text}\nAnswer:"
+    first_block: ClassVar[int] = 64
     metric: ClassVar[str] = "token_f1"
     needs: ClassVar[frozenset[str]] = frozenset({"texts"})
     votes: ClassVar[tuple[Vote, ...]] = ("majority", "weighted")

@@ -22,6 +22,7 @@ ANSWERS: Registry[Callable[[Wording], Answers]] = Registry(
         "text": FreeText,
         "spans": Spans,
     },
+    group="autoprompt.answers",
 )
 
 

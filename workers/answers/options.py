@@ -9,7 +9,7 @@ from autoprompt.search_spaces.errors import ConfigError
 from autoprompt.workers.answers.answers import Readout, Right
 from autoprompt.workers.answers.categorical import Categorical
 from autoprompt.workers.rows import Text
-from autoprompt.workers.vote import Vote
+from autoprompt.workers.vote import Floats, Vote
 from autoprompt.workers.wording import Wording
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Options(Categorical):
                 "task.answers: options are read word by word, which a model that fills masks "
                 "cannot do; choose a causal or a seq2seq model"
             )
-        return OptionsReadout(question, self)
+        return OptionsReadout(question, self, self.of)
 
     def of(self, text: Text) -> tuple[str, ...]:
         """A row's options.
@@ -95,6 +95,9 @@ class Options(Categorical):
 
     def spoken(self, right: Right, text: Text | None = None) -> str:
         return self.told(right, text)
+
+    def by_name(self, mixed: Floats, text: Text) -> dict[str, float]:
+        return dict(zip(self.of(text), map(float, mixed), strict=False))
 
     def told(self, decision: Any, text: Text | None = None) -> Any:
         """The option itself, where its row is at hand."""

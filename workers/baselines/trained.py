@@ -108,9 +108,17 @@ class FineTuning(Trained):
 
 
 def train(
-    scorer: Scorer, trained: Sequence[nn.Parameter], train: Split, rate: float, seed: int
+    scorer: Scorer,
+    trained: Sequence[nn.Parameter],
+    train: Split,
+    rate: float,
+    seed: int,
+    weights: Tensor | None = None,
 ) -> None:
     """AdamW over a few epochs, the rate rising and then falling to 0; without dropout.
+
+    Args:
+        weights: [B], what the loss of each text counts; None for all alike.
 
     Raises:
         RuntimeError: memory does not hold a step.
@@ -126,6 +134,8 @@ def train(
         places = [next(drawn) for _ in range(min(_BATCH, len(texts)))]
         scores = _scores(scorer, [texts[place] for place in places])
         losses = scorer.task.readout.losses(scores[None], labels[places].to(scores.device))
+        if weights is not None:
+            losses = losses * weights[places].to(scores.device)
         optimizer.zero_grad()
         losses.mean().backward()
         nn.utils.clip_grad_norm_(trained, _CLIP)

@@ -54,7 +54,7 @@ METRICS = _Metrics(
             _metric("mcc", labels.mcc),
             _loss("log_loss", labels.log_loss, **_PROBABILITIES, **_MEAN),
             _loss("brier", labels.brier, **_PROBABILITIES, **_MEAN),
-            _loss("ece", labels.ece, **_PROBABILITIES),
+            _loss("ece", labels.ece, gaps=labels.calibration_gaps, **_PROBABILITIES),
             _metric("auc", labels.auc, **_PROBABILITIES, every_label=True),
             _loss("mae", values.mae, **_VALUES, **_MEAN),
             _loss("rmse", values.rmse, **_VALUES),
@@ -74,4 +74,5 @@ METRICS = _Metrics(
             _of_texts("chrf", translations.Chrf()),
         )
     },
+    group="autoprompt.metrics",
 )

@@ -46,6 +46,8 @@ class Metric:
             where the label is right and 0 where it is wrong.
         needs: what is predicted.
         every_label: whether it says little of texts that lack one of the labels.
+        gaps: of a metric that is the sum of the sizes of means, which chance makes larger: these
+            means, from what it takes to [..., M].
         right_or_wrong: whether a text's own is 1 or 0, as it always is of labels.
     """
 
@@ -57,6 +59,7 @@ class Metric:
     every_label: bool = False
     vectorised: bool = False
     right_or_wrong: bool = False
+    gaps: Function | None = None
 
     def __post_init__(self) -> None:
         """Refuse what a misspelling would make of a user's own.

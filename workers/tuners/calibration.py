@@ -6,7 +6,7 @@ with it, and taken off the log-probabilities of every text, here and in every la
 
 from dataclasses import replace
 
-from autoprompt.search_spaces.schema import Calibration
+from autoprompt.search_spaces.kind_spaces import Calibration
 from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.tuners.examples import Examples

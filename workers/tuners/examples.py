@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from autoprompt.workers.answers import Answers
 from autoprompt.workers.blocks import Blocks
 from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.text_states import TokenIds
@@ -22,8 +23,8 @@ class Examples:
         right: of the train and of the validation texts, as metrics take them; None where that is
             what `targets` has.
         weights: [B], what the loss of each train text counts; None for all alike.
-        spoken: of each train text, its right answer as it is said behind a text; none where nobody
-            asks.
+        spoken: of each train text, its right answer as it is said behind it; none where that is
+            known by its label.
         metric: what prompts are judged by.
         earlier: the prompts of earlier searches that a soft trial may start from, by name.
         blocks: which of the validation texts judge a rung.
@@ -75,6 +76,12 @@ class Examples:
         if self.right is None:
             return self.validation_labels[list(places)].numpy()
         return self.right[1][list(places)]
+
+    def said(self, place: int, answers: Answers) -> str:
+        """The right answer to a train text, as it is said behind it."""
+        if self.spoken:
+            return self.spoken[place]
+        return answers.spoken(int(self.train_labels[place]))
 
     def in_whole(self, batch: list[int]) -> list[int]:
         """Indices of train texts, as the whole counts them."""

@@ -116,7 +116,7 @@ class Pack:
         """
         examples = part or self._examples
         for number, plan in plans.items():
-            tuner = TUNERS[plan.kind](plan, self._scorer, examples, self._fractions)
+            tuner = TUNERS[plan.tuner or plan.kind](plan, self._scorer, examples, self._fractions)
             self._members[number] = _Member(plan, tuner, examples)
 
     @property

@@ -77,7 +77,7 @@ def _labelled(
     found: list[int] = []
     while len(found) < plan.length:
         drawn = int(torch.randint(len(examples.train), (1,), generator=generator))
-        word = ids_of(question.joint + examples.spoken[drawn], tokenizer)
+        word = ids_of(question.joint + examples.said(drawn, scorer.task.answers), tokenizer)
         text = examples.train[drawn][len(question.begin_ids) :]
         found = [*text, *question.tail_ids, *word, *found]
     return found

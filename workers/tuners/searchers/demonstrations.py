@@ -33,8 +33,9 @@ class Demonstrations(Searcher):
         count = max(2, round(len(train) * _POOL))
         self.reserved = set(place.order[-count:])
         by_label: dict[str, list[int]] = defaultdict(list)
+        answers = place.scorer.task.answers
         for number in sorted(self.reserved):
-            by_label[place.examples.spoken[number]].append(number)
+            by_label[place.examples.said(number, answers)].append(number)
         self._by_label = by_label
         #: The demonstrations of each prompt, by its tokens.
         self._shown: dict[TokenIds, tuple[int, ...]] = {}
@@ -63,7 +64,7 @@ class Demonstrations(Searcher):
             other = drawn(len(shown))
             changed[one], changed[other] = shown[other], shown[one]
             return tuple(changed)
-        label = self.place.examples.spoken[shown[one]]
+        label = self.place.examples.said(shown[one], self.place.scorer.task.answers)
         others = [number for number in self._by_label[label] if number not in shown]
         if others:
             changed[one] = others[drawn(len(others))]
@@ -80,5 +81,6 @@ class Demonstrations(Searcher):
         place = self.place
         question, tokenizer = place.scorer.task.question, place.scorer.model.tokenizer
         text = place.examples.train[number][len(question.begin_ids) :]
-        filled, answer = str(tokenizer.decode(text)), place.examples.spoken[number]
+        filled, answers = str(tokenizer.decode(text)), place.scorer.task.answers
+        answer = place.examples.said(number, answers)
         return question.template.answered(filled, answer, question.token) + _BETWEEN

@@ -48,7 +48,7 @@ class Rewriting(OnePhrase):
         for _ in range(_EXAMPLES):
             number = place.drawn(len(place.examples.train))
             text = str(decode(place.examples.train[number], skip_special_tokens=True))
-            answer = place.examples.spoken[number]
+            answer = place.examples.said(number, place.scorer.task.answers)
             lines.append(f"Input: {text.strip()}\nOutput: {answer}")
         shown = "\n\n".join(lines)
         return (
