@@ -139,7 +139,7 @@ class OptionsReadout(ContinuedReadout):
         return super().as_dict() | {
             "before": self._question.before,
             "joint": self._question.joint,
-            "options": self._options.wording.options,
+            "options": self._answers.wording.options,
             "most_options": self.size,
             "scoring": self._scoring,
         }
@@ -207,7 +207,7 @@ class TextReadout(ContinuedReadout):
         return float(log_probs[..., 0].mean())
 
     def as_dict(self) -> dict[str, Any]:
-        words = self._text.wording.label_words
+        words = self._answers.wording.label_words
         return super().as_dict() | {
             "stop": self.stop,
             "characters": self.size - 1,

@@ -158,7 +158,8 @@ def answer(text):
     return {"text": text, "label": label, "votes": votes, "probability": probability}
 
 
-kind = KINDS[export["task"]["answers"]](export, model, tokenizer)
+answers = KINDS[export["task"]["answers"]]
+kind = answers(export, model, tokenizer)
 with torch.no_grad():
     for text in arguments.texts:
         try:
