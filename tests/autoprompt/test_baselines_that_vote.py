@@ -28,7 +28,7 @@ from autoprompt.workers.baselines.baseline import Baseline, Learnt, Resources
 from autoprompt.workers.metrics import METRICS
 from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.rows import Text, as_text
-from autoprompt.workers.scoring import load_scorer
+from autoprompt.workers.scorers import load_scorer
 from autoprompt.workers.vote import Floats
 from tests.conftest import write_texts, write_yaml
 from tests.tiny import _GOOD, TEXTS
