@@ -87,7 +87,7 @@ class Scorer:
     def reworded(self, wording: Wording) -> "Scorer":
         """A scorer of other words on the same model, over the same cached texts."""
         other = self.seated(build_task(wording, self.model.tokenizer, self.model.family))
-        other.family.try_less_than(self.family)
+        other.family.trust_like(self.family)
         return other
 
     def seated(self, task: Task) -> "Scorer":

@@ -467,12 +467,3 @@ def test_held_out_texts_are_read_once_for_prompts_and_baselines(
         alone = BASELINES[name].made(resources).log_probs(content, OTHERS)
         assert found == pytest.approx(alone, abs=1e-3)
     assert scored[:2] == pytest.approx(score_texts(job, prompts, OTHERS).numpy(), abs=1e-4)
-
-
-def test_a_cache_that_is_trusted_is_tried_on_less_in_another_wording(tiny_scorer: Scorer) -> None:
-    other = tiny_scorer.wording.reworded("{text} It was", None)
-    untried = tiny_scorer.reworded(other).family._tried
-    assert tiny_scorer.family.trusts_cache(tiny_scorer.tokenize(OTHERS[:2]))
-    again = tiny_scorer.reworded(other).family
-    assert again._tried < untried
-    assert again._trusts_cache is None, "it is tried, all the same"

@@ -1,5 +1,6 @@
 """Cached and uncached scoring give the same numbers, whatever stands beside a text in a batch."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +21,7 @@ from autoprompt.workers.prompt import Laid, Prompt, lay
 from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.task import Task, TaskSpec, build_task
 from autoprompt.workers.text_cache import CachedTexts
-from autoprompt.workers.text_states import KeysAndValues, Passage
+from autoprompt.workers.text_states import KeysAndValues, Passage, TokenIds
 from tests.conftest import DEMO_TASK
 from tests.tiny import TEXTS
 
@@ -306,6 +307,49 @@ def test_a_cache_that_gives_other_numbers_is_not_used(
     assert not scorer.family.trusts_cache(texts)
     assert scorer.family.distrust
     assert "logits lie 1 from the plain ones" in scorer.family.distrust
+
+
+def test_a_cache_that_is_trusted_is_trusted_in_another_wording(
+    tiny_scorer: Scorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tiny_scorer.wording.reworded("{text} It was", None)
+    assert tiny_scorer.reworded(other).family._trusts_cache is None
+    texts = tiny_scorer.tokenize(["the film is a joy", "dull"])
+    assert tiny_scorer.family.trusts_cache(texts)
+    monkeypatch.setattr(CausalFamily, "_apart", None)
+    assert tiny_scorer.reworded(other).family.trusts_cache(texts)
+
+
+@pytest.mark.parametrize(
+    ("found", "trusted", "trials"),
+    [
+        ([(0.004, 1.0)], True, 1),
+        ([(0.03, 1.0)], False, 1),
+        ([(0.015, 1.0), (0.002, 1.0), (0.002, 1.0), (0.002, 1.0)], True, 4),
+        ([(0.008, 1.0), (0.05, 1.0)], False, 2),
+    ],
+    ids=["plainly right", "plainly wrong", "open, then right", "open, then wrong"],
+)
+def test_a_cache_is_tried_on_more_texts_where_a_few_leave_it_open(
+    found: list[tuple[float, float]],
+    trusted: bool,
+    trials: int,
+    tiny_model: FrozenModel,
+    tiny_task: Task,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scorer = Scorer(tiny_model, tiny_task, longest_prompt=4)
+    seen: list[Sequence[TokenIds]] = []
+
+    def apart(self: CausalFamily, texts: Sequence[TokenIds]) -> tuple[float, float]:
+        seen.append(texts)
+        return found[len(seen) - 1]
+
+    monkeypatch.setattr(CausalFamily, "_apart", apart)
+    texts = [(number,) for number in range(40)]
+    assert scorer.family.trusts_cache(texts) == trusted
+    assert len(seen) == trials
+    assert len({text for own in seen for text in own}) == 8 * trials
 
 
 @pytest.mark.parametrize("room", [3, 0], ids=["for a few texts", "for none at first"])

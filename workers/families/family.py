@@ -27,9 +27,9 @@ log = logging.getLogger(__name__)
 #: between its rounding and positions that are 3 off.
 _TOLERANCE = {torch.float32: 0.01, torch.float16: 0.1, torch.bfloat16: 0.2}
 
-#: Texts that the cache is tried on, where memory holds them; and where the same model's is trusted
-#: in another wording.
-_TRIED, _TRIED_AGAIN = 8, 2
+#: Texts that the cache is tried on, where memory holds them, and how often others are taken where
+#: these leave it open: a part that is less than half of the bound, or more than twice, does not.
+_TRIED, _TRIALS, _OPEN = 8, 4, 2.0
 
 
 class Family(ABC):
@@ -66,11 +66,11 @@ class Family(ABC):
         other.task, other.readout = replace(self.task, readout=readout), readout
         return other
 
-    def try_less_than(self, other: "Family") -> None:
-        """Try the cache on fewer texts, where it is trusted in another wording of the same
-        model."""
+    def trust_like(self, other: "Family") -> None:
+        """Use the cache where it is trusted in another wording of the same model: how a model goes
+        on from what is kept has nothing to do with words."""
         if other._trusts_cache:
-            self._tried = _TRIED_AGAIN
+            self._trusts_cache = True
 
     @abstractmethod
     def plain(self, prompt: Laid, texts: Sequence[TokenIds]) -> Tensor:
@@ -142,35 +142,63 @@ class Family(ABC):
             )
             return False
         if self._trusts_cache is None:
-            tried = texts[:: max(1, len(texts) // self._tried)][: self._tried]
-            if any(tried):  # without a token there is nothing to reuse, and nothing to learn
-                self._try_cache(tried)
+            step = max(1, len(texts) // self._tried)
+            trials = [texts[first::step][: self._tried] for first in range(min(step, _TRIALS))]
+            if any(trials[0]):  # without a token there is nothing to reuse, and nothing to learn
+                self._try_cache(trials)
         return bool(self._trusts_cache)
 
-    def _try_cache(self, texts: Sequence[TokenIds]) -> None:
-        """Settle whether the cache is trusted.
+    def _try_cache(self, trials: Sequence[Sequence[TokenIds]]) -> None:
+        """Settle whether the cache is trusted, by the first of these texts; by more of them, where
+        those leave it open.
 
         Out of memory says nothing of that: fewer texts are tried, from now on. Where one is too
         many, nothing is settled, and the plain path serves until the next call tries again.
         """
+        apart = astray = 0.0
+        for texts in trials:
+            found = self._tried_on(texts)
+            if found is None:
+                return
+            if isinstance(found, str):
+                self.distrust = found
+                break
+            apart, astray = apart + found[0], astray + found[1]
+            bound = self._tolerance * astray
+            self.distrust = None
+            if apart > bound:
+                self.distrust = (
+                    f"the text cache is not used, as its logits lie {found[0]:.2g} from the plain "
+                    f"ones where the loss of a token makes {found[1]:.2g}"
+                )
+            if not bound / _OPEN < apart < bound * _OPEN:
+                break
+        self._trusts_cache = self.distrust is None
+        if self.distrust is not None:
+            log.warning(self.distrust)
+
+    @property
+    def _tolerance(self) -> float:
+        few_bits = getattr(self.model.model, "is_quantized", False)
+        return _TOLERANCE[torch.bfloat16 if few_bits else self.model.dtype]
+
+    def _tried_on(self, texts: Sequence[TokenIds]) -> tuple[float, float] | str | None:
+        """As `_apart`, on as many of the texts as memory holds; None where that is none."""
         while True:
             try:
-                self.distrust = self._doubt(texts)
-                break
+                return self._apart(texts)
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
             self._tried = max(1, len(texts) // 2)
             if len(texts) == 1:
-                return
+                return None
             texts = sorted(filter(None, texts), key=len)[: self._tried]
-        self._trusts_cache = self.distrust is None
-        if self.distrust is not None:
-            log.warning(self.distrust)
 
     @torch.no_grad()
-    def _doubt(self, texts: Sequence[TokenIds]) -> str | None:
-        """What speaks against the cache, if anything does."""
+    def _apart(self, texts: Sequence[TokenIds]) -> tuple[float, float] | str:
+        """How far cached logits lie from the plain ones on the mean, and what the loss of a token
+        makes of these; or why the model cannot go on from a cache."""
         longest = max(texts, key=len)
         parts = [part for part in (longest[:3], longest[4:7], longest[-2:]) if part]
         probe, shorter = (
@@ -188,14 +216,7 @@ class Family(ABC):
             for prompts in (probe, shorter)
         )
         apart, astray = (float((scores - plain).abs().mean()) for scores in (cached, other))
-        few_bits = getattr(self.model.model, "is_quantized", False)
-        coarsest = torch.bfloat16 if few_bits else self.model.dtype
-        if apart <= _TOLERANCE[coarsest] * astray:
-            return None
-        return (
-            f"the text cache is not used, as its logits lie {apart:.2g} from the plain ones where "
-            f"the loss of a token makes {astray:.2g}"
-        )
+        return apart, astray
 
     def pad(self, rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Rows of [T, H], T their own, as [B, T, H] padded on the right, and the lengths [B]."""
