@@ -12,6 +12,7 @@ import json
 import tempfile
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import autoprompt
@@ -22,13 +23,11 @@ from autoprompt.workers.mixture import Mixture, Panel
 from autoprompt.workers.model_loading import load_model
 from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.rows import Text
-from autoprompt.workers.task import build_task
-from benchmarks.our_answer import ELSEWHERE
+from autoprompt.workers.task import TaskSpec, build_task
 from benchmarks.prediction import timed
-from benchmarks.setting import DEMO, TASK, search_config
+from benchmarks.setting import DEMO, ELSEWHERE, TASK, elsewhere, search_config
 
-SPACE: dict[str, Any] = {
-    "template": [TASK.template, "Review: {text}\nThe writer's opinion is"],
+KINDS: dict[str, Any] = {
     "kv": {
         "length": [4, 8],
         "init": ["text", "labels"],
@@ -48,18 +47,37 @@ SPACE: dict[str, Any] = {
     },
 }
 
+MOVIES = DEMO / "data" / "movies.csv"
 
-def config(seed: int, trials: int, plans: int) -> SearchConfig:
+
+def bagged_search(
+    seed: int,
+    trials: int,
+    plans: int,
+    sizes: dict[str, int],
+    file: Path = MOVIES,
+    task: TaskSpec = TASK,
+    other: str = "Review: {text}\nThe writer's opinion is",
+    baselines: Sequence[str] = ("default",),
+) -> SearchConfig:
+    """A search whose finalists are carried out on five folds.
+
+    Args:
+        other: a template beside the task's own.
+    """
     searched = search_config(
         "bagged",
-        {"train": 512, "validation": 256, "test": 1000},
-        SPACE,
+        sizes,
+        {"template": [task.template, other], **KINDS},
         {"trials": trials, "workers": 2, "trials_per_worker": 4, "seed": seed},
+        file,
+        task,
     )
     content = searched.model_dump(mode="json")
     content["ensemble"] = {"select": "varied", "size": plans}
     content["bagging"] = {"folds": 5, "plans": plans}
     content["abstain"] = {"error": 0.05}
+    content["baselines"] = list(baselines)
     return SearchConfig.model_validate(content)
 
 
@@ -76,19 +94,20 @@ def predicted(result: SearchResult, texts: Sequence[Text]) -> dict[str, float]:
     }
 
 
-def run(seed: int, trials: int, plans: int, elsewhere: bool) -> dict[str, Any]:
+def run(seed: int, trials: int, plans: int) -> dict[str, Any]:
     """One search, and what its vote is worth on texts that nothing saw."""
     with tempfile.TemporaryDirectory() as folder:
-        searched = config(seed, trials, plans)
+        searched = bagged_search(
+            seed, trials, plans, {"train": 512, "validation": 256, "test": 1000}
+        )
         started = time.perf_counter()
         url = f"sqlite:///{folder}/bench.db"
         result = autoprompt.search(searched, db=url, quiet=True)
         seconds = time.perf_counter() - started
         assert result.test is not None
         tables = {"movies": result.test}
-        for name in ELSEWHERE if elsewhere else ():
-            data = str(DEMO / "data" / f"{name}.csv")
-            tables[name] = result.evaluate(data, quiet=True)
+        for name in ELSEWHERE:
+            tables[name] = result.evaluate(elsewhere(name, folder), quiet=True)
         unseen = searched.splits().test.texts[:400]
         kept = ("texts", "no_prompt", "best", "mean", "best_member", "ensemble", "abstain")
         return {
@@ -113,5 +132,4 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--trials", type=int, default=12)
     parser.add_argument("--plans", type=int, default=4)
-    parser.add_argument("--elsewhere", action=argparse.BooleanOptionalAction, default=True)
     print(json.dumps(run(**vars(parser.parse_args()))))

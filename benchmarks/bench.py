@@ -1,10 +1,11 @@
 """Every benchmark, each in a process of its own, one after another: a table, and JSON.
 
-python -m benchmarks.bench [--only WORD ...]
+python -m benchmarks.bench [--only WORD ...] [--resume]
 """
 
 import argparse
 import json
+import shutil
 import textwrap
 from collections.abc import Callable
 from dataclasses import asdict
@@ -16,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.answer_rows import answers, kv_answers, peft, report
+from benchmarks.decoding_rows import decoding
 from benchmarks.engine_rows import (
     ensemble,
     kv_trial,
@@ -29,9 +31,9 @@ from benchmarks.engine_rows import (
     soft_trial,
     steps,
 )
-from benchmarks.row import Row
+from benchmarks.row import UNFINISHED, Row
 from benchmarks.service_rows import killed, leaderboard, nothing, simulated, virtual, warm
-from benchmarks.vote_rows import bagged, folds
+from benchmarks.vote_rows import bagged, folds, three_labels
 from benchmarks.word_rows import (
     candidates,
     demonstrations,
@@ -129,6 +131,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "labels": labels,
     "bagged": bagged,
     "folds": folds,
+    "three_labels": three_labels,
     "words": words,
     "ratings": ratings,
     "hard": hard,
@@ -137,6 +140,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "racing": racing,
     "label_words": label_words,
     "demonstrations": demonstrations,
+    "decoding": decoding,
     "many_texts": many_texts,
     "memory": memory,
     "limit": limit,
@@ -175,13 +179,18 @@ def _ratio(row: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="+", choices=sorted(BENCHMARKS), help="some of them")
-    only = parser.parse_args().only
+    parser.add_argument("--resume", action="store_true", help="go on with a run that was cut off")
+    given = parser.parse_args()
+    only = given.only
+    if not given.resume:
+        shutil.rmtree(UNFINISHED, ignore_errors=True)
     known: dict[str, list[dict[str, Any]]] = {}
     if only and RESULTS.exists():
         known = json.loads(RESULTS.read_text(encoding="utf-8"))
     for name in only or BENCHMARKS:
         known[name] = [asdict(row) for row in BENCHMARKS[name]()]
         RESULTS.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
+    shutil.rmtree(UNFINISHED, ignore_errors=True)
     table = Table(*HEADINGS, box=box.SIMPLE_HEAD)
     for name in BENCHMARKS:
         for row in known.get(name, []):

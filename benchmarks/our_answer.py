@@ -28,9 +28,7 @@ from autoprompt.workers.question import ids_of
 from autoprompt.workers.rows import as_text
 from autoprompt.workers.scorers import load_scorer
 from autoprompt.workers.tuners.fluency import surprise, text_surprise
-from benchmarks.setting import DEMO, search_config
-
-ELSEWHERE = ("amazon", "tweets")
+from benchmarks.setting import ELSEWHERE, elsewhere, search_config
 
 #: Members of a varied vote are no further behind the best.
 MARGIN = 0.015
@@ -44,7 +42,7 @@ def run(
     trials: int,
     workers: int,
     test: int,
-    elsewhere: bool,
+    abroad: bool,
     space: str = "quick",
     together: int = 4,
     position: str | None = None,
@@ -71,9 +69,8 @@ def run(
         seconds = time.perf_counter() - started
         assert result.test is not None
         scored = {"movies": result.test}
-        for name in ELSEWHERE if elsewhere else ():
-            data = str(DEMO / "data" / f"{name}.csv")
-            scored[name] = result.evaluate(data, quiet=True)
+        for name in ELSEWHERE if abroad else ():
+            scored[name] = result.evaluate(elsewhere(name, folder), quiet=True)
         kept = ("texts", "no_prompt", "best", "mean", "best_member", "ensemble")
         return {
             "seed": seed,
@@ -161,7 +158,9 @@ if __name__ == "__main__":
     parser.add_argument("--trials", type=int, default=24)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--test", type=int, default=1000)
-    parser.add_argument("--elsewhere", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument(
+        "--elsewhere", dest="abroad", action=argparse.BooleanOptionalAction, default=True
+    )
     parser.add_argument("--space", default="quick")
     parser.add_argument("--together", type=int, default=4)
     parser.add_argument("--position", choices=["suffix", "end"])

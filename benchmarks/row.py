@@ -14,6 +14,9 @@ from typing import Any
 CORES = 2
 ROOT = Path(__file__).parent.parent
 
+#: What a run that was cut off has measured, a file a command.
+UNFINISHED = Path(__file__).parent / "unfinished"
+
 
 @dataclass(frozen=True)
 class Row:
@@ -30,8 +33,15 @@ class Row:
 
 @functools.cache
 def measure(module: str, *arguments: str, threads: int = CORES) -> Any:
-    """The JSON that a benchmark prints last; the same command is run once."""
-    return _measured(["-m", f"benchmarks.{module}", *arguments], threads, ROOT)
+    """The JSON that a benchmark prints last; the same command is run once, and what it printed is
+    kept in `UNFINISHED` until a run of all that was asked for has ended."""
+    kept = UNFINISHED / f"{' '.join([module, *arguments])}.json"
+    if kept.exists():
+        return json.loads(kept.read_text(encoding="utf-8"))
+    found = _measured(["-m", f"benchmarks.{module}", *arguments], threads, ROOT)
+    UNFINISHED.mkdir(exist_ok=True)
+    kept.write_text(json.dumps(found), encoding="utf-8")
+    return found
 
 
 def measure_script(name: str, checkout: Path) -> Any:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import torch
 
 from autoprompt.config import SearchConfig
@@ -23,6 +24,9 @@ TASK = TaskSpec(
     template="Review: {text}\nSentiment:",
     label_words={"negative": ("negative",), "positive": ("positive",)},
 )
+
+#: What is read beside movie snippets, and never learnt from.
+ELSEWHERE = ("amazon", "tweets")
 
 #: The plan of every soft trial timed here, ours and PEFT's.
 VIRTUAL_TOKENS = 8
@@ -63,20 +67,29 @@ def search_config(
     sizes: dict[str, int],
     space: Any,
     search: dict[str, Any],
-    file: str = "movies",
+    file: str | Path = "movies",
     task: TaskSpec = TASK,
 ) -> SearchConfig:
-    """A search of the demo's model over one of its files."""
+    """A search of the demo's model over one of its files, or another."""
+    path = file if isinstance(file, Path) else DEMO / "data" / f"{file}.csv"
     return SearchConfig.model_validate(
         {
             "name": name,
             "model": MODEL.model_dump(),
-            "data": {"path": str(DEMO / "data" / f"{file}.csv"), "sizes": sizes},
+            "data": {"path": str(path), "sizes": sizes},
             "task": task.model_dump(),
             "space": space,
             "search": search,
         }
     )
+
+
+def elsewhere(name: str, folder: str) -> str:
+    """The path of a file with 1,000 texts of one of `ELSEWHERE`, the same for everybody."""
+    texts = pd.read_csv(DEMO / "data" / f"{name}.csv")
+    path = Path(folder) / f"{name}.csv"
+    texts.sample(1000, random_state=SEED).to_csv(path, index=False)
+    return str(path)
 
 
 def movie_examples(scorer: "Scorer") -> "Examples":
