@@ -191,7 +191,7 @@ def test_a_step_and_a_judging_push_as_many_tokens_through_the_model_as_was_said(
         pack = Pack({0: plan}, scorer, examples, fractions=(1.0,))
         pack._judge = lambda: []  # type: ignore[method-assign]
         while not pack._at_rung():
-            pack.advance()
+            pack._advance()
         steps = sum(pushed) / plan.budget
         pushed.clear()
         [request] = pack._at_rung().values()
