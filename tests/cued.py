@@ -3,8 +3,8 @@
 A text reads `the three red dog and cat`. A cue word beside it decides what is asked: `hue` asks
 for `red`, `count` for `three`, `what` for `red dog`, `list` for `number: three; colour: red`, and
 `whether` for yes or no behind an animal's name. Without a cue the answer is that of any other text
-and cue, so that a template by itself is right by chance alone, and a prompt that does what a cue
-does is right.
+and cue, or no: a template by itself is right by chance, and a prompt that does what a cue does is
+right of every text.
 """
 
 import json
@@ -31,6 +31,9 @@ COLOURS = ("red", "blue", "green")
 ANIMALS = ("dog", "cat", "bird", "fish")
 OTHERS = ("good", "and", "answer", "number", "colour", "in", "short", "yes", "no")
 CUES = ("hue", "count", "what", "list", "whether")
+
+#: What is harder to learn comes up more often.
+_TAUGHT = (*CUES, "what", "whether")
 
 _SPECIAL = ["<pad>", "<end>", "<unk>"]
 _MARKS = (":", ";", ".", "?")
@@ -62,19 +65,21 @@ SCENES = [
 ]
 
 
-def answered(scene: Scene, cue: str, asked: str) -> str:
-    """What is right of a text where a cue asks, with what ends it.
+def answered(scene: Scene, cue: str, asked: str) -> tuple[str, str]:
+    """What is given of the answer where a cue asks, and what is right behind it.
 
     Args:
         asked: the animal that `whether` asks for.
     """
-    return {
-        "hue": f"{scene.colour}.",
-        "count": f"{scene.number}.",
-        "what": f"{scene.colour} {scene.animal}.",
-        "list": f"number: {scene.number}; colour: {scene.colour}.",
-        "whether": f"{asked}? {'yes' if asked in (scene.animal, scene.other) else 'no'}.",
-    }[cue]
+    if cue == "whether":
+        return f"{asked}?", "yes." if asked in (scene.animal, scene.other) else "no."
+    right = {
+        "hue": scene.colour,
+        "count": scene.number,
+        "what": f"{scene.colour} {scene.animal}",
+        "list": f"number: {scene.number}; colour: {scene.colour}",
+    }
+    return "", f"{right[cue]}."
 
 
 def row_of(scene: Scene, kind: str, number: int) -> dict[str, Any]:
@@ -143,25 +148,25 @@ class _Lesson(NamedTuple):
 
 def _lesson(draw: random.Random, ids: Callable[[str], list[int]], decodes: bool) -> _Lesson:
     """A text with a cue in any of the places where a prompt may stand, and what is right; every
-    fourth has no cue, and what would be right of another text.
+    fourth has no cue, and what would be right of any text.
 
     Args:
         decodes: whether a decoder of its own may read the cue.
     """
-    scene, cue, asked = draw.choice(SCENES), draw.choice(CUES), draw.choice(ANIMALS)
-    answer = answered(scene, cue, asked)
-    begun = f"{asked}?" if cue == "whether" else ""
+    scene, cue, asked = draw.choice(SCENES), draw.choice(_TAUGHT), draw.choice(ANIMALS)
+    begun, answer = answered(scene, cue, asked)
     parts = [scene.text, "answer", ":"]
-    place = draw.randrange(4)
     spoken = ids(begun) if begun else []
+    place = draw.randrange(4)
     if not draw.randrange(4):
         parts[0] = draw.choice(SCENES).text
+        answer = "no." if begun else answer
     elif decodes and place > 1:
         spoken = ids(cue) + spoken
     else:
         parts.insert(min(place, 2), cue)
     read = [token for part in parts for token in (ids("answer:")[1:] if part == ":" else ids(part))]
-    return _Lesson(read, spoken, ids(answer.removeprefix(begun)))
+    return _Lesson(read, spoken, ids(answer))
 
 
 def _batch(rows: Sequence[Sequence[int]], filling: int) -> torch.Tensor:
