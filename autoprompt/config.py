@@ -14,7 +14,7 @@ from autoprompt.search_spaces.registry import look_in
 from autoprompt.search_spaces.settings import LongForms, with_settings
 from autoprompt.search_spec import AbstainSpec, BaggingSpec, ConfirmSpec, EnsembleSpec, SearchSpec
 from autoprompt.workers.answers import answers_of
-from autoprompt.workers.baselines import BASELINES, DEFAULT
+from autoprompt.workers.baselines import BASELINES, DEFAULT, named
 from autoprompt.workers.data import Splits, load_splits
 from autoprompt.workers.data_spec import DataSpec, Paths
 from autoprompt.workers.model_files import ModelSpec
@@ -48,7 +48,7 @@ class SearchConfig(Document):
     #: The labelled texts.
     data: DataSpec
     #: What is asked of a text, and how answers are judged.
-    task: TaskSpec
+    task: TaskSpec = Field(json_schema_extra=or_text)
     #: What may be searched: a preset (`autoprompt spaces`), a .yaml file of yours, or the space
     #: itself.
     space: Space = Field(json_schema_extra=or_text)
@@ -200,6 +200,19 @@ class SearchConfig(Document):
             content["task"] = {"answers": content["task"]}
         return content
 
+    @model_validator(mode="after")
+    def _baselines_to_vote(self) -> "SearchConfig":
+        able = [name for name in named(self.baselines) if BASELINES[name].does != "train"]
+        if self.ensemble.members == "any" and not able:
+            why = (
+                "none of baselines keeps what it has learnt" if self.baselines else "there is none"
+            )
+            raise ValueError(
+                f"ensemble.members: any lets baselines vote, and {why}: name one that does, such "
+                "as linear_probe, or set it to prompts"
+            )
+        return self
+
     @classmethod
     def read(cls, path: str | Path, settings: Sequence[str] = ()) -> "SearchConfig":
         """Read a YAML file.
@@ -231,10 +244,10 @@ class SearchConfig(Document):
         """What the store keeps: paths that mean the same from any folder, and no database URL."""
         config = self._with_absolute_model()
         space = starting_from(config.space, config.prompt_files)
-        config = config._replace(data=config.data.under(config.base), space=space)
+        config = config.replaced(data=config.data.under(config.base), space=space)
         config = config.with_writer(self.writer)
         if config.own_modules:
-            config = config._replace(modules=str(config.modules_folder))
+            config = config.replaced(modules=str(config.modules_folder))
         return config.model_dump(mode="json", exclude={"store"})
 
     @classmethod
@@ -258,16 +271,13 @@ class SearchConfig(Document):
         if self.model.adapter is not None:
             adapter = self.base / Path(self.model.adapter).expanduser()
             changes["adapter"] = str(adapter.absolute())
-        return self._replace(model=self.model.model_copy(update=changes)) if changes else self
+        return self.replaced(model=self.model.model_copy(update=changes)) if changes else self
 
-    def _replace(self, **changes: Any) -> "SearchConfig":
+    def replaced(self, **changes: Any) -> "SearchConfig":
+        """The same search with other parts, which are as good as parsed."""
         config = self.model_copy(update=changes)
         config._base, config._source = self._base, self._source
         return config
-
-    def with_space(self, space: Space) -> "SearchConfig":
-        """The same search over another space."""
-        return self._replace(space=space)
 
     def with_writer(self, writer: str | None) -> "SearchConfig":
         """The same search with the model that rewrites instructions elsewhere."""
@@ -275,44 +285,19 @@ class SearchConfig(Document):
         if hard is None or hard.writer == writer:
             return self
         changed = hard.model_copy(update={"writer": writer})
-        return self.with_space(self.space.model_copy(update={"hard": changed}))
-
-    def with_task(self, task: dict[str, Any], label: str) -> "SearchConfig":
-        """The same search of another task, whose right answers are in the column `label`.
-
-        Raises:
-            ConfigError: there is no such task.
-        """
-        spec = parse(TaskSpec, task, f"{self.source}: task")
-        return self._replace(task=spec, data=self.data.model_copy(update={"label": label}))
-
-    def with_baselines(self, names: tuple[str, ...]) -> "SearchConfig":
-        """The same search beside these."""
-        return self._replace(baselines=names)
-
-    def with_label_words(self, words: dict[str, tuple[str, ...]]) -> "SearchConfig":
-        """The same search with these label words for its task."""
-        return self._replace(task=self.task.model_copy(update={"label_words": words}))
+        return self.replaced(space=self.space.model_copy(update={"hard": changed}))
 
     def with_dtype(self, dtype: str) -> "SearchConfig":
         """The same search with its model held in this dtype."""
-        return self._replace(model=self.model.model_copy(update={"dtype": dtype}))
+        return self.replaced(model=self.model.model_copy(update={"dtype": dtype}))
 
     def with_population(self, size: int) -> "SearchConfig":
         """The same search with so many trials side by side on each worker."""
-        return self._replace(search=self.search.model_copy(update={"trials_per_worker": size}))
+        return self.replaced(search=self.search.model_copy(update={"trials_per_worker": size}))
 
     def without_files(self) -> "SearchConfig":
         """The same search, which keeps nothing of its texts on disk."""
-        return self._replace(search=self.search.model_copy(update={"cache_gib_on_disk": 0.0}))
-
-    def with_ensemble(self, ensemble: EnsembleSpec) -> "SearchConfig":
-        """The same search with other rules of voting."""
-        return self._replace(ensemble=ensemble)
-
-    def without_warm_start(self) -> "SearchConfig":
-        """The same search, looking for no earlier one to start from."""
-        return self._replace(warm_start=None)
+        return self.replaced(search=self.search.model_copy(update={"cache_gib_on_disk": 0.0}))
 
     @property
     def own_modules(self) -> list[str]:
@@ -347,7 +332,7 @@ class SearchConfig(Document):
         self, data: str | Paths, model: str, adapter: str | None = None
     ) -> "SearchConfig":
         """The same search with its data, its model and the model's adapter elsewhere."""
-        return self._replace(
+        return self.replaced(
             data=self.data.model_copy(update={"path": data}),
             model=self.model.model_copy(update={"path": model, "adapter": adapter}),
         )
@@ -372,4 +357,4 @@ class SearchConfig(Document):
             name = self.name if name is None else checked_name(name)
         except ValueError as error:
             raise ConfigError(f"--name: {error}") from None
-        return self._replace(search=search, name=name, warm_start=warm_start or self.warm_start)
+        return self.replaced(search=search, name=name, warm_start=warm_start or self.warm_start)

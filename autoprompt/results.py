@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import optuna
 
     from autoprompt.export.prompt_folder import Format
+    from autoprompt.search_spec import Members
     from autoprompt.workers.vote import Vote
 
 
@@ -24,6 +25,7 @@ class SearchResult(StoredSearch):
         size: int | None = None,
         vote: "Vote | None" = None,
         select: str | None = None,
+        members: "Members | None" = None,
     ) -> Ensemble:
         """Another ensemble, chosen and scored on validation from the stored predictions.
 
@@ -31,18 +33,23 @@ class SearchResult(StoredSearch):
 
         Args:
             size: how many vote; None lets validation decide.
-            vote, select: what is not given is as the search was configured.
+            vote, select, members: what is not given is as the search was configured.
 
         Raises:
             SearchUnfinishedError: no trial has a score yet.
+            BadInputError: baselines cannot vote beside the prompts of this search.
         """
         from autoprompt.ensemble.selection import choose
         from autoprompt.evaluation.candidates import CANDIDATES
+        from autoprompt.evaluation.stored_candidates import stored_candidates
         from autoprompt.search_answers import metric_of
         from autoprompt.workers.vote import check_vote
 
         spec = self.record.config["ensemble"]
-        candidates, labels = self.candidates(limit=CANDIDATES)
+        members = members or spec.get("members", "prompts")
+        candidates, labels = stored_candidates(
+            self._store, self.record, limit=CANDIDATES, baselines=members == "any"
+        )
         if not candidates:
             raise SearchUnfinishedError(f"search {self.name!r} has no trial with a score")
         metric = metric_of(self.record)
@@ -52,9 +59,9 @@ class SearchResult(StoredSearch):
         chosen = choose(
             candidates, labels, self.answers, metric, size, vote, select, bagged=self.is_bagged
         )
-        members = [member.natural(self.direction) for member in chosen.members]
-        found = replace(chosen, members=members)
-        return Ensemble(self.record, found, deployed=self.deployed(members))
+        voters = [member.natural(self.direction) for member in chosen.members]
+        found = replace(chosen, members=voters)
+        return Ensemble(self.record, found, deployed=self.deployed(voters))
 
     def to_optuna(self, storage: str | None = None) -> "optuna.Study":
         """The trials as an Optuna study, for Optuna's plots, importances and dashboard.

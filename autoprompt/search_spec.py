@@ -69,8 +69,12 @@ class SearchSpec(Document):
         return tuple(self.reduction_factor ** (rung - last) for rung in range(self.rungs))
 
 
+#: Who may vote.
+Members = Literal["prompts", "any"]
+
+
 class EnsembleSpec(Document):
-    """The prompts that vote in the end."""
+    """Who votes in the end."""
 
     #: How many; null lets the validation split decide.
     size: int | None = Field(default=None, ge=1)
@@ -83,6 +87,9 @@ class EnsembleSpec(Document):
     #: (diversity), those that ask otherwise, in template, label words, position or kind (varied),
     #: or your own as module:function.
     select: str = "top"
+    #: Prompts alone, or any that can answer a text: the fitted baselines, too, but for those that
+    #: train a model, which is not kept.
+    members: Members = "prompts"
 
 
 class BaggingSpec(Document):

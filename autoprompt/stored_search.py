@@ -11,6 +11,7 @@ from autoprompt.plain_records import opening_as_dict, trial_as_dict
 from autoprompt.search_spaces.errors import SearchUnfinishedError
 from autoprompt.statistics.abstention import Abstention
 from autoprompt.store import (
+    Candidate,
     EvaluationRecord,
     PromptRecord,
     SearchRecord,
@@ -157,12 +158,13 @@ class StoredSearch:
                 "one is chosen when a search finishes"
             )
         from autoprompt.ensemble.selection import Chosen
+        from autoprompt.evaluation.stored_candidates import stored_candidates
         from autoprompt.workers.combination import Combination
         from autoprompt.workers.vote import vote_weights
 
-        candidates, labels = self.candidates(chosen["members"])
-        by_number = {prompt.number: prompt.natural(self.direction) for prompt in candidates}
-        members = [by_number[number] for number in chosen["members"]]
+        candidates, labels = stored_candidates(self._store, self.record, chosen["members"])
+        known = {candidate.reference: candidate.natural(self.direction) for candidate in candidates}
+        members = [known[reference] for reference in chosen["members"]]
         # Older versions stored no weights, and had no metrics of which less is better.
         scores = [member.score for member in members]
         weights = chosen.get("weights") or vote_weights(chosen["vote"], [1] * len(members), scores)
@@ -182,32 +184,14 @@ class StoredSearch:
             Abstention.from_dict(rule) if (rule := chosen.get("abstain")) else None,
         )
 
-    def candidates(
-        self, numbers: list[int] | None = None, limit: int | None = None
-    ) -> tuple[list[PromptRecord], list[int]]:
-        """What may vote, best first, and what is right of the texts that judge it: the trials'
-        prompts on validation; or finalists on all labelled texts, by prompts of folds.
-
-        Args:
-            numbers, limit: of these trials, at most so many.
-        """
-        if not self.is_bagged:
-            return self._store.prompts(self.id, numbers, limit), self.validation_labels
-        from autoprompt.evaluation.out_of_fold import out_of_fold
-        from autoprompt.search_answers import metric_of
-
-        labels = self._store.labelled(self.id)
-        found = out_of_fold(self._store, self.id, labels, self.answers, metric_of(self.record))
-        return [own for own in found if numbers is None or own.number in numbers], labels
-
     @property
     def is_bagged(self) -> bool:
         """Whether prompts of folds vote."""
         return bool((self.record.ensemble or {}).get("bagged"))
 
-    def deployed(self, voters: Sequence[PromptRecord]) -> list[PromptRecord]:
-        """The prompts that label texts in these plans' places: of folds, or where they were
-        refitted those that learnt all labelled texts; none where trials' own prompts do."""
+    def deployed(self, voters: Sequence[Candidate]) -> list[Candidate]:
+        """What labels texts in these voters' places: prompts of folds, or where they were refitted
+        those that learnt all labelled texts; none where the voters do."""
         spec = self.config.bagging
         if not self.is_bagged or spec is None:
             return []
@@ -281,7 +265,9 @@ class StoredSearch:
         """
         [prompt] = self.prompts([self.best.number])
         if self.config.bagging is not None and self.config.bagging.refit:
-            return next(iter(self.deployed([prompt])), prompt)
+            [refitted] = self.deployed([prompt])[:1] or [prompt]
+            assert isinstance(refitted, PromptRecord)
+            return refitted
         return prompt
 
     @cached_property

@@ -103,7 +103,8 @@ def main() -> dict[str, Any]:
         (*text, *prompt.token_ids, *task.question.tail_ids) for prompt in prompts for text in texts
     ]
     first = inputs[: len(texts)]
-    seconds = {size: timed(partial(generate, first, size)) for size in (8, 16, 32)}
+    sizes = sorted({min(size, len(texts)) for size in (8, 16, 32)})
+    seconds = {size: timed(partial(generate, first, size)) for size in sizes}
     best = min(seconds, key=seconds.__getitem__)
     theirs = generate(inputs, best)
     for count in (1, len(prompts)):

@@ -97,8 +97,9 @@ class Combination:
         return self.probabilities(answers, log_probs)
 
     def of_members(self, counts: Sequence[int]) -> "Combination":
-        """The same rule where several members, so many each, stand in the place of one: they have a
-        head each, and what is linear is shared among them."""
+        """The same rule where several members, so many each, stand in the place of one: they share
+        what its vote counts, a head each where there are as many for all, and what is linear."""
+        most = max(counts)
         repeat = [place for place, count in enumerate(counts) for _ in range(count)]
         stack = self.stack
         if stack is not None:
@@ -106,7 +107,7 @@ class Combination:
             stack = Stack(stack.coefficients[repeat] * shares[:, None, None], stack.biases)
         return replace(
             self,
-            weights=tuple(self.weights[place] for place in repeat),
+            weights=tuple(self.weights[place] * most / counts[place] for place in repeat),
             members=self.members and tuple(self.members[place] for place in repeat),
             stack=stack,
         )

@@ -29,15 +29,36 @@ def score_texts(
     """
     scorer = load_scorer(job.model, job.task, job.longest_prompt)
     asked = [Prompt.from_bytes(content) for content in prompts]
+    if baselines:
+        for folder in job.modules:
+            look_in(folder)
+        # So that what one of them reads of a text is what the others read.
+        scorer.family.expect(job.positions, job.kv)
+    return score_beside(scorer, asked, baselines, texts)
+
+
+def score_beside(
+    scorer: Scorer,
+    prompts: Sequence[Prompt],
+    baselines: Sequence[tuple[str, bytes]],
+    texts: Sequence[Text],
+    advance: Callable[[int], None] = lambda done: None,
+) -> Tensor:
+    """The same on a model that is loaded; no numbers of a baseline that failed.
+
+    Args:
+        scorer, advance: as `score_worded` takes them.
+        prompts: where there are baselines, one of the scorer's own wording among them.
+    """
     if not baselines:
-        return score_worded(scorer, asked, texts)
-    for folder in job.modules:
-        look_in(folder)
-    # So that what one of them reads of a text is what the others read.
-    scorer.family.expect(job.positions, job.kv)
-    answering = Answering(scorer, baselines, texts)
-    scored = score_worded(scorer, asked, texts, beside=answering.hear)
-    return torch.cat([scored, torch.tensor(answering.log_probs)])
+        return score_worded(scorer, prompts, texts, advance)
+    answering = Answering(scorer, baselines)
+    said = torch.empty(len(baselines), len(texts), scorer.task.readout.size)
+
+    def hear(places: list[int]) -> None:
+        said[:, places] = torch.from_numpy(answering.log_probs([texts[place] for place in places]))
+
+    return torch.cat([score_worded(scorer, prompts, texts, advance, hear), said])
 
 
 def score_worded(
@@ -47,7 +68,7 @@ def score_worded(
     advance: Callable[[int], None] = lambda done: None,
     beside: Callable[[list[int]], None] | None = None,
 ) -> Tensor:
-    """The same on a model that is loaded.
+    """The log-probabilities of prompts alone, on a model that is loaded.
 
     Args:
         scorer: of the search's own wording, in which prompts are asked that brought none along; it

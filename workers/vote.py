@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import logsumexp
 
 from autoprompt.search_spaces.errors import ConfigError
 from autoprompt.workers.direction import UP, Direction
@@ -59,6 +60,11 @@ def mean_probabilities(log_probs: Floats, weights: Sequence[float] | None = None
     """[B, L], the mean of N members' probabilities by the weights of their votes (the linear
     opinion pool, Stone 1961)."""
     return np.average(np.exp(log_probs, dtype=np.float64), axis=0, weights=weights)
+
+
+def pooled(log_probs: Floats) -> Floats:
+    """[B, L], the logarithm of the plain mean of N members' probabilities."""
+    return np.asarray(logsumexp(log_probs, axis=0) - np.log(len(log_probs)))
 
 
 def check_vote(vote: Vote, metric: Metric, way_out: str) -> None:

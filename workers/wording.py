@@ -115,7 +115,7 @@ class Wording(Document):
         """What is read of a row: the template's columns, and those of its options."""
         return (*(self.columns or ()), *self.options)
 
-    @field_validator("options", "stop", mode="before")
+    @field_validator("options", "stop", mode="before", json_schema_input_type=str | list[str])
     @classmethod
     def _several(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value

@@ -10,10 +10,10 @@ import click
 def command(
     data: str, text: str | None, label: str | None, model: str | None, out: str | None
 ) -> None:
-    """Write a commented YAML for a file of labelled texts: CSV, TSV, JSON lines or Parquet.
+    """Write a search's YAML from a file of labelled texts.
 
-    Columns, labels, a template and sizes are read from the file. The search runs as it is; what
-    you know better is yours to change. No file is ever overwritten.
+    FILE is CSV, TSV, JSON lines or Parquet; columns, labels, a template and sizes are read from it.
+    The search runs as it is, and comments say what you may know better. No file is overwritten.
 
     \b
     autoprompt init tickets.csv

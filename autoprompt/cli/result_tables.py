@@ -92,13 +92,19 @@ def print_result(result: SearchResult) -> None:
     if record.ensemble:
         columns = [("trial", "right"), ("kind", "left"), ("score", "right"), ("prompt", "left")]
         rows = [
-            (member.number, word(member.kind), number(member.score), one_line(member.text))
+            (
+                "-" if member.number is None else member.number,
+                word(member.kind),
+                number(member.score),
+                one_line(member.text),
+            )
             for member in result.ensemble.voters
         ]
-        count = len(result.ensemble.members)
-        title = "The prompts that vote"
-        if count > len(rows):
-            title = f"The plans that vote, by {count} prompts of folds"
+        folds = len(result.ensemble.members) - len(result.ensemble.baselines)
+        beside = " and baselines" if result.ensemble.baselines else ""
+        title = f"The prompts{beside} that vote"
+        if folds > len(rows) - len(result.ensemble.baselines):
+            title = f"The plans{beside} that vote, by {folds} prompts of folds"
         out.print(table(title, columns, rows))
         if result.ensemble.note:
             out.print(Text(f"Note: {result.ensemble.note}.\n"))

@@ -146,6 +146,13 @@ def _standing(row: dict[str, Any]) -> str:
     return repr(row["token"]) if row["token"] else "-"
 
 
+def _trial(member: dict[str, Any]) -> str:
+    """Which trial a member is of, and which fold it left out."""
+    if member["number"] is None:
+        return "-"
+    return f"{member['number']}" + (f"/{member['fold']}" if member["fold"] else "")
+
+
 def print_ensemble(ensemble: Ensemble) -> None:
     """All that `autoprompt ensemble` tells a person."""
     out = console()
@@ -156,7 +163,7 @@ def print_ensemble(ensemble: Ensemble) -> None:
     ]  # fmt: skip
     rows = [
         (
-            member["number"] if member["fold"] is None else f"{member['number']}/{member['fold']}",
+            _trial(member),
             word(member["kind"]),
             f"{member['votes']:.3g}",
             number(member["validation"]["score"]),

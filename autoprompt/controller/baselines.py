@@ -7,13 +7,20 @@ from dataclasses import replace
 
 import numpy as np
 
+from autoprompt.controller.bagging import folds_of
 from autoprompt.controller.executor import Executor
 from autoprompt.preparation.prepare import Prepared
 from autoprompt.progress import SearchProgress
 from autoprompt.store import BaselineRecord, SearchRecord, Store
 from autoprompt.workers.answers import answers_of
 from autoprompt.workers.baselines import BASELINES, named
-from autoprompt.workers.baselines.fitting import Fitted, fit_baselines, one_line, train_baseline
+from autoprompt.workers.baselines.fitting import (
+    Division,
+    Fitted,
+    fit_baselines,
+    one_line,
+    train_baseline,
+)
 from autoprompt.workers.job import Job
 from autoprompt.workers.metrics import METRICS
 
@@ -26,7 +33,8 @@ def fit_missing(
     progress: SearchProgress,
 ) -> None:
     """Fit the baselines that train no model, and judge them by the validation texts; those that the
-    store has stay as they are. Where prompts learn from validation too, so do they, afterwards."""
+    store has stay as they are. Where prompts learn from validation too, so do they, afterwards; and
+    where they may vote beside prompts of folds, they are judged by the same folds."""
     names = [name for name in _missing(prepared, store, search) if BASELINES[name].does != "train"]
     if not names:
         return
@@ -36,7 +44,14 @@ def fit_missing(
             unseen, seed = len(prepared.splits.test), prepared.config.search.seed
             everything = prepared.config.bagging is not None
             fitted = executor.on_worker(
-                fit_baselines, prepared.job, names, seed, unseen, asked_for, everything
+                fit_baselines,
+                prepared.job,
+                names,
+                seed,
+                unseen,
+                asked_for,
+                everything,
+                _divisions(prepared),
             )
         except Exception as error:  # whatever Ray and models may raise
             fitted = [Fitted(name, 0.0, error=one_line(error)) for name in names]
@@ -77,6 +92,19 @@ def train_missing(
         _record(best, judge, seconds, store, search, progress)
 
 
+def _divisions(prepared: Prepared) -> list[Division]:
+    """Those of bagging, where baselines vote beside its prompts; none where validation judges."""
+    config, splits = prepared.config, prepared.splits
+    if config.bagging is None or config.ensemble.members != "any":
+        return []
+    labels = splits.train.beside(splits.validation).labels
+    folds = folds_of(labels, config.bagging, config.search.seed)
+    return [
+        [folds[repeat, fold] for fold in range(1, config.bagging.folds + 1)]
+        for repeat in range(1, config.bagging.repeats + 1)
+    ]
+
+
 def _trained(
     prepared: Prepared,
     job: Job,
@@ -110,10 +138,14 @@ class _Judge:
         self._labels = self.answers.right(prepared.splits.validation.labels)
 
     def score(self, fitted: Fitted) -> float | None:
-        """Oriented; None of one that has failed."""
+        """Oriented, infinitely bad where answers are no numbers; None of one that has failed."""
         if fitted.log_probs is None:
             return None
-        predicted = self._metric.predictions(fitted.log_probs, self.answers.decided)
+        if not np.isfinite(fitted.log_probs).all():
+            return -np.inf
+        # Of all labelled texts, where folds judge them, the validation texts come last.
+        said = fitted.log_probs[-len(self._labels) :]
+        predicted = self._metric.predictions(said, self.answers.decided)
         return self._metric.direction.oriented(self._metric.score(self._labels, predicted))
 
     def rank(self, fitted: Fitted) -> tuple[float, float]:

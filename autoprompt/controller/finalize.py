@@ -14,7 +14,7 @@ from autoprompt.controller.retrain_finalists import confirm
 from autoprompt.controller.score_test import score_test
 from autoprompt.ensemble.selection import Chosen, choose
 from autoprompt.evaluation.baseline_table import tested_baselines, verdicts
-from autoprompt.evaluation.candidates import CANDIDATES
+from autoprompt.evaluation.candidates import CANDIDATES, beside_baselines
 from autoprompt.evaluation.finalists import finalists
 from autoprompt.evaluation.held_out_answers import HeldOutAnswers
 from autoprompt.evaluation.held_out_log import open_texts
@@ -76,6 +76,7 @@ def conclude(
     labels = prepared.splits.validation.labels
     answers, metric = answers_of(config.task), METRICS[config.task.metric]
     bagged = _bagged(prepared, store, search, progress)
+    fit_missing(prepared, store, search, executor, progress)
     if bagged and config.bagging is not None and config.bagging.refit:
         best = by_number[bagged[0].number]
     chosen = _chosen(prepared, store, search, candidates, bagged)
@@ -95,7 +96,6 @@ def conclude(
     # As they are read from the store: what is scored is what will label texts.
     stored = StoredSearch(store, store.find(str(search.id)))
     ensemble, best = stored.ensemble, stored.best_prompt
-    fit_missing(prepared, store, search, executor, progress)
     test = prepared.splits.test
     opening = open_texts(store, search, "test", test, "search", progress)
     train_missing(prepared, store, search, executor, progress)
@@ -150,12 +150,15 @@ def _chosen(
     bagged: Sequence[PromptRecord],
 ) -> Chosen:
     """The ensemble among the finalists that were carried out on folds, by what the prompts of their
-    folds say; without any, among the trials' own prompts, by validation."""
+    folds say; without any, among the trials' own prompts, by validation; and among the baselines
+    where these may vote."""
     spec, task = prepared.config.ensemble, prepared.config.task
     answers, metric = answers_of(task), METRICS[task.metric]
     labels = prepared.splits.validation.labels if not bagged else store.labelled(search.id)
+    baselines = of_search(prepared, store, search) if spec.members == "any" else []
+    voters = beside_baselines(bagged or candidates, baselines, labels, answers, metric)
     asked = (spec.size, spec.vote, spec.select)
-    return choose(bagged or candidates, labels, answers, metric, *asked, bagged=bool(bagged))
+    return choose(voters, labels, answers, metric, *asked, bagged=bool(bagged))
 
 
 def _bagged(

@@ -46,5 +46,5 @@ def with_pinned_words(prepared: Prepared, executor: Executor, progress: SearchPr
         }
     )
     return replace(
-        prepared, config=config.with_space(space.model_copy(update={"label_words": words}))
+        prepared, config=config.replaced(space=space.model_copy(update={"label_words": words}))
     )

@@ -27,7 +27,7 @@ def prepare_again(
     """
     config = SearchConfig.from_store(search.config, search.name).with_overrides(workers=workers)
     # What it took over when it began is pinned in its row and its space.
-    prepared = with_earlier(prepare(config.without_warm_start(), progress), db, progress)
+    prepared = with_earlier(prepare(config.replaced(warm_start=None), progress), db, progress)
     was, now = search.versions, prepared.versions
     path = config.data.path if isinstance(config.data.path, str) else config.data.path.train
     if was["data"] != now["data"]:

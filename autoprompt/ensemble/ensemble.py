@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from autoprompt.statistics.abstention import Abstention
-from autoprompt.store import PromptRecord, SearchRecord
+from autoprompt.store import Candidate, SearchRecord
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 class Ensemble:
-    """The prompts that vote, best first.
+    """Who votes, best first.
 
     Attributes:
-        members: the N prompts that label texts.
+        members: the N that label texts, prompts and baselines.
         combination: how these vote.
-        voters: what was chosen: trials' prompts, the members themselves; or plans whose prompts
-            of folds vote for them.
+        voters: what was chosen: trials' prompts and baselines, the members themselves; or plans
+            whose prompts of folds vote for them.
         validation: the vote's score on the texts that judge it: the validation split, or all
             labelled texts where prompts learnt from folds of them.
         abstention: when it gives no answer; None where it answers every text.
@@ -35,14 +35,14 @@ class Ensemble:
         search: SearchRecord,
         chosen: "Chosen",
         test: dict[str, Any] | None = None,
-        deployed: Sequence[PromptRecord] = (),
+        deployed: Sequence[Candidate] = (),
         abstention: Abstention | None = None,
     ) -> None:
         """An ensemble of a search.
 
         Args:
             test: the test split's table, where this ensemble is the one that was tested.
-            deployed: the prompts of folds, in the voters' order, where these label texts.
+            deployed: what labels texts in the voters' place, in their order, where they do not.
             abstention: when it gives no answer.
         """
         self.search = search
@@ -53,8 +53,8 @@ class Ensemble:
         self.members = list(deployed) or chosen.members
         self.combination = chosen.combination
         if deployed:
-            numbers = [prompt.number for prompt in deployed]
-            counts = [numbers.count(voter.number) for voter in self.voters]
+            standing = [member.reference for member in deployed]
+            counts = [standing.count(voter.reference) for voter in self.voters]
             self.combination = chosen.combination.of_members(counts)
         self.select = chosen.select
         self.validation = chosen.validation
@@ -63,6 +63,11 @@ class Ensemble:
     @property
     def vote(self) -> str:
         return self.combination.vote
+
+    @property
+    def baselines(self) -> list[str]:
+        """Names of the baselines that vote."""
+        return [voter.baseline for voter in self.voters if voter.baseline is not None]
 
     @property
     def weights(self) -> list[float]:
@@ -124,17 +129,19 @@ class Ensemble:
         from autoprompt.workers.agreement import mean_agreement
 
         tested = self._test["members"] if self._test else [None] * len(self.members)
-        judged = {row["number"]: row for row in self.scores["members"]}
+        by_voter = zip(self.voters, self.scores["members"], strict=True)
+        judged = {voter.reference: row for voter, row in by_voter}
         members = [
             {
                 "number": member.number,
+                "baseline": member.baseline,
                 "fold": member.fold,
                 "kind": member.kind,
                 "score": member.score,
                 "loss": member.loss,
                 "prompt": member.text,
                 "votes": weight,
-                "validation": judged[member.number],
+                "validation": judged[member.reference],
                 "test": on_test,
             }
             for member, weight, on_test in zip(self.members, self.weights, tested, strict=True)

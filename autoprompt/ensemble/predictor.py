@@ -11,25 +11,27 @@ from autoprompt.search_answers import answers_in
 from autoprompt.search_model import model_of, on_one_model
 from autoprompt.search_spaces.errors import BadInputError
 from autoprompt.statistics.abstention import Abstention
-from autoprompt.store import PromptRecord, SearchRecord
+from autoprompt.store import Candidate, SearchRecord
 from autoprompt.workers.answers import Answers
+from autoprompt.workers.baselines.fitting import Answering
 from autoprompt.workers.combination import Combination
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.mixture import Mixture, Panel
 from autoprompt.workers.model_loading import load_model
 from autoprompt.workers.prompt import Prompt, by_wording
 from autoprompt.workers.rows import Text, as_text, stripped
+from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.task import build_task
 from autoprompt.workers.vote import Floats
 
 
 class Voting(Protocol):
-    """Prompts of one search that vote; `Ensemble` is one."""
+    """Prompts and baselines of one search that vote; `Ensemble` is one."""
 
     @property
     def search(self) -> SearchRecord: ...
     @property
-    def members(self) -> Sequence[PromptRecord]: ...
+    def members(self) -> Sequence[Candidate]: ...
     @property
     def combination(self) -> Combination: ...
     @property
@@ -70,16 +72,24 @@ class Predictor:
         self._answers: list[Answers] = []
         #: For every panel, whose members its prompts are: which ensemble's, and which of them.
         self._seats: list[tuple[int, list[int]]] = []
+        #: Likewise of baselines that are no prompts.
+        self._beside: list[tuple[int, list[int], Answering]] = []
         panels = []
         for number, ensemble in enumerate(ensembles):
             config = SearchConfig.model_validate(ensemble.search.config)
             self._answers.append(answers_in(ensemble.search))
-            prompts = [Prompt.from_bytes(member.content) for member in ensemble.members]
+            members, longest = ensemble.members, config.space.longest_prompt()
+            asking = [place for place, member in enumerate(members) if member.fitted is None]
+            prompts = [Prompt.from_bytes(members[place].content) for place in asking]
             for wording, places in by_wording(prompts, config.task):
                 task = build_task(wording, model.tokenizer, model.family)
-                members = [prompts[place] for place in places]
-                panels.append(Panel(task, members, config.space.longest_prompt()))
-                self._seats.append((number, places))
+                panels.append(Panel(task, [prompts[place] for place in places], longest))
+                self._seats.append((number, [asking[place] for place in places]))
+            fitted = {place: one.fitted for place, one in enumerate(members) if one.fitted}
+            if fitted:
+                task = build_task(config.task, model.tokenizer, model.family)
+                answering = Answering(Scorer(model, task, longest), list(fitted.values()))
+                self._beside.append((number, list(fitted), answering))
         self._mixture = Mixture(model, panels)
 
     @classmethod
@@ -115,6 +125,7 @@ class Predictor:
 
         Raises:
             BadInputError: a text lacks a column.
+            AutopromptError: a baseline that votes does not answer.
         """
         names = [ensemble.search.name for ensemble in self._ensembles]
         if not texts:
@@ -159,4 +170,6 @@ class Predictor:
         scores = self._mixture.score_texts(texts, advance)
         for (number, places), log_probs in zip(self._seats, scores, strict=True):
             scored[number][places] = log_probs.numpy()
+        for number, places, answering in self._beside:
+            scored[number][places] = answering.vote(texts)
         return scored

@@ -1,4 +1,4 @@
-"""Which prompts vote, and how many.
+"""Who votes, and how many: prompts, and baselines where they may.
 
 Everything here is decided by the predictions that the store has: of validation by the trials'
 prompts, or of all labelled texts by prompts that did not learn them.
@@ -14,16 +14,19 @@ import numpy as np
 from autoprompt.ensemble.pool import Pool
 from autoprompt.ensemble.selections import SELECTIONS
 from autoprompt.ensemble.stacking import cross_fitted, stacked_vote
-from autoprompt.evaluation.candidates import POOL, best_distinct
+from autoprompt.evaluation.candidates import POOL, C, best_distinct
 from autoprompt.search_spaces.errors import ConfigError
 from autoprompt.statistics.intervals import Estimate, estimate
-from autoprompt.store import PromptRecord
+from autoprompt.store import Candidate
 from autoprompt.workers.agreement import disagreement_error_ratio
 from autoprompt.workers.answers import Answers, Right
 from autoprompt.workers.combination import Combination
 from autoprompt.workers.metrics import Metric
 from autoprompt.workers.recalibration import recalibration
 from autoprompt.workers.vote import Floats, Vote
+
+#: In how many ways prompts may ask otherwise.
+_TRAITS = 4
 
 #: So many texts a stacked vote is fitted to at the least; of fewer, it is their mean.
 _STACKED = 20
@@ -44,7 +47,7 @@ class Chosen:
             drawn on, and on the half that confirmed it.
     """
 
-    members: list[PromptRecord]
+    members: list[Candidate]
     combination: Combination
     select: str
     validation: float
@@ -61,7 +64,7 @@ class Chosen:
     def as_row(self) -> dict[str, object]:
         """What the store keeps of it."""
         return {
-            "members": [member.number for member in self.members],
+            "members": [member.reference for member in self.members],
             **self.combination.as_dict(),
             "select": self.select,
             "validation": self.validation,
@@ -77,7 +80,7 @@ class Chosen:
 
 
 def choose(
-    candidates: Sequence[PromptRecord],
+    candidates: Sequence[Candidate],
     labels: Sequence[Right],
     answers: Answers,
     metric: Metric,
@@ -109,9 +112,11 @@ def choose(
     validation, alone = pool.judged(draws), pool.judged([0])
     natural = metric.direction.natural
     kind, where = ("plan", "all labelled texts") if bagged else ("prompt", "validation")
+    if any(member.baseline for member in members):
+        kind = "member"
     note = None
     if validation < alone:
-        # Fewer of the same, down to the best prompt by itself, which is no worse than itself.
+        # Fewer of the same, down to the best one by itself, which is no worse than itself.
         fewer = [[0], *(draws[:count] for count in range(1, len(draws)))]
         asked, missed = len(set(draws)), validation
         draws = max(fewer, key=lambda some: (pool.judged(some), len(set(some))))
@@ -159,8 +164,10 @@ def _cross_fitted_score(pool: Pool, numbers: Sequence[int]) -> float:
     return pool.metric.direction.oriented(pool.metric.score(pool.labels, predicted))
 
 
-def traits_of(candidate: PromptRecord) -> tuple[Hashable, ...]:
-    """In what a prompt may ask otherwise than others."""
+def traits_of(candidate: Candidate) -> tuple[Hashable, ...]:
+    """In what a prompt may ask otherwise than others; a baseline shares nothing with any."""
+    if candidate.baseline is not None:
+        return (candidate.digest,) * _TRAITS
     plan: dict[str, Any] = candidate.plan
     words = json.dumps(plan.get("label_words"), sort_keys=True)
     where = plan.get("position") or plan.get("layout")
@@ -168,13 +175,13 @@ def traits_of(candidate: PromptRecord) -> tuple[Hashable, ...]:
 
 
 def drawn(
-    candidates: Sequence[PromptRecord],
+    candidates: Sequence[C],
     labels: Sequence[Right],
     answers: Answers,
     metric: Metric,
     size: int,
     select: str,
-) -> list[PromptRecord]:
+) -> list[C]:
     """The candidates that a rule draws, each once, best first; as `choose` takes them.
 
     Raises:
@@ -186,7 +193,7 @@ def drawn(
 
 
 def _pool(
-    members: Sequence[PromptRecord],
+    members: Sequence[Candidate],
     labels: Sequence[Right],
     answers: Answers,
     metric: Metric,
@@ -217,6 +224,6 @@ def _voting(count: int, kind: str) -> str:
     return f"one {kind} votes" if count == 1 else f"{count} {kind}s vote"
 
 
-def stacked(members: Sequence[PromptRecord], answers: Answers) -> Floats:
+def stacked(members: Sequence[Candidate], answers: Answers) -> Floats:
     """What the members say of the validation texts, [N, B, L]."""
     return np.stack([answers.unpacked(member.log_probs) for member in members])

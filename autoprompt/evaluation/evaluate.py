@@ -15,13 +15,14 @@ from autoprompt.search_answers import answers_in, metric_of
 from autoprompt.search_model import model_of
 from autoprompt.search_spaces.errors import DataError
 from autoprompt.statistics.abstention import Abstention
-from autoprompt.store import PromptRecord, SearchRecord, Store
+from autoprompt.store import Candidate, PromptRecord, SearchRecord, Store
+from autoprompt.workers.baselines.fitting import demand_answers
 from autoprompt.workers.combination import Combination
 from autoprompt.workers.data import Split, read_labelled
 from autoprompt.workers.metrics import METRICS, Metric
 from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.recalibration import Recalibration
-from autoprompt.workers.score_texts import score_worded
+from autoprompt.workers.score_texts import score_beside
 from autoprompt.workers.scorers import load_scorer
 from autoprompt.workers.vote import check_vote
 
@@ -30,7 +31,7 @@ def evaluate(
     store: Store,
     search: SearchRecord,
     best: PromptRecord,
-    members: Sequence[PromptRecord],
+    members: Sequence[Candidate],
     combination: Combination,
     source: str,
     *,
@@ -57,6 +58,7 @@ def evaluate(
         DataError: a missing file or column, another label than the search's, or a metric that
             these texts cannot be judged by.
         ModelError: the model is no longer where it was, or is another one now.
+        AutopromptError: a baseline that votes does not answer these texts.
     """
     config = SearchConfig.model_validate(search.config)
     answers = answers_in(search)
@@ -80,15 +82,18 @@ def evaluate(
     earlier = len([opening for opening in store.evaluations(search.id) if opening.source == source])
     opening = open_texts(store, search, source, split, "evaluate", progress)
     # The best one usually votes too; it is scored once.
-    asked = {prompt.digest: prompt for prompt in (best, *members)}
-    places = {digest: place for place, digest in enumerate(asked, 1)}
+    asked = {one.digest: one for one in (best, *members) if one.fitted is None}
+    fitted = {one.digest: one.fitted for one in members if one.fitted}
+    places = {digest: place for place, digest in enumerate((*asked, *fitted), 1)}
     prompts = [Prompt(""), *(Prompt.from_bytes(prompt.content) for prompt in asked.values())]
     with (
         progress.step(f"scoring {len(split)} texts"),
         progress.counting("texts scored", len(split)) as advance,
     ):
-        scored = score_worded(scorer, prompts, split.texts, advance).numpy()
-    log_probs = scored[[0, *(places[prompt.digest] for prompt in (best, *members))]]
+        baselines = list(fitted.values())
+        scored = score_beside(scorer, prompts, baselines, split.texts, advance).numpy()
+    demand_answers([name for name, _ in baselines], scored[len(prompts) :])
+    log_probs = scored[[0, *(places[one.digest] for one in (best, *members))]]
     if scorer.truncated:
         progress.say(f"{scorer.truncated} texts were longer than the model takes: ends cut off")
     own = Recalibration.from_dict(search.calibration) if search.calibration else None

@@ -6,16 +6,15 @@ of every division into folds; where there are several, their probabilities are a
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from safetensors.numpy import load
-from scipy.special import logsumexp
 
-from autoprompt.store import FoldRecord, PromptRecord, Store
+from autoprompt.evaluation.candidates import best_first, judged
+from autoprompt.store import Candidate, FoldRecord, PromptRecord, Store
 from autoprompt.workers.answers import Answers
 from autoprompt.workers.metrics import Metric
-from autoprompt.workers.vote import Floats
+from autoprompt.workers.vote import Floats, pooled
 
 
 def out_of_fold(
@@ -31,39 +30,33 @@ def out_of_fold(
     for record in store.fold_prompts(search_id):
         if record.fold:
             by_plan[record.number].append(record)
-    expected = np.array(labels)
     found = []
     for prompt in store.prompts(search_id, sorted(by_plan)):
         said = _joined(by_plan[prompt.number], len(labels), answers)
-        if said is None:
-            continue
-        score = metric.score(expected, metric.predictions(said, answers.decided))
-        right = np.take_along_axis(said, expected[:, None], axis=-1)
-        found.append(
-            replace(
-                prompt,
-                score=metric.direction.oriented(score),
-                loss=float(-right.mean()),
-                log_probs=answers.packed(said.astype(np.float32)),
-            )
-        )
-    return sorted(found, key=lambda prompt: (-prompt.score, prompt.loss, prompt.number))
+        if said is not None:
+            found.append(judged(prompt, said, labels, answers, metric))
+    return best_first(sorted(found, key=lambda prompt: prompt.number))
 
 
 def deployed(
-    store: Store, search_id: int, voters: Sequence[PromptRecord], refit: bool
-) -> list[PromptRecord]:
-    """The prompts that label texts for plans, in the plans' order: those of their folds.
+    store: Store, search_id: int, voters: Sequence[Candidate], refit: bool
+) -> list[Candidate]:
+    """What labels texts for voters, in their order: for plans the prompts of their folds, for
+    baselines the ones that learnt all labelled texts.
 
     Args:
         refit: those that learnt all labelled texts instead, where they did not fail.
     """
     by_plan: dict[int, list[FoldRecord]] = defaultdict(list)
-    for record in store.fold_prompts(search_id, [voter.number for voter in voters]):
+    numbers = [voter.number for voter in voters if voter.number is not None]
+    for record in store.fold_prompts(search_id, numbers):
         if record.content is not None:
             by_plan[record.number].append(record)
-    found = []
+    found: list[Candidate] = []
     for voter in voters:
+        if voter.number is None:
+            found.append(voter)
+            continue
         folds = [record for record in by_plan[voter.number] if record.fold]
         whole = [record for record in by_plan[voter.number] if not record.fold]
         chosen = whole if refit and whole else folds
@@ -84,4 +77,4 @@ def _joined(folds: Sequence[FoldRecord], texts: int, answers: Answers) -> Floats
     rows = np.stack([divisions[repeat] for repeat in sorted(divisions)])
     if np.isnan(rows).any():
         return None
-    return np.asarray(logsumexp(rows, axis=0) - np.log(len(rows)))
+    return pooled(rows)

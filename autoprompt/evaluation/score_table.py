@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from autoprompt.evaluation.probability_scores import probability_scores
 from autoprompt.statistics.abstention import Abstention
 from autoprompt.statistics.intervals import estimate, estimate_mean
-from autoprompt.store import PromptRecord
+from autoprompt.store import Candidate, PromptRecord
 from autoprompt.workers.agreement import disagreement_error_ratio
 from autoprompt.workers.answers import Answers, Right
 from autoprompt.workers.combination import Combination
@@ -23,7 +23,7 @@ def scores_table(
     answers: Answers,
     metric: Metric,
     labels: Sequence[Right],
-    members: Sequence[PromptRecord],
+    members: Sequence[Candidate],
     combination: Combination,
     log_probs: Floats,
 ) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def scores_table(
     choices = [metric.predictions(rows, answers.decided) for rows in log_probs]
     each_member = [
         estimate(metric, expected, predicted).as_dict()
-        | {"number": member.number, "fold": member.fold}
+        | {"number": member.number, "fold": member.fold, "baseline": member.baseline}
         for member, predicted in zip(members, choices, strict=True)
     ]
     return {
@@ -67,7 +67,7 @@ def held_out_table(
     metric: Metric,
     labels: Sequence[Right],
     best: PromptRecord,
-    members: Sequence[PromptRecord],
+    members: Sequence[Candidate],
     combination: Combination,
     log_probs: Floats,
     own: Recalibration | None = None,

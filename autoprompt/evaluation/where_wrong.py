@@ -30,15 +30,15 @@ class WrongText:
     Attributes:
         place: in its split, from 1.
         text: None where texts are not to be shown, or gone.
-        votes: for each label that members gave it, their trials, and how many members are of each:
-            several, where prompts of folds vote.
+        votes: for each label that members gave it, their trials, or names of baselines, and how
+            many members are of each: several, where prompts of folds vote.
     """
 
     place: int
     text: str | None
     expected: str
     decided: str
-    votes: dict[str, dict[int, int]]
+    votes: dict[str, dict[int | str, int]]
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def where_wrong(
     expected: NDArray[Any],
     decided: NDArray[Any],
     members: NDArray[Any],
-    numbers: Sequence[int],
+    voters: Sequence[int | str],
     texts: Sequence[str] | None,
     *,
     shown: bool = True,
@@ -84,7 +84,8 @@ def where_wrong(
 
     Args:
         expected, decided: [B] or [B, L], what is right, and what the ensemble says.
-        members: [N, B] or [N, B, L], what each member says; `numbers` [N] their trials.
+        members: [N, B] or [N, B, L], what each member says; `voters` [N] their trials, or names
+            of baselines.
         texts: [B]; None where they are gone.
         shown: whether a text or a word may be part of the result.
         states: [B, H], hidden states to cluster by; without any, texts are clustered by words.
@@ -99,16 +100,16 @@ def where_wrong(
     listed = []
     hardest = sorted(np.flatnonzero(wrong).tolist(), key=lambda at: right[at])
     for place in hardest[:: -(-len(hardest) // _LISTED) or 1]:
-        votes: dict[str, Counter[int]] = defaultdict(Counter)
-        for number, decision in zip(numbers, members[:, place], strict=True):
-            votes[answers.written(decision)][number] += 1
+        votes: dict[str, Counter[int | str]] = defaultdict(Counter)
+        for voter, decision in zip(voters, members[:, place], strict=True):
+            votes[answers.written(decision)][voter] += 1
         listed.append(
             WrongText(
                 place=place + 1,
                 text=texts[place] if texts is not None and shown else None,
                 expected=answers.rightly(expected[place]),
                 decided=answers.written(decided[place]),
-                votes={label: dict(voters) for label, voters in votes.items()},
+                votes={label: dict(counts) for label, counts in votes.items()},
             )
         )
     return WhereWrong(

@@ -71,7 +71,8 @@ def export(
         ensemble: every member's, with their votes; `json` only.
 
     Raises:
-        BadInputError: the folder exists, there is no such prompt, or PEFT cannot express it.
+        BadInputError: the folder exists, there is no such prompt, a baseline votes, or PEFT cannot
+            express it.
         ModelError: the model is no longer where it was, or no longer the same.
         SearchUnfinishedError: no trial has a score yet.
     """
@@ -140,7 +141,14 @@ def _chosen(result: StoredSearch, trial: int | None, ensemble: bool) -> list[Pro
     if ensemble and trial is not None:
         raise BadInputError("--ensemble and --trial: choose one of them")
     if ensemble:
-        return result.ensemble.members
+        members = [one for one in result.ensemble.members if isinstance(one, PromptRecord)]
+        if others := result.ensemble.baselines:
+            raise BadInputError(
+                f"--ensemble: {', '.join(others)} {'vote' if others[1:] else 'votes'}, and an "
+                "export holds prompts alone; without --ensemble it is the best prompt, of trial "
+                f"{result.best.number}"
+            )
+        return members
     if trial is None or trial == result.record.best:
         return [result.best_prompt]
     records = result.prompts([trial])

@@ -45,6 +45,7 @@ def _without_labels(config: SearchConfig, answers: Answers) -> SearchConfig:
     asked = {
         "bagging": config.bagging is not None,
         "abstain": config.abstain is not None,
+        "ensemble.members": config.ensemble.members == "any",
         "data.class_weights": config.data.class_weights is not None,
         "space.label_words": config.space.label_words is not None,
     }
@@ -60,4 +61,4 @@ def _without_labels(config: SearchConfig, answers: Answers) -> SearchConfig:
             f"{config.source}: baselines: {others[0]} is for answers of which one is right; beside "
             f"{config.task.answers} there is {', '.join(_BESIDE)}"
         )
-    return config.with_baselines(_BESIDE if config.baselines else ())
+    return config.replaced(baselines=_BESIDE if config.baselines else ())

@@ -9,10 +9,11 @@ from typing import Any
 
 from autoprompt.config import SearchConfig
 from autoprompt.progress import SearchProgress
+from autoprompt.search_spaces.documents import parse
 from autoprompt.search_spaces.errors import DataError
 from autoprompt.workers.data_files import first_rows
 from autoprompt.workers.data_spec import Paths
-from autoprompt.workers.task import GUESSED
+from autoprompt.workers.task import GUESSED, TaskSpec
 
 #: Columns by the names that people give them, the likeliest first.
 _OPTIONS = ("choices", "options", "endings", "candidates")
@@ -60,7 +61,8 @@ def with_known_task(config: SearchConfig, progress: SearchProgress) -> SearchCon
     label = found.pop("label", data.label)
     given = {name: getattr(config.task, name) for name in config.task.model_fields_set}
     task = {**found, **{name: value for name, value in given.items() if name != "answers"}}
-    known = config.with_task(task, label)
+    spec = parse(TaskSpec, task, f"{config.source}: task")
+    known = config.replaced(task=spec, data=data.model_copy(update={"label": label}))
     progress.say(
         f"task: taken for {known.task.answers}, asked by {known.task.template!r}, right answers "
         f"in column {label!r}"

@@ -60,7 +60,7 @@ def with_possible_kv(
                 out = "set kv.position to that"
             raise BadInputError(f"{config.source}: kv: {model} {problem}; {out}")
         progress.say(f"KV prompts are left out: {model} {problem}")
-        return config.with_space(others)
+        return config.replaced(space=others)
     if "suffix" in values_of(kv.position) and not task.question.tail_ids:
         raise BadInputError(
             f"{config.source}: kv.position suffix: nothing stands behind the text in the template "

@@ -43,4 +43,4 @@ def with_label_names(config: SearchConfig, progress: SearchProgress) -> SearchCo
     words: LabelWords = {name: (own_word(name),) for name in names}
     shown = ", ".join(names[:8]) + (" ..." if names[8:] else "")
     progress.say(f"label words: the {len(names)} labels' own names ({shown})")
-    return config.with_label_words(words)
+    return config.replaced(task=config.task.model_copy(update={"label_words": words}))

@@ -28,7 +28,7 @@ def with_checked_metric(config: SearchConfig) -> SearchConfig:
     _try(metric, max(len(config.task.label_words), 2), key)
     ensemble = config.ensemble
     if metric.needs == "probabilities" and "vote" not in ensemble.model_fields_set:
-        return config.with_ensemble(ensemble.model_copy(update={"vote": "weighted"}))
+        return config.replaced(ensemble=ensemble.model_copy(update={"vote": "weighted"}))
     try:
         check_vote(ensemble.vote, metric, "set it to weighted")
     except ConfigError as error:

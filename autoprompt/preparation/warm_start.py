@@ -91,7 +91,7 @@ def _lent(
         progress.say(_account(warm_start))
     return replace(
         prepared,
-        config=config.with_space(space),
+        config=config.replaced(space=space),
         job=replace(prepared.job, earlier=prompts),
         footprint=prepared.footprint.after(lender.footprints),
         warm_start=warm_start,

@@ -41,7 +41,7 @@ def with_named_wordings(config: SearchConfig) -> SearchConfig:
     if config.writer is not None:
         check_writer(str(travelled(Path(config.writer))))
         config = config.with_writer(config.writer)
-    return config.with_space(config.space.model_copy(update=changes)) if changes else config
+    return config.replaced(space=config.space.model_copy(update=changes)) if changes else config
 
 
 def _built_in(task: Wording) -> list[str]:
@@ -121,7 +121,7 @@ def with_possible_searchers(config: SearchConfig, family: Family) -> SearchConfi
     if "rewriting" in searchers and hard.writer is None and family != "causal":
         others = space.without("rewriting")
         if others is not None:
-            return config.with_space(others)
+            return config.replaced(space=others)
         raise BadInputError(
             f"{where}.writer: the frozen model is a {family} one, which writes nothing; name a "
             "causal model"
@@ -170,4 +170,4 @@ def with_fitting_demonstrations(
         raise BadInputError(f"{where}: {said}")
     progress.say(f"demonstrations: {said}")
     fewer = shown.model_copy(update={"count": fitting}) if fitting else None
-    return config.with_space(config.space.model_copy(update={"demonstrations": fewer}))
+    return config.replaced(space=config.space.model_copy(update={"demonstrations": fewer}))

@@ -149,8 +149,8 @@ class Report:
             if plan.get("demonstrations") or plan.get("searcher") == "demonstrations"
         }
 
-    def prompt(self, number: int, text: str | None) -> str:
-        """A trial's prompt, as far as it may be shown."""
+    def prompt(self, number: int | None, text: str | None) -> str:
+        """A trial's prompt, or a baseline's name, as far as it may be shown."""
         if not self.with_texts and number in self.showing:
             return "[a prompt with demonstrations from the data]"
         return (text or "").strip()

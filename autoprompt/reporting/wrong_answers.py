@@ -34,24 +34,31 @@ def wrong_answers(
     log_probs = ensemble.log_probs[:, -len(expected) :]
 
     def on(
-        name: str, split: Split | None, right: Right, voted: Right, said: Right, by: list[int]
+        name: str,
+        split: Split | None,
+        right: Right,
+        voted: Right,
+        said: Right,
+        by: list[int | str],
     ) -> WhereWrong:
         texts = None if split is None else [as_text(text) for text in split.texts]
         own = states.get(name) if states else None
         return where_wrong(name, answers, right, voted, said, by, texts, shown=shown, states=own)
 
-    numbers = [voter.number for voter in ensemble.voters]
+    voters = [voter.reference for voter in ensemble.voters]
     decided = answers.decided(log_probs)
     voted = ensemble.decisions[-len(expected) :]
     validation = None if splits is None else splits.validation
-    found = [on("validation", validation, expected, voted, decided, numbers)]
+    found = [on("validation", validation, expected, voted, decided, voters)]
     opening = result.test_opening
     answered = result.held_out_answers(opening) if opening else None
     if opening and opening.result and answered:
         test = None if splits is None else splits.test
         if test is not None and test.fingerprint != opening.fingerprint:
             test = None
-        numbers = [member["number"] for member in opening.result["members"]]
+        rows = opening.result["members"]
+        # Older versions had no baselines among them.
+        voters = [row.get("baseline") or row["number"] for row in rows]
         members = answered.decided[2:]
-        found.append(on("test", test, answered.expected, answered.voted, members, numbers))
+        found.append(on("test", test, answered.expected, answered.voted, members, voters))
     return found

@@ -3,6 +3,7 @@
 from autoprompt.store.database import DEFAULT_URL, PATIENCE_SECONDS, Database
 from autoprompt.store.records import (
     BaselineRecord,
+    Candidate,
     ConfirmationRecord,
     EvaluationRecord,
     FoldRecord,
@@ -21,6 +22,7 @@ __all__ = [
     "DEFAULT_URL",
     "PATIENCE_SECONDS",
     "BaselineRecord",
+    "Candidate",
     "ConfirmationRecord",
     "Database",
     "EvaluationRecord",

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from autoprompt.store.states import State
+from autoprompt.workers.baselines import BASELINES
 from autoprompt.workers.direction import Direction
 
 
@@ -124,19 +125,21 @@ class TrialRecord:
 
 
 @dataclass(frozen=True)
-class PromptRecord:
-    """A trial's best prompt with all that the ensemble needs to choose by.
+class Candidate:
+    """What may vote, with all that the ensemble needs to choose by: a prompt, or a baseline.
 
     Attributes:
-        content: the prompt as safetensors.
-        log_probs: [B, L] of the validation texts, as safetensors; of a prompt that learnt a fold's
-            other texts, of that fold.
+        number: the trial's; None of a baseline.
+        digest: equal for those that do the same.
+        content: the prompt, or what the baseline has learnt, as safetensors.
+        log_probs: [B, L] of the texts that judge it, as safetensors.
         plan: the trial's.
-        fold: the fold that it left out, and of which division, as repeat.fold; None of the trial's
-            own prompt.
+        fold: the fold that a prompt left out, and of which division, as repeat.fold; None of the
+            trial's own prompt.
+        baseline: its name; None of a prompt.
     """
 
-    number: int
+    number: int | None
     kind: str
     score: float
     loss: float
@@ -146,10 +149,35 @@ class PromptRecord:
     log_probs: bytes
     plan: dict[str, Any] = field(default_factory=dict)
     fold: str | None = None
+    baseline: str | None = None
 
-    def natural(self, direction: Direction) -> "PromptRecord":
+    @property
+    def reference(self) -> int | str:
+        """By what an ensemble knows it: the trial's number, or the baseline's name."""
+        if self.baseline is not None:
+            return self.baseline
+        assert self.number is not None
+        return self.number
+
+    @property
+    def fitted(self) -> tuple[str, bytes] | None:
+        """The name and content of a baseline; None where the content is a prompt, as that of some
+        baselines is."""
+        if self.baseline is None or BASELINES[self.baseline].does == "ask":
+            return None
+        return self.baseline, self.content
+
+    def natural(self, direction: Direction) -> Self:
         """The same with its score to show."""
         return replace(self, score=direction.natural(self.score))
+
+
+@dataclass(frozen=True)
+class PromptRecord(Candidate):
+    """A trial's best prompt: judged by the validation texts; one that learnt all but a fold, by
+    that fold."""
+
+    number: int
 
 
 @dataclass(frozen=True)
@@ -223,7 +251,8 @@ class BaselineRecord:
         score, loss: on validation; None where it failed.
         shipped_bytes: beside the frozen model, or in its place.
         content: what it has learnt, as safetensors, where that is kept.
-        log_probs: [B, L] of the validation texts, as safetensors.
+        log_probs: [B, L] of the validation texts, as safetensors; where it was fitted once a fold,
+            of all labelled texts, these last.
     """
 
     name: str

@@ -106,7 +106,8 @@ class Search(Base):
     error: Mapped[str | None]
     started_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
-    #: Trial numbers that vote, how, and their score on validation; None before there is one.
+    #: Who votes, trials by number and baselines by name, how, and their score on validation; None
+    #: before there is one.
     ensemble: Mapped[dict[str, Any] | None]
     #: The process that runs it, as host:pid:token, and when that process last said so.
     controller: Mapped[str | None] = mapped_column(Text(200))
@@ -290,7 +291,8 @@ class Baseline(Base):
     shipped_bytes: Mapped[int | None] = mapped_column(BigInteger)
     #: What it has learnt, as safetensors, where that is kept.
     content: Mapped[bytes | None] = mapped_column(LargeBinary)
-    #: Log-probabilities of the labels for the validation texts, [B, L], as safetensors.
+    #: Log-probabilities of the labels for the validation texts, [B, L], as safetensors; where it
+    #: was fitted once a fold, for all labelled texts, by those that did not learn them; these last.
     log_probs: Mapped[bytes | None] = mapped_column(LargeBinary)
     error: Mapped[str | None]
     finished_at: Mapped[datetime]

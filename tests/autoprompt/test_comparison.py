@@ -32,8 +32,10 @@ def pair_db(finished_db: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The finished search, and another of soft prompts alone on the same splits."""
     url = copy_store(finished_db, tmp_path_factory.mktemp("pair"))
     config = load("finished", db=url).config
-    soft = config.with_space(config.space.model_copy(update={"hard": None}))
-    weighed = soft.with_ensemble(soft.ensemble.model_copy(update={"vote": "weighted", "size": 2}))
+    soft = config.replaced(space=config.space.model_copy(update={"hard": None}))
+    weighed = soft.replaced(
+        ensemble=soft.ensemble.model_copy(update={"vote": "weighted", "size": 2})
+    )
     autoprompt.search(weighed.with_overrides(trials=3, name="soft"), db=url, quiet=True)
     return url
 

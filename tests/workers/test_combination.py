@@ -113,6 +113,16 @@ def test_twins_in_a_members_place_say_the_same(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", RULES)
+def test_one_that_stands_for_itself_counts_as_much_as_all_that_stand_for_another(name: str) -> None:
+    said, right = sayings(3, 200)
+    rule: Any = RULES[name](said, right)
+    many, twins = rule.of_members([2, 1, 2]), said[[0, 0, 1, 2, 2]]
+    assert (many.voted(THREE, twins).labels == rule.voted(THREE, said).labels).all()
+    expected = rule.probabilities(THREE, said)
+    assert many.probabilities(THREE, twins) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", RULES)
 def test_a_rule_is_the_same_from_the_store(name: str) -> None:
     import json
 

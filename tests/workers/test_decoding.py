@@ -31,7 +31,7 @@ PLACES = [
 
 
 def generated(scorer: Scorer, prompt: Prompt, text: TokenIds, **more: Any) -> TokenIds:
-    """What `generate` writes behind a whole input."""
+    """What `generate` writes behind a whole input, up to the token that ends it."""
     model, laid = scorer.model, prompt.embedded(scorer.model)
     inputs = torch.cat(Reference(scorer, prompt).inputs(laid, text))[None]
     model.keep_logits_of(None)
@@ -48,7 +48,9 @@ def generated(scorer: Scorer, prompt: Prompt, text: TokenIds, **more: Any) -> To
         num_beams=1,
         **more,
     )[0].tolist()
-    return tuple(written[len(ids[0]) if model.family == "seq2seq" else 0 :])
+    answer = written[len(ids[0]) if model.family == "seq2seq" else 0 :]
+    ends = end_tokens(model.model, model.tokenizer)
+    return tuple(itertools.takewhile(lambda token: token not in ends, answer))
 
 
 @torch.no_grad()
@@ -60,6 +62,7 @@ def test_the_tokens_are_those_of_generate(
     prompts, texts = [*prompts_at(position, scorer), Prompt("")], texts_of(scorer)
     if name == "alone":  # it may go over no cached text, behind which a KV prompt would stand
         prompts = [prompt for prompt in prompts if prompt.kind != "kv" or position == "prefix"]
+    ends = end_tokens(scorer.model.model, scorer.model.tokenizer)
     found = decoded(scorer, prompts, texts, (), MOST)
     assert len({answer for answers in found for answer in answers}) > len(texts) / 2
     for prompt, answers in zip(prompts, found, strict=True):
@@ -67,7 +70,9 @@ def test_the_tokens_are_those_of_generate(
             # Rows, and vectors in a decoder, are nothing that `generate` takes.
             taken = prompt.kind != "kv" and (prompt.kind == "hard" or position != "decoder")
             reference = Reference(scorer, prompt)
-            wanted = generated(scorer, prompt, text) if taken else reference.greedy(text, MOST)
+            wanted = (
+                generated(scorer, prompt, text) if taken else reference.greedy(text, MOST, ends)
+            )
             assert answer == wanted
 
 
@@ -242,8 +247,6 @@ def test_the_real_model_writes_what_generate_does(real_model: FrozenModel, movie
     texts = scorer.tokenize(movies.texts[:3])
     found = decoded(scorer, prompts, texts, (), MOST)
     assert scorer.family.trusts_cache(texts)
-    ends = end_tokens(real_model.model, real_model.tokenizer)
     for prompt, answers in zip(prompts, found, strict=True):
         for text, answer in zip(texts, answers, strict=True):
-            written = generated(scorer, prompt, text)
-            assert answer == tuple(itertools.takewhile(lambda token: token not in ends, written))
+            assert answer == generated(scorer, prompt, text)

@@ -10,13 +10,14 @@ from autoprompt.search_spaces.errors import BadInputError, ModelError
 from autoprompt.search_spaces.pieces import Position
 from autoprompt.workers import output_layer
 from autoprompt.workers.decoding import continuation_log_probs
+from autoprompt.workers.families.causal import CausalFamily
 from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.scoring import Asked, Scorer
 from autoprompt.workers.text_states import TokenIds
 from tests.workers.continued import CAUSAL, SEQ2SEQ, Reference, prompts_at, texts_of
 
 #: Answers of five texts, of different lengths, one of them empty.
-ANSWERS: list[TokenIds] = [(20, 21, 22), (30,), (), (40, 41, 42, 43, 44), (50, 51)]
+ANSWERS: list[TokenIds] = [(20, 21, 22), (30,), (), (40, 41, 42, 43, 44), (50, 0)]
 
 PLACES = [
     *((name, position) for name in ("merged", "copied", "alone") for position in CAUSAL),
@@ -105,7 +106,8 @@ def test_prompts_on_batches_of_their_own_share_a_pass(
         scorer.model.model, "forward", lambda **given: passes.append(given) or ask(**given)
     )
     together = scorer.logits_of(asked)
-    assert len(passes) == (1 if name == "merged" else len(asked) if name == "copied" else 5)
+    decoder = sum(len(one.prompts) for one in asked)
+    assert len(passes) == {"merged": 1, "copied": len(asked), "t5": decoder}[name]
     for found, wanted in zip(together, alone, strict=True):
         torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
 
@@ -124,10 +126,31 @@ def test_options_of_a_text_are_scored_over_the_text_read_once(
     repeated = [text for text in texts for _ in ANSWERS]
     found = continuation_log_probs(scorer, prompts, repeated, ANSWERS * 2)
     assert scorer.cache.encoded == encoded + len(texts)
-    laid = [prompt.embedded(scorer.model) for prompt in prompts]
+    other = prompts_at("prefix", scorer)[0]  # which goes over no cached text
+    once = continuation_log_probs(scorer, prompts, repeated, ANSWERS * 2, once=True)
+    plain = continuation_log_probs(scorer, [other], repeated, ANSWERS * 2)
+    laid = [prompt.embedded(scorer.model) for prompt in (*prompts, other)]
     for place, (text, answer) in enumerate(zip(repeated, ANSWERS * 2, strict=True)):
-        alone = scorer.forced_log_probs(laid, [text], [answer]).sum(-1)[:, 0]
+        alone = scorer.forced_log_probs(laid[:-1], [text], [answer]).sum(-1)[:, 0]
         torch.testing.assert_close(found[:, place], alone, atol=1e-4, rtol=1e-5)
+        torch.testing.assert_close(once[:, place], alone, atol=1e-4, rtol=1e-5)
+        alone = scorer.forced_log_probs(laid[-1:], [text], [answer]).sum(-1)[:, 0]
+        torch.testing.assert_close(plain[:, place], alone, atol=1e-4, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_the_cache_is_not_tried_by_what_follows_some_texts(
+    scorers: Callable[[str], Scorer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scorer = scorers("merged")
+    tried: list[object] = []
+    # As where memory does not hold a single text.
+    monkeypatch.setattr(CausalFamily, "_try_cache", lambda self, _: tried.append(self))
+    prompts, texts = prompts_at("suffix", scorer)[:2], texts_of(scorer)
+    laid = [prompt.embedded(scorer.model) for prompt in prompts]
+    found = scorer.forced_log_probs(laid, texts, ANSWERS)
+    assert tried == [scorer.family]
+    torch.testing.assert_close(found, expected(scorer, prompts, texts), atol=1e-5, rtol=1e-5)
 
 
 @torch.no_grad()

@@ -195,5 +195,7 @@ def test_a_missing_package_is_asked_for_by_its_extra(
     texts._rouge_scorer.cache_clear()
     monkeypatch.delitem(vars(METRICS["chrf"].function), "_scorer", raising=False)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=rf"^needs {package}; install 'autoprompt\[metrics\]'$"):
+    with pytest.raises(
+        ConfigError, match=rf"^needs {package}; install 'autoprompt-search\[metrics\]'$"
+    ):
         score(metric, [["one"]], ["one"])

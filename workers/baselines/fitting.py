@@ -12,22 +12,27 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from autoprompt.search_spaces import HardPlan
-from autoprompt.search_spaces.errors import BadInputError
+from autoprompt.search_spaces.errors import AutopromptError, BadInputError
 from autoprompt.search_spaces.registry import look_in
 from autoprompt.workers.answers import Right
 from autoprompt.workers.baselines.baseline import Baseline, Resources
 from autoprompt.workers.baselines.kinds import BASELINES
 from autoprompt.workers.baselines.trained import answered, train
+from autoprompt.workers.batches import windows
 from autoprompt.workers.class_weights import text_weights
+from autoprompt.workers.data import Split
 from autoprompt.workers.device_errors import raise_if_device_broken
 from autoprompt.workers.job import Job
 from autoprompt.workers.rows import Text
 from autoprompt.workers.scorers import load_scorer
 from autoprompt.workers.scoring import Scorer
-from autoprompt.workers.vote import Floats
+from autoprompt.workers.vote import Floats, pooled
 from autoprompt.workers.workbench import Workbench
 
 log = logging.getLogger(__name__)
+
+#: Places of labelled texts, train texts first, by fold: each of them stands in one.
+Division = Sequence[Sequence[int]]
 
 #: Operations that cost little on any processor: seconds, or twenty of a slow one's only core.
 _CHEAP = 1e12
@@ -41,8 +46,9 @@ class Fitted:
     """A baseline that was fitted, or why it could not be.
 
     Attributes:
-        log_probs: [B, A], of the validation texts.
-        loss: their mean, in nats.
+        log_probs: [B, A], of the validation texts; or of all labelled texts, these last, each by
+            one that did not learn it.
+        loss: the mean of the validation texts', in nats.
         seconds: of work by itself, a pass over the texts that it shares with others included.
         shipped_bytes: what must be shipped beside the frozen model, or in its place.
         content: what it has learnt; None of a model of its own.
@@ -68,14 +74,18 @@ def fit_baselines(
     unseen: int = 0,
     asked_for: Sequence[str] = (),
     everything: bool = False,
+    divisions: Sequence[Division] = (),
 ) -> list[Fitted]:
-    """Fit each to the train texts, and have it answer the validation texts.
+    """Fit each to the train texts, and have it answer the validation texts; or once a fold, to all
+    labelled texts but that fold, which it answers.
 
     Args:
         names: of those that train no model.
         unseen: how many texts they will answer later.
         asked_for: those that are wanted whatever they cost.
         everything: whether they learn the validation texts too, once these have judged them.
+        divisions: of all labelled texts, into the folds that judge them; without any, the
+            validation texts do.
 
     Raises:
         ModelError: the model cannot be loaded.
@@ -91,25 +101,36 @@ def fit_baselines(
         started = time.perf_counter()
         try:
             if name == "demonstrations" and name not in asked_for:
-                _demand_cheap(scorer, job, unseen)
+                judging = len(job.train) + len(job.validation) if divisions else len(job.validation)
+                _demand_cheap(scorer, job, judging * max(1, len(divisions)) + unseen)
             with threadpool_limits(torch.get_num_threads(), "blas"):
-                fitted.append(_fitted(job, name, resources, everything))
+                fitted.append(_fitted(job, name, resources, everything, divisions))
         except Exception as error:  # a user's own may raise anything
             raise_if_device_broken(error)
             fitted.append(Fitted(name, time.perf_counter() - started, error=one_line(error)))
     return fitted
 
 
-def _fitted(job: Job, name: str, resources: Resources, everything: bool) -> Fitted:
+def _fitted(
+    job: Job,
+    name: str,
+    resources: Resources,
+    everything: bool,
+    divisions: Sequence[Division],
+) -> Fitted:
     made = BASELINES[name].made
     baseline: Baseline = made(resources)
     started, before = time.perf_counter(), resources.states.seconds
     if made.reads_states and not before:
         resources.states.keep([*job.train.texts, *job.validation.texts])
-    learnt = baseline.fit(job.train.texts, job.train.labels)
-    log_probs = baseline.log_probs(learnt.content, job.validation.texts)
+    both = job.train.beside(job.validation)
+    if divisions:
+        said = np.stack([_left_out(baseline, both, own) for own in divisions])
+        log_probs = pooled(said).astype(np.float32)
+    else:
+        learnt = baseline.fit(job.train.texts, job.train.labels)
+        log_probs = baseline.log_probs(learnt.content, job.validation.texts)
     if everything:
-        both = job.train.beside(job.validation)
         learnt = baseline.fit(both.texts, both.labels)
     seconds = time.perf_counter() - started + (before if made.reads_states else 0.0)
     return Fitted(
@@ -117,14 +138,26 @@ def _fitted(job: Job, name: str, resources: Resources, everything: bool) -> Fitt
         seconds,
         learnt.settings,
         log_probs,
-        _loss(resources.scorer, log_probs, job.validation.labels),
+        _loss(resources.scorer, log_probs[-len(job.validation) :], job.validation.labels),
         len(learnt.content) + learnt.beside,
         learnt.content,
     )
 
 
-def _demand_cheap(scorer: Scorer, job: Job, unseen: int) -> None:
-    """Refuse to read the texts anew where that takes more than seconds.
+def _left_out(baseline: Baseline, labelled: Split, division: Division) -> Floats:
+    """[B, A], what a baseline says of B labelled texts, of each fold by one that did not learn
+    it."""
+    said = np.empty((len(labelled), baseline.resources.size), dtype=np.float32)
+    for fold in division:
+        left_out = set(fold)
+        learnt = labelled.at([at for at in range(len(labelled)) if at not in left_out])
+        content = baseline.fit(learnt.texts, learnt.labels).content
+        said[list(fold)] = baseline.log_probs(content, labelled.at(fold).texts)
+    return said
+
+
+def _demand_cheap(scorer: Scorer, job: Job, texts: int) -> None:
+    """Refuse to read so many texts anew where that takes more than seconds.
 
     Raises:
         BadInputError: it does.
@@ -133,7 +166,6 @@ def _demand_cheap(scorer: Scorer, job: Job, unseen: int) -> None:
         return
     some = scorer.tokenize(job.validation.texts[:_SAMPLE])
     tokens = sum(map(len, some)) / len(some)
-    texts = len(job.validation) + unseen
     if 2 * scorer.model.model.num_parameters() * tokens * texts > _CHEAP:
         raise BadInputError(
             f"left out, as {texts} texts would have to be read anew, which takes a while without a "
@@ -172,43 +204,67 @@ def train_baseline(job: Job, name: str, rate: float, seed: int, texts: Sequence[
 
 
 class Answering:
-    """Fitted baselines that answer texts, a window of them after another.
+    """Fitted baselines that answer texts."""
 
-    Attributes:
-        log_probs: [M, B, A], of all texts; no numbers of one that failed.
-    """
-
-    def __init__(
-        self, scorer: Scorer, fitted: Sequence[tuple[str, bytes]], texts: Sequence[Text]
-    ) -> None:
-        """Nothing answered yet.
+    def __init__(self, scorer: Scorer, fitted: Sequence[tuple[str, bytes]]) -> None:
+        """With what they have learnt.
 
         Args:
             fitted: M names, and what was learnt.
-            texts: B of them.
         """
         self._resources = Resources.of(scorer)
-        self._texts = texts
         self._asked = [
             (name, BASELINES[name].made(self._resources), content) for name, content in fitted
         ]
-        self.log_probs: Floats = np.full(
-            (len(fitted), len(texts), self._resources.size), np.nan, dtype=np.float32
-        )
 
-    def hear(self, places: Sequence[int]) -> None:
-        """Let all of them answer the texts at these places."""
-        texts, states = [self._texts[place] for place in places], self._resources.states
+    def log_probs(self, texts: Sequence[Text]) -> Floats:
+        """[M, B, A], of a window of texts; no numbers of one that failed."""
+        states = self._resources.states
+        said = np.full(
+            (len(self._asked), len(texts), self._resources.size), np.nan, dtype=np.float32
+        )
         if any(baseline.reads_states for _, baseline, _ in self._asked):
             states.keep(texts, None)
         for row, (name, baseline, content) in enumerate(self._asked):
             try:
                 with threadpool_limits(torch.get_num_threads(), "blas"):
-                    self.log_probs[row, places] = baseline.log_probs(content, texts)
+                    said[row] = baseline.log_probs(content, texts)
             except Exception as error:
                 raise_if_device_broken(error)
                 log.warning("baseline %s: %s", name, one_line(error))
         states.forget()
+        return said
+
+    def vote(self, texts: Sequence[Text]) -> Floats:
+        """[M, B, A], of texts that nothing else reads, by baselines that all have to answer.
+
+        Raises:
+            AutopromptError: one of them does not.
+        """
+        scorer = self._resources.scorer
+        said = np.empty((len(self._asked), len(texts), self._resources.size), dtype=np.float32)
+        for window in windows(texts):
+            said[:, window] = self.log_probs([texts[place] for place in window])
+            scorer.cache.forget()
+        demand_answers([name for name, _, _ in self._asked], said)
+        return said
+
+
+def demand_answers(names: Sequence[str], log_probs: Sequence[Floats] | Floats) -> None:
+    """See that baselines that vote have answered.
+
+    Args:
+        log_probs: [M, B, A].
+
+    Raises:
+        AutopromptError: one of them gave no numbers.
+    """
+    for name, said in zip(names, log_probs, strict=True):
+        if not np.isfinite(said).all():
+            raise AutopromptError(
+                f"baseline {name} votes, and its answers to these texts are no numbers; the "
+                "warnings say why, and a search with ensemble.members: prompts does without it"
+            )
 
 
 def one_line(error: BaseException) -> str:
