@@ -16,7 +16,6 @@ import autoprompt
 from autoprompt.cli import main
 from autoprompt.ensemble.predictor import Predictor
 from autoprompt.results import SearchResult
-from autoprompt.search_spaces.errors import BadInputError
 from autoprompt.store import PromptRecord, SearchRecord
 from autoprompt.workers.combination import Combination, heads
 from autoprompt.workers.rows import Text
@@ -249,13 +248,9 @@ def test_it_is_scored_on_another_file(searched: Searched) -> None:
     assert best < 0.3 < alone if searched.kind == "scale" else best > 0.85 > alone
 
 
-def test_it_is_exported_or_refused_by_name(searched: Searched, tmp_path: Path) -> None:
-    folder = tmp_path / "out"
-    if searched.kind == "label_words":
-        searched.result.export(folder)
-        assert json.loads((folder / "prompt.json").read_text(encoding="utf-8"))["prompts"]
-        return
-    with pytest.raises(BadInputError, match=f"not {searched.kind}; label with") as refusal:
-        searched.result.export(folder)
-    assert "\n" not in str(refusal.value)
-    assert not folder.exists()
+def test_it_is_exported(searched: Searched, tmp_path: Path) -> None:
+    """What the folder answers is held against `predict` in `test_export_kinds`."""
+    folder = searched.result.export(tmp_path / "out")
+    document = json.loads((folder / "prompt.json").read_text(encoding="utf-8"))
+    assert document["prompts"]
+    assert (folder / "answers.py").is_file()
