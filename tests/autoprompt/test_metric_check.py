@@ -49,6 +49,6 @@ def test_a_package_that_is_missing_is_named_with_the_metric_that_wants_it(
     monkeypatch.delitem(vars(METRICS["bleu"].function), "_scorer")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(
-        ConfigError, match=r"task.metric: bleu needs sacrebleu; install 'autoprompt\["
+        ConfigError, match=r"task.metric: bleu needs sacrebleu; install 'autoprompt-search\["
     ):
         with_checked_metric(SearchConfig.model_validate(tiny_config))
