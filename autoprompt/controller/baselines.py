@@ -97,8 +97,8 @@ def _divisions(prepared: Prepared) -> list[Division]:
     config, splits = prepared.config, prepared.splits
     if config.bagging is None or config.ensemble.members != "any":
         return []
-    labels = splits.train.beside(splits.validation).labels
-    folds = folds_of(labels, config.bagging, config.search.seed)
+    pool = splits.train.beside(splits.validation)
+    folds = folds_of(pool.labels, config.bagging, config.search.seed, pool.groups)
     return [
         [folds[repeat, fold] for fold in range(1, config.bagging.folds + 1)]
         for repeat in range(1, config.bagging.repeats + 1)

@@ -71,8 +71,14 @@ def beside_baselines(
             of which baselines say what they did not learn.
 
     Raises:
-        BadInputError: a baseline has been judged by fewer texts.
+        BadInputError: a baseline has been judged by fewer texts, or answers are not one of several
+            labels.
     """
+    if baselines and not answers.categorical:
+        raise BadInputError(
+            f"baselines vote on answers of which one is right, and {answers.wording.answers} are "
+            "not: choose among prompts (--members prompts)"
+        )
     found = []
     for record in baselines:
         content, packed = record.content, record.log_probs

@@ -14,21 +14,26 @@ import autoprompt
 from autoprompt.cli import main
 from autoprompt.config import SearchConfig
 from autoprompt.controller.bagging import folds_of
+from autoprompt.controller.baselines import _divisions
 from autoprompt.ensemble.selection import traits_of
 from autoprompt.evaluation.candidates import beside_baselines
 from autoprompt.evaluation.own_texts import splits_of
+from autoprompt.preparation.prepare import prepare
+from autoprompt.progress import SearchProgress
 from autoprompt.reporting.wrong_answers import wrong_answers
 from autoprompt.results import SearchResult
 from autoprompt.search_model import model_of
 from autoprompt.search_spaces.errors import AutopromptError, BadInputError, ConfigError
 from autoprompt.search_spec import EnsembleSpec
 from autoprompt.store import BaselineRecord, Store
+from autoprompt.workers.answers import answers_of
 from autoprompt.workers.baselines import BASELINES
 from autoprompt.workers.baselines.baseline import Baseline, Learnt, Resources
 from autoprompt.workers.metrics import METRICS
 from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.rows import Text, as_text
 from autoprompt.workers.scorers import load_scorer
+from autoprompt.workers.task import TaskSpec
 from autoprompt.workers.vote import Floats
 from tests.conftest import write_texts, write_yaml
 from tests.tiny import _GOOD, TEXTS
@@ -160,6 +165,27 @@ def test_where_folds_vote_baselines_are_judged_by_what_they_did_not_learn(
     assert len(store.labelled(bagged.id)) == len(both)
 
 
+def test_texts_of_a_group_are_learnt_or_judged_by_together(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    data = {
+        "path": "texts.csv",
+        "group": "thing",
+        "sizes": {"train": 28, "validation": 28, "test": 14},
+    }
+    path = small(tiny_folder, tmp_path, data=data, bagging={"folds": 3, "repeats": 2, "plans": 1})
+    rows = [row | {"thing": row["text"].split(" is ")[0]} for row in TEXTS]
+    write_texts(tmp_path / "texts.csv", rows)
+    prepared = prepare(SearchConfig.read(path), SearchProgress(quiet=True))
+    pool = prepared.splits.train.beside(prepared.splits.validation)
+    divisions = _divisions(prepared)
+    assert len(divisions) == 2
+    for division in divisions:
+        assert sorted(place for fold in division for place in fold) == list(range(len(pool)))
+        parts = [{pool.groups[place] for place in fold} for fold in division]
+        assert sum(map(len, parts)) == len(set(pool.groups)), "a group is in two folds"
+
+
 def test_a_baseline_counts_as_much_as_all_folds_of_a_plan(bagged: SearchResult) -> None:
     ensemble = bagged.ensemble
     assert {voter.reference for voter in ensemble.voters} > {ABLE}
@@ -265,6 +291,21 @@ def test_prompts_of_folds_vote_with_no_baseline_that_learnt_their_texts(
         beside_baselines([], list(records(voted).values()), labels, answers, metric)
     found = beside_baselines([], list(records(bagged).values()), labels, answers, metric)
     assert len(found) == len(NAMES)
+
+
+def test_none_votes_where_several_answers_are_right(voted: SearchResult) -> None:
+    several = answers_of(
+        TaskSpec(
+            answers="several_labels",
+            template="{text}:",
+            yes_no=("great", "bad"),
+            label_words={"negative": ("negative",), "positive": ("positive",)},
+        )
+    )
+    stored = [records(voted)["template"]]
+    with pytest.raises(BadInputError, match=r"baselines vote .* several_labels .*--members prom"):
+        beside_baselines([], stored, [(0,), (1,)], several, METRICS["micro_f1"])
+    assert beside_baselines([], [], [(0,), (1,)], several, METRICS["micro_f1"]) == []
 
 
 def test_one_that_is_a_prompt_is_the_same_as_that_prompt(voted: SearchResult) -> None:
