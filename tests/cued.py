@@ -36,7 +36,7 @@ CUES = ("hue", "count", "what", "list", "whether")
 _TAUGHT = (*CUES, "what", "whether")
 
 #: Of training, until every question is answered rightly.
-_STEPS = {"causal": 400, "seq2seq": 450}
+_STEPS = {"causal": 360, "seq2seq": 420}
 
 _SPECIAL = ["<pad>", "<end>", "<unk>"]
 _MARKS = (":", ";", ".", "?")
@@ -89,7 +89,7 @@ def row_of(scene: Scene, kind: str, number: int) -> dict[str, Any]:
     """A row of labelled data for a kind of answers.
 
     Args:
-        number: the row's, by which the right option is laid among others.
+        number: the row's, which decides the order of its options.
     """
     start = scene.text.index(scene.number)
     colour = scene.text.index(scene.colour)
@@ -107,8 +107,9 @@ def row_of(scene: Scene, kind: str, number: int) -> dict[str, Any]:
     row = {"text": scene.text, "label": right}
     if kind == "options":
         draw = random.Random(number)
-        pairs = [f"{colour} {animal}" for colour in COLOURS for animal in ANIMALS]
-        others = draw.sample([pair for pair in pairs if pair != right], 2)
+        # Of the text's own words, too, so that which words it has says little.
+        wrong = draw.choice([name for name in COLOURS if name != scene.colour])
+        others = [f"{scene.colour} {scene.other}", f"{wrong} {scene.animal}"]
         row["options"] = draw.sample([right, *others], 3)
     return row
 

@@ -53,8 +53,8 @@ PROMPTS = ("soft", "hard", "kv")
 PLACES = {"causal": ("suffix", "end"), "seq2seq": ("decoder", "decoder")}
 
 SOFT = {"length": 4, "learning_rate": 0.1, "steps": 60, "batch_size": 16}
-KV = {"length": 8, "init": "random", "learning_rate": 0.2, "steps": 120, "batch_size": 16}
-SIZES = {"train": 64, "validation": 48, "test": 150}
+KV = {"length": 8, "init": "random", "learning_rate": 0.2, "steps": 80, "batch_size": 16}
+SIZES = {"train": 64, "validation": 48, "test": 120}
 FRESH = 40
 
 
@@ -115,7 +115,7 @@ def searched(
     write_rows(folder / "texts.jsonl", scenes[:-FRESH], kind)
     file = write_rows(folder / "fresh.jsonl", scenes[-FRESH:], kind)
     soft, kv = PLACES[family]
-    hard = {"tokens": 1, "start": "in", "candidates": 16, "rounds": 4, "batch_size": 16}
+    hard = {"tokens": 1, "start": "in", "candidates": 32, "rounds": 3, "batch_size": 16}
     config = {
         "name": kind,
         "model": {"path": str(cued_model(family)), "dtype": "float32"},
