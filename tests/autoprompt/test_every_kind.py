@@ -52,7 +52,7 @@ PROMPTS = ("soft", "hard", "kv")
 #: Where soft and KV prompts stand in each family: nothing of a text is read again.
 PLACES = {"causal": ("suffix", "end"), "seq2seq": ("decoder", "decoder")}
 
-SOFT = {"length": 4, "learning_rate": 0.1, "steps": 60, "batch_size": 16}
+SOFT = {"length": 4, "learning_rate": 0.1, "steps": 90, "batch_size": 16}
 KV = {"length": 8, "init": "random", "learning_rate": 0.2, "steps": 80, "batch_size": 16}
 SIZES = {"train": 64, "validation": 48, "test": 120}
 FRESH = 40
@@ -162,9 +162,9 @@ def test_each_kind_of_prompt_beats_the_template_alone(searched: Searched, prompt
     score = scores[0]
     assert score is not None
     if searched.kind == "scale":
-        assert score < alone["low"] - 0.3
+        assert score < min(0.2, alone["low"])
     else:
-        assert score > alone["high"] + 0.1
+        assert score > max(0.75, alone["high"])
 
 
 def test_the_best_prompt_beats_the_template_alone_on_test(searched: Searched) -> None:
