@@ -111,6 +111,10 @@ REASONS = {
         "every candidate is scored on a first block of 16 texts, and swaps of a token or two are "
         "so much alike that few are clearly worse there"
     ),
+    "5 folds of one KV plan, texts computed before": (
+        "by count of query tokens five prompts cost five times one; a pass that they share reads the "
+        "model's weights once for all of them, which makes up for a part of that alone"
+    ),
     "a hard prefix of 16 tokens, 400 texts": (
         "30 tokens a text in the place of 46, so 1.53x at the most; the rest is the cost of "
         "joining the prefix's states to every text's"
