@@ -112,8 +112,8 @@ REASONS = {
         "so much alike that few are clearly worse there"
     ),
     "5 folds of one KV plan, texts computed before": (
-        "by count of query tokens five prompts cost five times one; a pass that they share reads the "
-        "model's weights once for all of them, which makes up for a part of that alone"
+        "by count of query tokens five prompts cost five times one; a pass that they share reads "
+        "the model's weights once for all of them, which makes up for a part of that alone"
     ),
     "a hard prefix of 16 tokens, 400 texts": (
         "30 tokens a text in the place of 46, so 1.53x at the most; the rest is the cost of "
