@@ -262,6 +262,7 @@ class Scorer:
         texts: Sequence[Text],
         advance: Callable[[int], None] = lambda done: None,
         beside: Callable[[list[int]], None] | None = None,
+        rights: Sequence[Right] | None = None,
     ) -> Tensor:
         """Like `log_probs`, for texts that are scored once: they never enter the cache.
 
@@ -269,6 +270,7 @@ class Scorer:
             advance: called with the number of texts done since the last call.
             beside: called with the places of texts that have been scored, and are in the cache
                 until it returns.
+            rights: the texts' right answers, where they are known.
 
         Returns:
             [N, B, L] float32 on the CPU.
@@ -276,7 +278,8 @@ class Scorer:
         log_probs = torch.empty(len(prompts), len(texts), self.task.readout.size)
         keeps = beside is not None or self.rereads
         for window in windows(texts):
-            chunk = self.tokenize([texts[index] for index in window])
+            known = None if rights is None else [rights[index] for index in window]
+            chunk = self.tokenize([texts[index] for index in window], known)
             log_probs[:, window] = self.log_probs(prompts, chunk, once=not keeps)
             if beside is not None:
                 beside(window)
@@ -295,5 +298,4 @@ def longest_text(context: int | None, task: Task, longest_prompt: int) -> int:
     if context is None:
         return 1 << 30
     behind = len(task.question.tail_ids) + len(task.question.end_ids)
-    readout = task.readout
-    return max(context - longest_prompt - behind - readout.room, 0)
+    return max(context - longest_prompt - behind - task.readout.room, 0)

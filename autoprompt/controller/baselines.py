@@ -141,7 +141,7 @@ class _Judge:
         """Oriented, infinitely bad where answers are no numbers; None of one that has failed."""
         if fitted.log_probs is None:
             return None
-        if not np.isfinite(fitted.log_probs).all():
+        if not self.answers.sound(fitted.log_probs):
             return -np.inf
         # Of all labelled texts, where folds judge them, the validation texts come last.
         said = fitted.log_probs[-len(self._labels) :]

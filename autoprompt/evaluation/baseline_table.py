@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from autoprompt.statistics.intervals import estimate
@@ -43,7 +42,7 @@ def tested_baselines(
     rows = []
     for record, own in zip(baselines, log_probs, strict=True):
         row = baseline_row(record, metric.direction)
-        if own is not None and np.isfinite(own).all():
+        if own is not None and answers.sound(own):
             predicted = metric.predictions(own, answers.decided)
             row |= estimate(metric, expected, predicted).as_dict()
             row["p"], row["test"] = paired_p(metric, expected, predicted, best)

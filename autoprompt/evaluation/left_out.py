@@ -73,7 +73,7 @@ def left_out(
         progress.step(f"scoring {len(split)} texts without each of {len(prompt)} positions"),
         progress.counting("texts scored", len(split)) as advance,
     ):
-        log_probs = scorer.score_texts(asked, split.texts, advance)
+        log_probs = scorer.score_texts(asked, split.texts, advance, rights=split.labels)
     answers = scorer.task.answers
     expected = scorer.task.readout.targets(split.labels)
     losses = scorer.task.readout.surprise(log_probs, expected).numpy()

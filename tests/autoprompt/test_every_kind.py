@@ -248,6 +248,21 @@ def test_it_is_scored_on_another_file(searched: Searched) -> None:
     assert best < 0.3 < alone if searched.kind == "scale" else best > 0.85 > alone
 
 
+def test_the_template_alone_stands_beside_it(searched: Searched) -> None:
+    tested = searched.result.test
+    assert tested is not None
+    beside = {row["name"]: row for row in tested["baselines"]}["template"]
+    assert beside["error"] is None
+    assert beside["score"] == pytest.approx(tested["no_prompt"]["score"])
+
+
+def test_what_a_position_is_worth_is_a_number(searched: Searched) -> None:
+    [number] = [trial.number for trial in searched.result.trials if trial.kind == "hard"][:1]
+    explained = searched.result.explain(number, quiet=True)
+    assert np.isfinite(explained["loss"])
+    assert all(np.isfinite(row["more_loss"]) for row in explained["positions"])
+
+
 def test_it_is_exported(searched: Searched, tmp_path: Path) -> None:
     """What the folder answers is held against `predict` in `test_export_kinds`."""
     folder = searched.result.export(tmp_path / "out")

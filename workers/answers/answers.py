@@ -265,6 +265,10 @@ class Answers(ABC):
         """The inverse of `tensor`."""
         return stored
 
+    def sound(self, said: Floats) -> bool:
+        """Whether what is said of texts can be decided by: numbers, all of them."""
+        return bool(np.isfinite(said).all())
+
     def same(self, one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.bool_]:
         """[..., B], whether two decisions on a text are one."""
         return np.asarray(one == other)

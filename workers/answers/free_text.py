@@ -154,6 +154,10 @@ class FreeText(Answers):
         rows = [_objects(row) for row in content["rows"]]
         return np.stack(rows) if content["stacked"] else rows[0]
 
+    def sound(self, said: Floats) -> bool:
+        """The losses aside, which are not known of texts without a right answer."""
+        return super().sound(said[..., 1:])
+
     def same(self, one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.bool_]:
         """Whether two answers are one, articles, case and punctuation aside."""
         alike = np.frompyfunc(lambda a, b: self.key(a) == self.key(b), 2, 1)

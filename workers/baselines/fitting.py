@@ -2,6 +2,7 @@
 asked about texts that nobody has seen."""
 
 import logging
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -273,6 +274,8 @@ def one_line(error: BaseException) -> str:
     return said.splitlines()[0] if said else type(error).__name__
 
 
-def _loss(scorer: Scorer, log_probs: Floats, labels: Sequence[Right]) -> float:
+def _loss(scorer: Scorer, log_probs: Floats, labels: Sequence[Right]) -> float | None:
+    """None of what is written, and not scored."""
     readout = scorer.task.readout
-    return readout.loss(torch.tensor(log_probs), readout.targets(labels))
+    loss = readout.loss(torch.tensor(log_probs), readout.targets(labels))
+    return None if math.isnan(loss) else loss
