@@ -129,7 +129,7 @@ def searched(
         # The first three trials of this seed are of three kinds of prompt.
         "search": {"trials": 3, "workers": 0, "seed": 0, "rungs": 1, "cache_gib_on_disk": 0},
         "ensemble": {"size": 3},
-        "baselines": None,
+        "baselines": ["template"],
     }
     url = f"sqlite:///{folder / 'store.db'}"
     result = autoprompt.search(write_yaml(folder / "search.yaml", config), db=url, quiet=True)
