@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import load, save
 
 from autoprompt.workers.blocks import FIRST
 from autoprompt.workers.rows import Text
@@ -249,13 +250,14 @@ class Answers(ABC):
         """One text's probabilities [A], by the answers' names."""
         return dict(zip(self.names, map(float, mixed), strict=True))
 
-    @abstractmethod
     def packed(self, said: Floats) -> bytes:
         """Predictions [B, A] as the store keeps them: no pickle."""
+        return bytes(save({"log_probs": np.ascontiguousarray(said)}))
 
-    @abstractmethod
     def unpacked(self, content: bytes) -> Floats:
         """The inverse of `packed`."""
+        log_probs: Floats = load(content)["log_probs"]
+        return log_probs
 
     def tensor(self, decisions: NDArray[Any]) -> NDArray[Any]:
         """Decisions, or right answers, as an array of numbers, which the store keeps."""

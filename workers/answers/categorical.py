@@ -5,7 +5,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import load, save
 
 from autoprompt.workers.answers.answers import Answers, Right
 from autoprompt.workers.rows import Text
@@ -53,10 +52,3 @@ class Categorical(Answers):
 
     def from_tensor(self, stored: NDArray[Any]) -> NDArray[Any]:
         return stored.astype(np.intp)
-
-    def packed(self, said: Floats) -> bytes:
-        return bytes(save({"log_probs": np.ascontiguousarray(said)}))
-
-    def unpacked(self, content: bytes) -> Floats:
-        log_probs: Floats = load(content)["log_probs"]
-        return log_probs

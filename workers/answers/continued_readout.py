@@ -10,6 +10,7 @@ from torch import Tensor
 
 from autoprompt.search_spaces.errors import DataError
 from autoprompt.workers.answers.answers import Answers, Readout, Right
+from autoprompt.workers.answers.one_right import OneRight
 from autoprompt.workers.asked_text import AskedText, answers_of_text
 from autoprompt.workers.question import Question, ids_behind
 from autoprompt.workers.rows import Text
@@ -91,7 +92,7 @@ class ContinuedReadout(Readout):
         return {"longest_answer": self.room}
 
 
-class OptionsReadout(ContinuedReadout):
+class OptionsReadout(OneRight, ContinuedReadout):
     """A row's options, each by its log-likelihood."""
 
     def __init__(
@@ -107,9 +108,6 @@ class OptionsReadout(ContinuedReadout):
     @property
     def unconditional(self) -> bool:
         return self._scoring == "unconditional"
-
-    def targets(self, rights: Sequence[Right]) -> Tensor:
-        return torch.tensor(rights, dtype=torch.long)
 
     def asked(
         self, ids: Sequence[TokenIds], texts: Sequence[Text], rights: Sequence[Right] | None
@@ -143,18 +141,6 @@ class OptionsReadout(ContinuedReadout):
             "most_options": self.size,
             "scoring": self._scoring,
         }
-
-    def losses(self, scores: Tensor, expected: Tensor) -> Tensor:
-        """Cross-entropy among a text's options."""
-        wanted = expected.expand(len(scores), -1)
-        return torch.nn.functional.cross_entropy(scores.transpose(1, 2), wanted, reduction="none")
-
-    def surprise(self, log_probs: Tensor, expected: Tensor) -> Tensor:
-        wanted = expected.expand(log_probs.shape[:-1])
-        return -log_probs.gather(-1, wanted[..., None])[..., 0]
-
-    def loss(self, log_probs: Tensor, expected: Tensor) -> float:
-        return float(self.surprise(log_probs, expected).mean())
 
 
 class TextReadout(ContinuedReadout):

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import load, save
 
 from autoprompt.search_spaces.errors import ConfigError
 from autoprompt.workers.answers.answers import Answers, Readout, Right
@@ -137,13 +136,6 @@ class SeveralLabels(Answers):
     def probability(self, mixed: Floats, decisions: NDArray[Any]) -> Floats:
         """[B], of all its labels being so, each by itself."""
         return np.where(decisions == 1, mixed, 1 - mixed).prod(axis=-1)
-
-    def packed(self, said: Floats) -> bytes:
-        return bytes(save({"log_probs": np.ascontiguousarray(said)}))
-
-    def unpacked(self, content: bytes) -> Floats:
-        log_probs: Floats = load(content)["log_probs"]
-        return log_probs
 
     def tensor(self, decisions: NDArray[Any]) -> NDArray[Any]:
         return decisions.astype(np.uint8)

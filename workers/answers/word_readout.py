@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from autoprompt.workers.answers.answers import Readout, Right
+from autoprompt.workers.answers.answers import Readout
+from autoprompt.workers.answers.one_right import OneRight
 from autoprompt.workers.text_states import TokenIds
 from autoprompt.workers.token_trie import TokenTrie
 from autoprompt.workers.wording import LabelScoring
@@ -27,7 +28,7 @@ class Word:
     ids: TokenIds
 
 
-class WordReadout(Readout):
+class WordReadout(OneRight):
     """Label words behind one question.
 
     With `sum` and `mean` a word's tokens have their probabilities among the whole vocabulary. With
@@ -64,10 +65,6 @@ class WordReadout(Readout):
         for word in self.words:
             firsts.setdefault(word.label, word.ids[0])
         return tuple(firsts[label] for label in range(self.size))
-
-    def targets(self, rights: Sequence[Right]) -> Tensor:
-        """[B], the labels' places."""
-        return torch.tensor(rights, dtype=torch.long)
 
     def __call__(self, logits: Tensor) -> Tensor:
         """[..., L], whose softmax is the labels' probabilities."""
@@ -123,18 +120,6 @@ class WordReadout(Readout):
         """The mean probability of each label, as a logarithm."""
         mean = torch.logsumexp(log_probs, dim=0) - torch.log(torch.tensor(float(len(log_probs))))
         return tuple(mean.tolist())
-
-    def losses(self, scores: Tensor, expected: Tensor) -> Tensor:
-        """Cross-entropy."""
-        wanted = expected.expand(len(scores), -1)
-        return torch.nn.functional.cross_entropy(scores.transpose(1, 2), wanted, reduction="none")
-
-    def surprise(self, log_probs: Tensor, expected: Tensor) -> Tensor:
-        wanted = expected.expand(log_probs.shape[:-1])
-        return -log_probs.gather(-1, wanted[..., None])[..., 0]
-
-    def loss(self, log_probs: Tensor, expected: Tensor) -> float:
-        return float(torch.nn.functional.nll_loss(log_probs, expected))
 
     def as_dict(self) -> dict[str, Any]:
         return {
