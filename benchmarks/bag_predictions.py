@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import save_file
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from autoprompt.workers.answers import answers_of
 from autoprompt.workers.data import load_splits
-from autoprompt.workers.data_files import Labels
 from autoprompt.workers.data_spec import DataSpec, Sizes
 from autoprompt.workers.vote import Floats
 from benchmarks.rung_predictions import VALIDATION_TEXTS
@@ -29,7 +29,7 @@ def record(file: str, trials: int, seed: int) -> None:
     of their texts and where they start."""
     sizes = Sizes(train=TRAIN_TEXTS, validation=VALIDATION_TEXTS, test=100)
     data = DataSpec(path=str(DEMO / "data" / "movies.csv"), sizes=sizes)
-    splits = load_splits(data, Labels(tuple(TASK.label_words)), DEMO, SEED)
+    splits = load_splits(data, answers_of(TASK), DEMO, SEED)
     bags = TfidfVectorizer(ngram_range=(1, 2), min_df=2)
     train = bags.fit_transform([str(text) for text in splits.train.texts]).tocsr()
     validation = bags.transform([str(text) for text in splits.validation.texts]).tocsr()

@@ -8,8 +8,8 @@ import pandas as pd
 import torch
 
 from autoprompt.config import SearchConfig
+from autoprompt.workers.answers import answers_of
 from autoprompt.workers.data import Splits, load_splits
-from autoprompt.workers.data_files import Labels
 from autoprompt.workers.data_spec import DataSpec, Sizes
 from autoprompt.workers.model_files import ModelSpec
 from autoprompt.workers.task import TaskSpec
@@ -56,7 +56,7 @@ def movie_splits(seed: int = SEED, validation: int = 400, test: int = 1000) -> S
             path=str(DEMO / "data" / "movies.csv"),
             sizes=Sizes(train=512, validation=validation, test=test),
         ),
-        Labels(tuple(TASK.label_words)),
+        answers_of(TASK),
         Path(),
         seed,
     )

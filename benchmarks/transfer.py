@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from autoprompt.search_spaces import SoftPlan
+from autoprompt.workers.answers import answers_of
 from autoprompt.workers.data import Splits, load_splits
-from autoprompt.workers.data_files import Labels
 from autoprompt.workers.data_spec import DataSpec, Sizes
 from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.scorers import load_scorer
@@ -31,7 +31,7 @@ def splits_of(domain: str, train: int, seed: int) -> Splits:
     """`train` texts to learn from and 400 to be judged by, balanced."""
     sizes = Sizes(train=train, validation=400, test=2)
     spec = DataSpec(path=str(DEMO / "data" / f"{domain}.csv"), sizes=sizes)
-    return load_splits(spec, Labels(tuple(TASK.label_words)), Path(), seed)
+    return load_splits(spec, answers_of(TASK), Path(), seed)
 
 
 def trained(scorer: Scorer, splits: Splits, steps: int, seed: int, **start: Any) -> Any:

@@ -4,7 +4,7 @@ import csv
 import os
 import random
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,14 @@ import yaml
 from autoprompt.api import load
 from autoprompt.results import SearchResult
 from autoprompt.search_spaces import Space
+from autoprompt.workers.answers import Answers, answers_of
 from autoprompt.workers.data import Split
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.model_files import ModelSpec
 from autoprompt.workers.model_loading import load_model
 from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.task import Task, TaskSpec, build_task
+from autoprompt.workers.wording import Wording
 from tests.postgresql import PostgreSql
 from tests.tiny import TEXTS, save_tiny_model
 
@@ -40,6 +42,11 @@ DEMO_TASK = TaskSpec(
 )
 
 torch.set_num_threads(1)
+
+
+def labels_of(names: Sequence[str]) -> Answers:
+    """Labels that are their own words."""
+    return answers_of(Wording(label_words={name: (name,) for name in names}))
 
 
 @pytest.fixture(scope="session")

@@ -50,28 +50,6 @@ class RightAnswers(Protocol):
         it; None where they cannot be."""
 
 
-@dataclass(frozen=True)
-class Labels:
-    """One of L labels is right, by its index among their names."""
-
-    names: Sequence[str]
-
-    @property
-    def strata(self) -> Sequence[str]:
-        return self.names
-
-    def read(self, cell: Any, text: Text) -> int:
-        try:
-            return self.names.index(name_of(cell))
-        except ValueError:
-            raise ValueError(
-                f"has no word in task.label_words, which has {', '.join(self.names)}"
-            ) from None
-
-    def stratum(self, right: int) -> str:
-        return self.names[right]
-
-
 def is_file(path: str) -> bool:
     """Whether a path is meant for a file, there or not, rather than for a Hub data set."""
     return Path(path).suffix.lower() in _FORMATS

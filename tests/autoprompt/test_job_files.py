@@ -13,11 +13,10 @@ from autoprompt.progress import SearchProgress
 from autoprompt.search_spaces import HardPlan
 from autoprompt.search_spaces.errors import DataError
 from autoprompt.workers.data import load_splits
-from autoprompt.workers.data_files import Labels
 from autoprompt.workers.data_spec import Paths
 from autoprompt.workers.tuners import tune
 from autoprompt.workers.workbench import Workbench
-from tests.conftest import write_yaml
+from tests.conftest import labels_of, write_yaml
 
 
 @pytest.mark.parametrize("up", [1, 2, 40])
@@ -36,12 +35,12 @@ def test_a_way_up_in_a_path_stays_in_the_jobs_folder(
     assert pack(config, None, job) == []
     assert {path for path in tmp_path.rglob("*") if job not in path.parents} == before
 
-    here = load_splits(config.data, Labels(("negative", "positive")), base, 3)
+    here = load_splits(config.data, labels_of(("negative", "positive")), base, 3)
     (tmp_path / "texts.csv").unlink()
     monkeypatch.setenv(VARIABLE, str(job / FOLDER))
     there = unpacked(SearchConfig.read(job / "search.yaml"))
     assert Path(str(there.data.path)).resolve().is_relative_to(job)
-    assert load_splits(there.data, Labels(("negative", "positive")), base, 3) == here
+    assert load_splits(there.data, labels_of(("negative", "positive")), base, 3) == here
 
 
 def test_paths_that_differ_in_their_ways_up_keep_a_file_each(

@@ -23,10 +23,9 @@ from autoprompt.results import SearchResult
 from autoprompt.search_spaces.errors import SearchUnfinishedError
 from autoprompt.store import EvaluationRecord, State, Store
 from autoprompt.workers.data import Splits, load_splits
-from autoprompt.workers.data_files import Labels
 from autoprompt.workers.prompt import Prompt
 from benchmarks.many_trials import make
-from tests.conftest import copy_store, write_texts
+from tests.conftest import copy_store, labels_of, write_texts
 from tests.tiny import TEXTS
 
 HOSTILE = """</script></style></title><script>document.title="owned"</script>
@@ -62,7 +61,7 @@ class Opened:
 
 def splits_of(result: SearchResult, base: Path) -> Splits:
     config = SearchConfig.model_validate(result.record.config)
-    labels = Labels(tuple(config.task.label_words))
+    labels = labels_of(tuple(config.task.label_words))
     return load_splits(config.data, labels, base, result.record.seed)
 
 

@@ -16,11 +16,10 @@ from autoprompt.progress import SearchProgress
 from autoprompt.search_spaces.errors import BadInputError, ConfigError, DataError
 from autoprompt.search_spec import BaggingSpec
 from autoprompt.workers.data import Split, Splits
-from autoprompt.workers.data_files import Labels
-from tests.conftest import write_texts, write_yaml
+from tests.conftest import labels_of, write_texts, write_yaml
 from tests.tiny import TEXTS
 
-LABELS = Labels(("no", "yes", "maybe"))
+LABELS = labels_of(("no", "yes", "maybe"))
 
 
 class Told(SearchProgress):

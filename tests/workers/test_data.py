@@ -10,16 +10,16 @@ import pytest
 
 from autoprompt.search_spaces.errors import DataError
 from autoprompt.workers.data import Splits, load_splits
-from autoprompt.workers.data_files import Labels, read_texts
+from autoprompt.workers.data_files import read_texts
 from autoprompt.workers.data_spec import DataSpec
-from tests.conftest import write_texts
+from tests.conftest import labels_of, write_texts
 from tests.tiny import TEXTS
 
 LABELS = ("negative", "positive")
 
 
 def load(folder: Path, seed: int = 0, **spec: Any) -> Splits:
-    return load_splits(DataSpec.model_validate(spec), Labels(LABELS), folder, seed)
+    return load_splits(DataSpec.model_validate(spec), labels_of(LABELS), folder, seed)
 
 
 def all_texts(splits: Splits) -> list[str]:
@@ -92,7 +92,7 @@ def test_labels_that_are_numbers(tmp_path: Path) -> None:
         tmp_path / "a.csv",
         [{"text": row["text"], "label": str(int(row["label"] == "positive"))} for row in TEXTS],
     )
-    splits = load_splits(DataSpec(path="a.csv"), Labels(("0", "1")), tmp_path, 0)
+    splits = load_splits(DataSpec(path="a.csv"), labels_of(("0", "1")), tmp_path, 0)
     assert Counter(splits.test.labels)[0] == Counter(splits.test.labels)[1]
 
 

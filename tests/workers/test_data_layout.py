@@ -9,12 +9,13 @@ import pytest
 
 from autoprompt.search_spaces.errors import DataError
 from autoprompt.workers.data import Split, read_labelled
-from autoprompt.workers.data_files import Labels, label_names, read_texts
+from autoprompt.workers.data_files import label_names, read_texts
 from autoprompt.workers.data_spec import DataSpec
 from autoprompt.workers.rows import Text
 from autoprompt.workers.spans import spans_in
+from tests.conftest import labels_of
 
-LABELS = Labels(("negative", "positive"))
+LABELS = labels_of(("negative", "positive"))
 
 
 class AsItIs:

@@ -18,15 +18,15 @@ from autoprompt.search_spaces.documents import parse
 from autoprompt.search_spaces.errors import ConfigError, DataError
 from autoprompt.workers.class_weights import balanced_weights
 from autoprompt.workers.data import Split, Splits, load_splits
-from autoprompt.workers.data_files import SPLITS, Labelled, Labels
+from autoprompt.workers.data_files import SPLITS, Labelled
 from autoprompt.workers.data_spec import DataSpec
 from autoprompt.workers.duplicates import normalised
 from autoprompt.workers.splitting import split_rows
-from tests.conftest import write_texts
+from tests.conftest import labels_of, write_texts
 from tests.tiny import TEXTS
 
 NAMES = ("no", "yes", "maybe")
-LABELS = Labels(NAMES)
+LABELS = labels_of(NAMES)
 
 
 def divided(rows: list[Labelled], seed: int = 0, **spec: Any) -> dict[str, list[Labelled]]:
@@ -144,7 +144,7 @@ def test_splits_are_what_they_always_were(
     write_texts(tmp_path / "train.csv", TEXTS[30:])
     write_texts(tmp_path / "test.csv", TEXTS[:30])
     read = DataSpec.model_validate({"path": "a.csv"} | spec)
-    labels = Labels(("negative", "positive"))
+    labels = labels_of(("negative", "positive"))
     assert load_splits(read, labels, tmp_path, 3).fingerprint == fingerprint
     stored = DataSpec.model_validate(read.model_dump(mode="json"))
     assert load_splits(stored, labels, tmp_path, 3).fingerprint == fingerprint

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
 from autoprompt.workers.blocks import FIRST
+from autoprompt.workers.columns import name_of
 from autoprompt.workers.rows import Text
 from autoprompt.workers.vote import Floats, Vote
 from autoprompt.workers.wording import Wording
@@ -159,7 +160,7 @@ class Answers(ABC):
     @staticmethod
     def labels_in(cell: Any) -> Sequence[str]:
         """The labels that a cell of the data names, where their words are not given."""
-        return ["" if cell is None else str(cell).strip()]
+        return [name_of(cell)]
 
     @abstractmethod
     def seated(self, question: "Question", family: "Family") -> Readout:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from autoprompt.search_spaces.errors import ConfigError
 from autoprompt.workers.answers.answers import Readout, Right
 from autoprompt.workers.answers.categorical import Categorical
+from autoprompt.workers.columns import name_of
 from autoprompt.workers.question import SOME_TEXT, ids_behind
 from autoprompt.workers.rows import Text
 from autoprompt.workers.wording import Wording
@@ -87,7 +88,7 @@ class LabelWords(Categorical):
             ValueError: it has no word.
         """
         try:
-            return self.names.index("" if cell is None else str(cell).strip())
+            return self.names.index(name_of(cell))
         except ValueError:
             raise ValueError(
                 f"has no word in task.label_words, which has {', '.join(self.names)}"
