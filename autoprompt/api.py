@@ -118,6 +118,7 @@ def search(
     seed: int | None = None,
     name: str | None = None,
     warm_start: str | None = None,
+    time_limit: float | str | None = None,
     callbacks: Sequence["Callback"] = (),
     db: str | None = None,
     quiet: bool = False,
@@ -126,7 +127,8 @@ def search(
 
     Args:
         config: a YAML file's path, or a `SearchConfig`.
-        trials, workers, seed, name, warm_start: these come before what the configuration says.
+        trials, workers, seed, name, warm_start, time_limit: these come before what the
+            configuration says; a time is seconds, or text such as 10m.
         callbacks: told of what happens, beside those that the configuration names.
         db: the database's URL.
         quiet: say nothing on stderr.
@@ -153,7 +155,12 @@ def search(
     if not isinstance(config, SearchConfig):
         config = SearchConfig.read(config)
     config = config.with_overrides(
-        trials=trials, workers=workers, seed=seed, name=name, warm_start=warm_start
+        trials=trials,
+        workers=workers,
+        seed=seed,
+        name=name,
+        warm_start=warm_start,
+        time_limit=time_limit,
     )
     url = store_url(db, config.store)
     config.look_for_modules()

@@ -344,13 +344,14 @@ class SearchConfig(Document):
         seed: int | None = None,
         name: str | None = None,
         warm_start: str | None = None,
+        time_limit: float | str | None = None,
     ) -> "SearchConfig":
         """The same search with what the command line said in the place of what the file says.
 
         Raises:
             ConfigError: an override that the file could not say either.
         """
-        given = {"trials": trials, "workers": workers, "seed": seed}
+        given = {"trials": trials, "workers": workers, "seed": seed, "time_limit": time_limit}
         changes = {key: value for key, value in given.items() if value is not None}
         search = parse(SearchSpec, self.search.model_dump() | changes, self.source)
         try:

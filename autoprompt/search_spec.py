@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from autoprompt.search_spaces.documents import Document
+from autoprompt.search_spaces.durations import Seconds
 from autoprompt.workers.vote import Vote
 
 
@@ -13,6 +14,16 @@ class SearchSpec(Document):
 
     #: How many prompts are tried.
     trials: int = Field(default=32, ge=1)
+    #: For how long: seconds, or a time such as 10m or 1h30m, from when the first trial may begin.
+    #: Then no trial is begun any more, and those under way end at their next rung; the vote,
+    #: baselines and the test split come on top. null for no limit.
+    time_limit: Seconds | None = None
+    #: What ends the search when its best score is unlikely to rise: stagnation, when so many trials
+    #: in a row have not improved on it; regret_bound, when what it may still gain is below its own
+    #: standard error (Makarova et al. 2022). null runs all trials.
+    terminator: Literal["stagnation", "regret_bound"] | None = None
+    #: How many: trials in a row for stagnation, complete trials before regret_bound is asked.
+    terminator_trials: int = Field(default=20, ge=2)
     #: Trials at the same time, each in a process that holds the model; auto takes as many as the
     #: Ray cluster has room for, more when it grows and fewer when it shrinks; 0 runs them one after
     #: another in the process that searches, without Ray.

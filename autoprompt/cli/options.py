@@ -37,6 +37,11 @@ settings_option = click.option(
     metavar="KEY=VALUE",
     help="Any key of the file, dotted, with a YAML value: --set search.trials=64. Repeatable.",
 )
+time_limit_option = click.option(
+    "--time-limit",
+    metavar="TIME",
+    help="Begin no trial after so long: seconds, or 10m, 2h; in the place of search.time_limit.",
+)
 search_argument = click.argument("search", metavar="SEARCH", shell_complete=searches)
 
 

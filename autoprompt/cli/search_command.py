@@ -1,7 +1,13 @@
 import click
 
 from autoprompt.cli.completion import searches
-from autoprompt.cli.options import db_option, json_option, print_json, settings_option
+from autoprompt.cli.options import (
+    db_option,
+    json_option,
+    print_json,
+    settings_option,
+    time_limit_option,
+)
 
 
 @click.command()
@@ -10,6 +16,7 @@ from autoprompt.cli.options import db_option, json_option, print_json, settings_
 @click.option("--trials", type=int, help="How many trials, in the place of search.trials.")
 @click.option("--workers", type=int, help="How many at a time; 0: here, without Ray.")
 @click.option("--seed", type=int, help="In the place of search.seed.")
+@time_limit_option
 @click.option("--name", help="The search's name; it must be free.")
 @click.option(
     "--warm-start",
@@ -25,6 +32,7 @@ def command(
     trials: int | None,
     workers: int | None,
     seed: int | None,
+    time_limit: str | None,
     name: str | None,
     warm_start: str | None,
     db: str | None,
@@ -54,6 +62,7 @@ def command(
         seed=seed,
         name=name,
         warm_start=warm_start,
+        time_limit=time_limit,
         db=db,
     )
     if as_json:

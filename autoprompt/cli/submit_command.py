@@ -1,6 +1,12 @@
 import click
 
-from autoprompt.cli.options import address_option, json_option, print_json, settings_option
+from autoprompt.cli.options import (
+    address_option,
+    json_option,
+    print_json,
+    settings_option,
+    time_limit_option,
+)
 
 
 @click.command()
@@ -10,6 +16,7 @@ from autoprompt.cli.options import address_option, json_option, print_json, sett
 @click.option("--trials", type=int, help="How many trials, in the place of search.trials.")
 @click.option("--workers", type=int, help="How many at a time, in the place of search.workers.")
 @click.option("--seed", type=int, help="In the place of search.seed.")
+@time_limit_option
 @click.option("--name", help="The search's name; it must be free.")
 @click.option("--resume", metavar="NAME", help="Go on with that search; CONFIG names its files.")
 @click.option("--no-wait", is_flag=True, help="Return as soon as the cluster has the job.")
@@ -21,6 +28,7 @@ def command(
     trials: int | None,
     workers: int | None,
     seed: int | None,
+    time_limit: str | None,
     name: str | None,
     resume: str | None,
     no_wait: bool,
@@ -38,9 +46,11 @@ def command(
     from autoprompt.config import SearchConfig
     from autoprompt.jobs.jobs import Jobs
 
-    if resume and (settings or name or trials or workers or seed is not None):
+    if resume and (settings or name or trials or workers or seed is not None or time_limit):
         raise click.UsageError("--resume takes all but its files from the store: no other option")
-    read = SearchConfig.read(config, settings).with_overrides(trials, workers, seed, name)
+    read = SearchConfig.read(config, settings).with_overrides(
+        trials, workers, seed, name, time_limit=time_limit
+    )
     jobs = Jobs(address)
     job = jobs.submit(read, name=name, resume=resume, say=lambda line: click.echo(line, err=True))
     click.echo(f"job {job.id} on {jobs.shown}: search {job.search}", err=True)

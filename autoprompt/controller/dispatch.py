@@ -71,6 +71,10 @@ class Ledger(Protocol):
     def begins_again(self, number: int, why: str) -> None:
         """The worker died, and another will be handed the trial."""
 
+    def ends(self, why: str) -> None:
+        """Nothing more is begun, and what is under way ends at its next rung."""
+        return
+
 
 class Watcher(Protocol):
     """Who else wants to know of a run, and decides nothing."""
@@ -82,15 +86,28 @@ class Watcher(Protocol):
         """Called now and then while the run goes on, and for the last time at its end."""
 
 
+class Limit(Protocol):
+    """What may end a run before its trials are spent."""
+
+    def reached(self, ended: int) -> str | None:
+        """Why the run ends, in the past tense; None while it goes on. It is asked often.
+
+        Args:
+            ended: how many trials have ended in this run.
+        """
+
+
 class Dispatch:
     """One run over a source's plans.
 
     Args:
         count: how many trials the source has.
         together: how many a task holds; what ends in it is replaced as long as others go on.
+        limits: what may end the run before.
 
     Attributes:
         error: why nothing more is written; the run ends with it.
+        ending: why the run ends before its trials are spent; None where it does not.
         tasks: how many tasks there are at most.
     """
 
@@ -103,6 +120,7 @@ class Dispatch:
         count: int,
         together: int = 1,
         watchers: Sequence[Watcher] = (),
+        limits: Sequence[Limit] = (),
     ) -> None:
         self._source = source
         self._rule = rule
@@ -113,10 +131,13 @@ class Dispatch:
         self.watchers = tuple(watchers)
         self.tasks = math.ceil(count / together)
         self.error: AutopromptError | None = None
+        self._limits = limits
+        self._ended = 0
+        self.ending: str | None = None
 
     def next(self) -> Task | None:
         """The next task; None where there is none."""
-        trials = self._source.draw(self._together)
+        trials = [] if self._is_ending() else self._source.draw(self._together)
         return Task(trials) if trials else None
 
     def began(self, task: Task) -> None:
@@ -137,6 +158,7 @@ class Dispatch:
     def reported(self, task: Task, step: Step) -> Change:
         """A worker reported."""
         over = []
+        ending = self._is_ending()
         for report in step.reports:
             number = report.number
             if isinstance(report, Failure):
@@ -145,7 +167,7 @@ class Dispatch:
                 self._write(self._ledger.failed, report, step)
                 over.append(number)
                 continue
-            stops = self._rule.ends(report)
+            stops = self._rule.ends(report) or ending
             report.stopped = stops and not report.ended
             if stops or report.ended:
                 self._rule.leave(number)
@@ -153,7 +175,9 @@ class Dispatch:
             self._source.reported(report)
             self._write(self._ledger.reported, report, step)
         task.trials = [trial for trial in task.trials if trial["number"] not in over]
-        begun = self._source.draw(self._together - len(task.trials)) if task.trials else []
+        self._ended += len(over)
+        goes_on = task.trials and not self._is_ending()
+        begun = self._source.draw(self._together - len(task.trials)) if goes_on else []
         for trial in begun:
             self._began(trial)
         task.trials += begun
@@ -185,12 +209,24 @@ class Dispatch:
             self._rule.leave(number)
             self._source.failed(number)
             self._write(self._ledger.failed, Failure(number, why, trace, 0.0))
+        self._ended += len(task.trials)
         task.trials = []
 
     def look(self, last: bool = False) -> None:
         """Time has passed; or the run has ended."""
+        if not last:
+            self._is_ending()
         for watcher in self.watchers:
             watcher.looked(last)
+
+    def _is_ending(self) -> bool:
+        """Whether the run ends before its trials are spent."""
+        if self.ending is None:
+            reasons = (limit.reached(self._ended) for limit in self._limits)
+            self.ending = next(filter(None, reasons), None)
+            if self.ending is not None:
+                self._write(self._ledger.ends, self.ending)
+        return self.ending is not None
 
     def _write(self, method: Any, *arguments: Any) -> None:
         """Once an outage of the store was too long, or another controller has taken over, nothing

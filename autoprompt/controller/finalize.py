@@ -58,9 +58,12 @@ def conclude(
         SearchFailedError: no trial succeeded.
         KeyboardInterrupt: stopped before all finalists were done.
     """
+    ended = store.find(str(search.id)).versions.get("ended")
     counts = store.counts(search.id)
     if counts[State.COMPLETE] + counts[State.PRUNED] == 0:
         failures = [trial for trial in store.trials(search.id) if trial.error]
+        if ended and not failures:
+            raise SearchFailedError(f"search {search.name!r} has no trial with a score: {ended}")
         why = f"; trial {failures[0].number}: {failures[0].error}" if failures else ""
         raise SearchFailedError(f"every trial of search {search.name!r} failed{why}")
     judge_unranked(prepared, store, search, executor, progress)
@@ -80,7 +83,8 @@ def conclude(
     if bagged and config.bagging is not None and config.bagging.refit:
         best = by_number[bagged[0].number]
     chosen = _chosen(prepared, store, search, candidates, bagged)
-    warnings = lead_warnings(answers, metric, labels, best, candidates, confirmed)
+    warnings = [ended] if ended else []
+    warnings += lead_warnings(answers, metric, labels, best, candidates, confirmed)
     warnings += luck_warnings(metric, confirmed)
     row = chosen.as_row() | {"bagged": bool(bagged)}
     rule = _estimated(config.abstain, chosen)

@@ -13,7 +13,7 @@ from typing import Any
 
 import optuna
 from optuna.distributions import distribution_to_json
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from autoprompt.controller.dispatch import PlanSource
 from autoprompt.controller.optuna_internals import SeededTPE
@@ -68,6 +68,13 @@ class OptunaSearcher(PlanSource):
                 self._study.add_trial(frozen_trial(trial))
             else:
                 self._study.enqueue_trial(trial.params if trial else params.get(number, {}))
+
+    @property
+    def ended(self) -> list[FrozenTrial]:
+        """The trials that are complete or were stopped, in the order of their numbers."""
+        return self._study.get_trials(
+            deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)
+        )
 
     def draw(self, count: int) -> list[dict[str, Any]]:
         """The next plans, each with what it was drawn from."""

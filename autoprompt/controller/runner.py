@@ -2,14 +2,14 @@
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 
 from autoprompt.callbacks import Callback, Listeners
 from autoprompt.config import SearchConfig
 from autoprompt.controller.callbacks.store_writer import StoreWriter
-from autoprompt.controller.dispatch import Dispatch, Ledger, Watcher
+from autoprompt.controller.dispatch import Dispatch, Ledger, Limit, Watcher
 from autoprompt.controller.executor import Executor
 from autoprompt.controller.finalize import choose_for_now, conclude
 from autoprompt.controller.interruption import interruptible
@@ -19,6 +19,8 @@ from autoprompt.controller.pinned_population import with_pinned_population
 from autoprompt.controller.pinned_words import with_pinned_words
 from autoprompt.controller.resume import Past, settle
 from autoprompt.controller.stopping_rules import rule_over
+from autoprompt.controller.terminator import Terminator, standard_error
+from autoprompt.controller.time_limit import TimeLimit, seconds_run
 from autoprompt.preparation.kept_texts import with_kept_texts
 from autoprompt.preparation.pinned_dtype import on_cpu, with_dtype_before, with_pinned_dtype
 from autoprompt.preparation.prepare import Prepared
@@ -183,7 +185,7 @@ def run_trials(
         KeyboardInterrupt: the search was stopped.
     """
     spec = prepared.config.search
-    if len(past.ended) >= spec.trials:
+    if len(past.ended) >= spec.trials or "ended" in search.versions:
         return
     with quiet("optuna", logging.WARNING):
         dispatch = trial_dispatch(
@@ -194,6 +196,7 @@ def run_trials(
             executor.watchers(store, search),
             prepared.splits.validation.labels,
             executor.workers,
+            lambda: standard_error(store, search.id, prepared),
         )
         with progress.trials(spec.trials, executor.workers, past.ended):
             job = replace(prepared.job, search=search.name)
@@ -203,6 +206,8 @@ def run_trials(
         counts = store.counts(search.id)
         ended = counts[State.COMPLETE] + counts[State.PRUNED] + counts[State.FAILED]
         raise KeyboardInterrupt(f"after {ended} of {spec.trials} trials")
+    if dispatch.ending is not None:
+        end_early(store, search, dispatch.ending, spec.trials)
 
 
 def trial_dispatch(
@@ -213,28 +218,53 @@ def trial_dispatch(
     watchers: Sequence[Watcher] = (),
     labels: Sequence[int] = (),
     workers: int = 1,
+    error: Callable[[], float] = lambda: 0.0,
 ) -> Dispatch:
     """What is left of a search's trials: drawn by Optuna, stopped by the search's rule.
 
     Args:
         labels: [B], of the validation texts.
         workers: they share out what is left, where that is less than they would take.
+        error: the standard error of the best score so far.
     """
     spec = config.search
     left = spec.trials - len(past.ended)
     rule = rule_over(config, labels)
+    searcher = OptunaSearcher(
+        config.space,
+        spec.seed,
+        budget=left,
+        together=spec.together,
+        first=search.warm_start["params"] if search.warm_start else (),
+        past=past.trials,
+    )
+    limits: list[Limit] = []
+    if spec.time_limit is not None:
+        limits.append(TimeLimit(spec.time_limit, seconds_run(past.trials)))
+    if spec.terminator is not None:
+        limits.append(Terminator(spec, lambda: searcher.ended, error, config.space.kinds))
     return Dispatch(
-        OptunaSearcher(
-            config.space,
-            spec.seed,
-            budget=left,
-            together=spec.together,
-            first=search.warm_start["params"] if search.warm_start else (),
-            past=past.trials,
-        ),
+        searcher,
         rule.replay(past.ended, past.log_probs),
         ledger,
         count=left,
         together=min(spec.together, math.ceil(left / max(1, workers))),
         watchers=watchers,
+        limits=limits,
     )
+
+
+def end_early(store: Store, search: SearchRecord, why: str, trials: int) -> None:
+    """Store why a search ended before its trials were spent. Of those that wait to begin again, the
+    ones that had reported end where they were.
+
+    Args:
+        trials: how many it was to have.
+    """
+    found = store.trials(search.id)
+    for trial in found:
+        if not trial.ended and trial.rungs:
+            store.finish_trial(search.id, trial.number, State.PRUNED)
+    begun = sum(trial.ended or bool(trial.rungs) for trial in found)
+    told = f"the search ended after {begun} of {trials} trials: {why}"
+    store.update_search(search.id, versions=search.versions | {"ended": told})

@@ -60,6 +60,9 @@ class Lines(Ledger):
     def begins_again(self, number: int, why: str) -> None:
         self._write(f"{number} again: {why}")
 
+    def ends(self, why: str) -> None:
+        self._write(f"ends: {why}")
+
 
 class Met(Watcher):
     """The numbers of the trials it was told of."""

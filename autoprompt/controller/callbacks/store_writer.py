@@ -141,6 +141,16 @@ class StoreWriter(Ledger):
             self._again[number] = live
             self._progress.say(f"trial {number:>3}  begins again; {why}")
 
+    def ends(self, why: str) -> None:
+        under_way = f"; the {len(self._live)} under way end at their next rung"
+        counts = self._store.counts(self._search_id)
+        ranked = counts[State.COMPLETE] + counts[State.PRUNED]
+        waits = not ranked and not any(live.rungs for live in self._live.values())
+        self._progress.say(
+            f"no further trial is begun: {why}{under_way if self._live else ''}"
+            f"{', none of which has reached its first' if waits and self._live else ''}"
+        )
+
     def _work(self, step: Step) -> dict[str, Any]:
         work: dict[str, Any] = {"worker": step.worker}
         if step is not self._counted:

@@ -1,0 +1,41 @@
+"""Spans of time as people write them: 600, 90s, 10m, 1h30m."""
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+_WRITTEN = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
+
+
+def _seconds(value: Any) -> Any:
+    """Seconds of what is written; anything but text is for the validator to judge.
+
+    Raises:
+        ValueError: text that names no span of time.
+    """
+    if not isinstance(value, str):
+        return value
+    written = value.replace(" ", "").lower()
+    found = _WRITTEN.fullmatch(written)
+    if not written or found is None:
+        raise ValueError(f"expected seconds, or a time such as 90s, 10m or 1h30m, not {value!r}")
+    hours, minutes, seconds = (float(part or 0) for part in found.groups())
+    return 3600 * hours + 60 * minutes + seconds
+
+
+#: Seconds above 0, or text that says them.
+Seconds = Annotated[
+    float,
+    BeforeValidator(_seconds, json_schema_input_type=float | str),
+    Field(gt=0, allow_inf_nan=False),
+]
+
+
+def shown_seconds(seconds: float) -> str:
+    """Seconds in a sentence: 0.4 s, 12 s, 10 min, 2.5 h."""
+    if seconds < 9.5:
+        return f"{seconds:.2g} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
