@@ -1,7 +1,7 @@
 """Autoprompt: searches hard and soft prompts on a frozen language model.
 
 import autoprompt
-result = autoprompt.search("search.yaml")
+result = autoprompt.search(df, label="team", model="Qwen/Qwen2.5-0.5B-Instruct")
 result.best.prompt
 result.ensemble.predict(["a joy from start to finish"])
 """
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from autoprompt.api import compare, load, resume, search
     from autoprompt.callbacks import Callback
     from autoprompt.config import SearchConfig
+    from autoprompt.prompt_classifier import PromptClassifier
     from autoprompt.results import SearchResult
     from autoprompt.search_spaces.errors import (
         AutopromptError,
@@ -43,6 +44,7 @@ __all__ = [
     "JobNotFoundError",
     "Metric",
     "ModelError",
+    "PromptClassifier",
     "SearchConfig",
     "SearchFailedError",
     "SearchNotFoundError",
@@ -64,6 +66,7 @@ _HOMES = {
     ),
     "Callback": "autoprompt.callbacks",
     "Metric": "autoprompt.workers.metrics",
+    "PromptClassifier": "autoprompt.prompt_classifier",
     "SearchConfig": "autoprompt.config",
     "SearchResult": "autoprompt.results",
     **dict.fromkeys(("compare", "load", "resume", "search"), "autoprompt.api"),

@@ -14,22 +14,41 @@ from autoprompt.tasks import Tasks
 if TYPE_CHECKING:
     from autoprompt.callbacks import Callback
     from autoprompt.config import SearchConfig
+    from autoprompt.export.exported_prompts import ExportedPrompts as Exported
 
 
 @overload
 def load(search: list[str], *, db: str | None = None) -> Tasks: ...
 @overload
+def load(search: Path, *, model: str | None = None, adapter: str | None = None) -> "Exported": ...
+@overload
 def load(search: str = "latest", *, db: str | None = None) -> SearchResult: ...
-def load(search: list[str] | str = "latest", *, db: str | None = None) -> SearchResult | Tasks:
-    """The results of a stored search, or of several that label texts together.
+def load(
+    search: list[str] | str | Path = "latest",
+    *,
+    model: str | None = None,
+    adapter: str | None = None,
+    db: str | None = None,
+) -> "SearchResult | Tasks | Exported":
+    """The results of a stored search, or of several that label texts together; or the prompts of an
+    exported folder.
 
     Args:
-        search: its id, its name, or `latest`; or a list of them.
+        search: its id, its name, or `latest`; or a list of them; or a folder that `export` wrote.
+        model, adapter: where an exported folder's model lies, if that is not on the Hub.
 
     Raises:
         SearchNotFoundError: there is none.
         StoreError: the database cannot be opened.
+        BadInputError: the folder holds no prompts that this version reads.
+        ModelError: its model is not there, or is another one.
     """
+    if isinstance(search, Path) or (
+        isinstance(search, str) and Path(search, "prompt.json").is_file()
+    ):
+        from autoprompt.export.exported_prompts import ExportedPrompts
+
+        return ExportedPrompts(search, model, adapter)
     store = Store.open(store_url(db), create=False)
     if isinstance(search, list):
         return Tasks([SearchResult(store, store.find(str(name))) for name in search])
@@ -111,8 +130,11 @@ def upgrade_database(db: str | None = None) -> Schema:
 
 
 def search(
-    config: "SearchConfig | str | Path",
+    data: "SearchConfig | str | Path | Any",
     *,
+    text: str | None = None,
+    label: str | None = None,
+    model: Any = None,
     trials: int | None = None,
     workers: int | None = None,
     seed: int | None = None,
@@ -122,16 +144,24 @@ def search(
     callbacks: Sequence["Callback"] = (),
     db: str | None = None,
     quiet: bool = False,
+    **settings: Any,
 ) -> SearchResult:
     """Run a search to its end and return its results.
 
     Args:
-        config: a YAML file's path, or a `SearchConfig`.
+        data: labelled texts: a pandas DataFrame, a `datasets.Dataset` or `DatasetDict`, a dict of
+            columns, a list of dicts, or the path of a file of them (.csv, .tsv, .json, .jsonl,
+            .parquet). They are kept in a file of the user's, for the search to be resumed from.
+            Or a whole search: a YAML file's path, or a `SearchConfig`.
+        text, label: the columns; without them, what their names and cells look like.
+        model: a Hub id, a folder, or a .gguf file; without one, a small model from the Hub.
         trials, workers, seed, name, warm_start, time_limit: these come before what the
             configuration says; a time is seconds, or text such as 10m.
         callbacks: told of what happens, beside those that the configuration names.
         db: the database's URL.
         quiet: say nothing on stderr.
+        settings: every other key of the YAML, as `task={"template": ...}`, `space="soft"` or
+            `search={"rungs": 2}`; those in a mapping are laid over what is there.
 
     Raises:
         BadInputError: something in the configuration, data or model will not do; nothing was
@@ -141,10 +171,10 @@ def search(
             trials had reported until then is in it.
     """
     from autoprompt.callbacks import named_callbacks
-    from autoprompt.config import SearchConfig
     from autoprompt.controller.runner import run_search
     from autoprompt.controller.stopping_rules import stopping_rule
     from autoprompt.ensemble.selections import demand_selection
+    from autoprompt.preparation.given_config import given_config
     from autoprompt.preparation.prepare import prepare
     from autoprompt.preparation.warm_start import with_earlier
     from autoprompt.progress import SearchProgress
@@ -152,9 +182,7 @@ def search(
     from autoprompt.workers.tuners.kinds import demand_tuners
 
     progress = SearchProgress(quiet=quiet)
-    if not isinstance(config, SearchConfig):
-        config = SearchConfig.read(config)
-    config = config.with_overrides(
+    config = given_config(data, text, label, model, settings).with_overrides(
         trials=trials,
         workers=workers,
         seed=seed,

@@ -257,8 +257,20 @@ class SearchConfig(Document):
         Raises:
             ConfigError: it was stored by a version whose configuration was another.
         """
-        config = parse(cls, content, f"search {name!r}")
-        config._source = f"search {name!r}"
+        return cls.of(content, f"search {name!r}")
+
+    @classmethod
+    def of(cls, content: dict[str, Any], source: str) -> "SearchConfig":
+        """A search from plain values; relative paths in it start from the current folder.
+
+        Args:
+            source: what errors call it.
+
+        Raises:
+            ConfigError: one line with the source, the key, and what would do.
+        """
+        config = parse(cls, content, source)
+        config._source = source
         return config
 
     def _with_absolute_model(self) -> "SearchConfig":

@@ -202,3 +202,9 @@ class SearchResult(StoredSearch):
                 kept.keep(own, most_layers=1)
                 states[name] = kept.at(own, kept.layers[-1])
         return write_report(self, path, texts=texts, explained=explained, states=states)
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it."""
+        from autoprompt.reporting.notebook_view import notebook_view
+
+        return notebook_view(self)

@@ -31,22 +31,33 @@ def model_of(search: SearchRecord) -> ModelSpec:
         ModelError: it is gone, or another one now.
     """
     spec = SearchConfig.model_validate(search.config).model
+    return same_model(spec, search.versions.get("model"), f"search {search.name!r}")
+
+
+def same_model(spec: ModelSpec, stored: str | None, whose: str) -> ModelSpec:
+    """A model, if it is there and still what it was.
+
+    Args:
+        stored: its identity then.
+        whose: who was on it, for errors.
+
+    Raises:
+        ModelError: it is gone, or another one now.
+    """
     if spec.dtype == "auto" and choose_device(spec.device).type == "cpu":
         # Stored by a version that measured nothing.
         spec = spec.model_copy(update={"dtype": dtype_by_flags()})
-    stored = search.versions.get("model")
     try:
         present = identity_like(stored, spec)
     except ModelError as error:
-        raise ModelError(f"{error}; search {search.name!r} was on it: put it back there") from None
+        raise ModelError(f"{error}; {whose} was on it: put it back there") from None
     if present is None and stored is not None:
         # A Hub id, whose newest commit may be another by now.
         return spec.model_copy(update={"revision": stored})
     if present is not None and present != stored:
         raise ModelError(
-            f"model {spec.path}: not the one that search {search.name!r} was on (its hash was "
-            f"{stored} and is {present}), and prompts mean something to their own model only: put "
-            "that one back"
+            f"model {spec.path}: not the one that {whose} was on (its hash was {stored} and is "
+            f"{present}), and prompts mean something to their own model only: put that one back"
         )
     return spec
 

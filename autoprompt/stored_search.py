@@ -23,9 +23,25 @@ from autoprompt.workers.blocks import blocks
 from autoprompt.workers.direction import Direction
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from autoprompt.config import SearchConfig
     from autoprompt.evaluation.held_out_answers import HeldOutAnswers
     from autoprompt.workers.answers import Answers
+
+#: What `trials_dataframe` has of each trial, before its parameters.
+_COLUMNS = (
+    "number",
+    "state",
+    "kind",
+    "score",
+    "loss",
+    "judged",
+    "seconds",
+    "tokens",
+    "prompt",
+    "error",
+)
 
 
 class StoredSearch:
@@ -118,6 +134,18 @@ class StoredSearch:
         `autoprompt.evaluation.pareto`. None of searches of older versions."""
         trials = self._natural(self._store.best_by_tokens(self.id))
         return pareto(trials, self.direction, self.record.data.get("text_tokens"))
+
+    def trials_dataframe(self) -> "pd.DataFrame":
+        """The trials as a pandas DataFrame, a row each, in the order of their numbers; their
+        parameters as columns `params_NAME`, as Optuna's own has them."""
+        import pandas as pd
+
+        rows = []
+        for trial in self.trials:
+            row = trial_as_dict(trial)
+            own = {f"params_{name}": value for name, value in row["params"].items()}
+            rows.append({key: row[key] for key in _COLUMNS} | own)
+        return pd.DataFrame(rows, columns=None if rows else list(_COLUMNS))
 
     def _natural(self, trials: list[TrialRecord]) -> list[TrialRecord]:
         return [trial.natural(self.direction) for trial in trials]

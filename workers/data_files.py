@@ -11,7 +11,8 @@ from autoprompt.workers.columns import as_column, cells_of, mapped, name_of
 from autoprompt.workers.rows import Row, Text
 from autoprompt.workers.spans import tagged_spans
 
-_FORMATS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
+#: By what a file is called, what `datasets` calls it.
+FORMATS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
 SPLITS = ("train", "validation", "test")
 #: Characters of a cell that an error shows.
 _LONGEST_CELL = 60
@@ -52,7 +53,7 @@ class RightAnswers(Protocol):
 
 def is_file(path: str) -> bool:
     """Whether a path is meant for a file, there or not, rather than for a Hub data set."""
-    return Path(path).suffix.lower() in _FORMATS
+    return Path(path).suffix.lower() in FORMATS
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class RowReader:
         Args:
             name: what errors call it.
         """
-        return self._rows(_read_table(path), name or str(path))
+        return self._rows(read_table(path), name or str(path))
 
     def hub(self, name: str, subset: str | None) -> dict[str, list[Labelled]]:
         """The rows of every split of a Hub data set."""
@@ -178,7 +179,7 @@ def first_rows(path: str, base: Path, subset: str | None, count: int = 200) -> d
         DataError: no such file or data set, or it cannot be read.
     """
     if is_file(path):
-        table = _read_table(base / Path(path).expanduser())
+        table = read_table(base / Path(path).expanduser())
     else:
         table = _load_hub_with_train(path, subset)["train"]
     few = table.select(range(min(count, len(table))))
@@ -203,7 +204,7 @@ def label_names(
         DataError: no such file, data set or column, or it cannot be read.
     """
     if is_file(path):
-        table = _read_table(base / Path(path).expanduser())
+        table = read_table(base / Path(path).expanduser())
     else:
         table = _load_hub_with_train(path, subset)["train"]
     names: set[str] = set()
@@ -221,7 +222,7 @@ def column_names(path: Path) -> list[str]:
     Raises:
         DataError: no such file, or it cannot be read.
     """
-    return list(_read_table(path).column_names)
+    return list(read_table(path).column_names)
 
 
 def read_texts(path: Path, columns: Mapping[str, str]) -> list[Text]:
@@ -233,7 +234,7 @@ def read_texts(path: Path, columns: Mapping[str, str]) -> list[Text]:
     Raises:
         DataError: no such file or column, or it cannot be read.
     """
-    table = _read_table(path)
+    table = read_table(path)
     cells = {name: cells_of(table, column, str(path)) for name, column in columns.items()}
     return _texts({name: [as_column(name, cell) for cell in own] for name, own in cells.items()})
 
@@ -246,12 +247,17 @@ def _texts(cells: Mapping[str, list[str]]) -> list[Text]:
     return [Row(dict(zip(cells, row, strict=True))) for row in zip(*cells.values(), strict=True)]
 
 
-def _read_table(path: Path) -> Any:
+def read_table(path: Path) -> Any:
+    """A file as a `datasets.Dataset`.
+
+    Raises:
+        DataError: no such file, or it cannot be read.
+    """
     if not path.is_file():
         raise DataError(f"{path}: no such file")
-    kind = _FORMATS.get(path.suffix.lower())
+    kind = FORMATS.get(path.suffix.lower())
     if kind is None:
-        raise DataError(f"{path}: unknown kind of file; known: {', '.join(_FORMATS)}")
+        raise DataError(f"{path}: unknown kind of file; known: {', '.join(FORMATS)}")
     options: dict[str, Any] = {"sep": "\t"} if path.suffix.lower() == ".tsv" else {}
     try:
         return _load(kind, data_files=str(path), split="train", **options)
@@ -273,7 +279,7 @@ def _load_hub(name: str, subset: str | None) -> Any:
         return _load(name, subset)
     except Exception as error:
         raise DataError(
-            f"data set {name}: neither a file that is here ({', '.join(_FORMATS)}) nor a Hub data "
+            f"data set {name}: neither a file that is here ({', '.join(FORMATS)}) nor a Hub data "
             f"set that can be read: {_first_line(error)}"
         ) from error
 

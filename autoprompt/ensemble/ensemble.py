@@ -12,8 +12,10 @@ if TYPE_CHECKING:
 
     from autoprompt.ensemble.predictor import Prediction, Predictor
     from autoprompt.ensemble.selection import Chosen
+    from autoprompt.workers.answers import Answers
     from autoprompt.workers.rows import Text
     from autoprompt.workers.vote import Floats
+    from autoprompt.workers.wording import Wording
 
 
 class Ensemble:
@@ -59,6 +61,30 @@ class Ensemble:
         self.select = chosen.select
         self.validation = chosen.validation
         self.note = chosen.note
+
+    @property
+    def name(self) -> str:
+        """Its search's."""
+        return self.search.name
+
+    @property
+    def answers(self) -> "Answers":
+        """What its members answer with."""
+        return self._chosen.answers
+
+    @property
+    def wording(self) -> "Wording":
+        """How its search asks where a prompt does not say otherwise."""
+        from autoprompt.workers.wording import Wording
+
+        return Wording.of_task(self.search.config["task"])
+
+    @property
+    def longest_prompt(self) -> int:
+        """Tokens that texts leave room for."""
+        from autoprompt.config import SearchConfig
+
+        return SearchConfig.model_validate(self.search.config).space.longest_prompt()
 
     @property
     def vote(self) -> str:

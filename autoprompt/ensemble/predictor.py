@@ -6,12 +6,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from autoprompt.config import SearchConfig
-from autoprompt.search_answers import answers_in
 from autoprompt.search_model import model_of, on_one_model
 from autoprompt.search_spaces.errors import BadInputError
 from autoprompt.statistics.abstention import Abstention
-from autoprompt.store import Candidate, SearchRecord
+from autoprompt.store import SearchRecord
 from autoprompt.workers.answers import Answers
 from autoprompt.workers.baselines.fitting import Answering
 from autoprompt.workers.combination import Combination
@@ -23,19 +21,53 @@ from autoprompt.workers.rows import Text, as_text, stripped
 from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.task import build_task
 from autoprompt.workers.vote import Floats
+from autoprompt.workers.wording import Wording
+
+
+class Member(Protocol):
+    """Who votes.
+
+    Attributes:
+        content: a prompt, as `Prompt.to_bytes` has it.
+        fitted: of a baseline in its place, its name and what it has learnt.
+    """
+
+    @property
+    def content(self) -> bytes: ...
+    @property
+    def fitted(self) -> tuple[str, bytes] | None: ...
 
 
 class Voting(Protocol):
-    """Prompts and baselines of one search that vote; `Ensemble` is one."""
+    """Prompts and baselines of one search that vote.
+
+    Attributes:
+        name: the search's.
+        wording: the search's own, of prompts that brought none along, and of its baselines.
+        longest_prompt: tokens to leave room for beside every text.
+    """
 
     @property
-    def search(self) -> SearchRecord: ...
+    def name(self) -> str: ...
     @property
-    def members(self) -> Sequence[Candidate]: ...
+    def wording(self) -> Wording: ...
+    @property
+    def longest_prompt(self) -> int: ...
+    @property
+    def answers(self) -> Answers: ...
+    @property
+    def members(self) -> Sequence[Member]: ...
     @property
     def combination(self) -> Combination: ...
     @property
     def abstention(self) -> Abstention | None: ...
+
+
+class OfSearch(Voting, Protocol):
+    """Those of a stored search; `Ensemble` is one."""
+
+    @property
+    def search(self) -> SearchRecord: ...
 
 
 @dataclass(frozen=True)
@@ -76,24 +108,23 @@ class Predictor:
         self._beside: list[tuple[int, list[int], Answering]] = []
         panels = []
         for number, ensemble in enumerate(ensembles):
-            config = SearchConfig.model_validate(ensemble.search.config)
-            self._answers.append(answers_in(ensemble.search))
-            members, longest = ensemble.members, config.space.longest_prompt()
+            self._answers.append(ensemble.answers)
+            members, longest = ensemble.members, ensemble.longest_prompt
             asking = [place for place, member in enumerate(members) if member.fitted is None]
             prompts = [Prompt.from_bytes(members[place].content) for place in asking]
-            for wording, places in by_wording(prompts, config.task):
+            for wording, places in by_wording(prompts, ensemble.wording):
                 task = build_task(wording, model.tokenizer, model.family)
                 panels.append(Panel(task, [prompts[place] for place in places], longest))
                 self._seats.append((number, [asking[place] for place in places]))
             fitted = {place: one.fitted for place, one in enumerate(members) if one.fitted}
             if fitted:
-                task = build_task(config.task, model.tokenizer, model.family)
+                task = build_task(ensemble.wording, model.tokenizer, model.family)
                 answering = Answering(Scorer(model, task, longest), list(fitted.values()))
                 self._beside.append((number, list(fitted), answering))
         self._mixture = Mixture(model, panels)
 
     @classmethod
-    def load(cls, ensembles: Sequence[Voting]) -> "Predictor":
+    def load(cls, ensembles: "Sequence[OfSearch]") -> "Predictor":
         """The predictor of stored searches; the model is loaded once.
 
         Raises:
@@ -127,7 +158,7 @@ class Predictor:
             BadInputError: a text lacks a column.
             AutopromptError: a baseline that votes does not answer.
         """
-        names = [ensemble.search.name for ensemble in self._ensembles]
+        names = [ensemble.name for ensemble in self._ensembles]
         if not texts:
             return {name: [] for name in names}
         scores = self._scores([stripped(text) for text in texts], advance)

@@ -33,6 +33,7 @@ from autoprompt.workers.prompt import Prompt, by_wording
 from autoprompt.workers.recalibration import Recalibration, recalibration
 from autoprompt.workers.scoring import longest_text
 from autoprompt.workers.task import Task, build_task
+from autoprompt.workers.wording import Wording
 
 Format = Literal["peft", "json"]
 
@@ -93,10 +94,13 @@ def export(
                 "on_hub": not config.model.is_local,
                 "adapter": config.model.adapter and shown_path(config.model.adapter),
                 "family": family,
+                "dtype": config.model.dtype,
                 "revision": config.model.revision or "main",
                 "fingerprint": result.record.versions["model"],
             },
             "task": tasks[0],
+            "wording": Wording.of(config.task).model_dump(mode="json"),
+            "longest_prompt": config.space.longest_prompt(),
             "vote": vote.as_dict(),
             "abstain": rule and rule.as_dict(),
             "prompts": [
@@ -118,6 +122,11 @@ def export(
                     else {}
                 )
                 | ({} if task == tasks[0] else {"task": task})
+                | (
+                    {"wording": prompt.wording.model_dump(mode="json")}
+                    if prompt.reworded and prompt.wording is not None
+                    else {}
+                )
                 for place, (record, prompt, weight, task) in enumerate(
                     zip(records, prompts, vote.weights, tasks, strict=True)
                 )

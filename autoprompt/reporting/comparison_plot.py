@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from autoprompt.new_files import made_whole
 from autoprompt.reporting.charts import WIDTH, Axis
+from autoprompt.reporting.page import environment
 
 #: Units of the SVG: of each row, of what stands before the first one and behind the last, and of
 #: the margins that rows are drawn between.
@@ -19,13 +18,6 @@ def write_plot(comparison: dict[str, Any], path: str | Path) -> Path:
     Raises:
         BadInputError: the file exists, or its folder does not.
     """
-    environment = Environment(
-        loader=PackageLoader("autoprompt.reporting"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     names = {"best": "best prompt", "ensemble": "ensemble"}
     rows = {shown: comparison[name] for name, shown in names.items()}
     ends = [
@@ -39,7 +31,7 @@ def write_plot(comparison: dict[str, Any], path: str | Path) -> Path:
     def left(value: float) -> float:
         return round(_LEFT + axis.place(value) * (WIDTH - _LEFT - _RIGHT), 1)
 
-    drawn = environment.get_template("comparison.svg.j2").render(
+    drawn = environment().get_template("comparison.svg.j2").render(
         comparison=comparison, rows=rows, axis=axis, left=left,
         width=WIDTH, row_height=_ROW, top=_TOP, bottom=_BOTTOM, edges=(_LEFT, WIDTH - _RIGHT),
     )  # fmt: skip

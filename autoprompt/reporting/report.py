@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import optuna
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from autoprompt.ensemble.selection import stacked
 from autoprompt.evaluation.own_texts import splits_of
@@ -30,6 +29,7 @@ from autoprompt.progress import clock
 from autoprompt.reporting import charts
 from autoprompt.reporting.charts import Axis
 from autoprompt.reporting.hard_texts import WITNESSES, HardText, hard_texts
+from autoprompt.reporting.page import environment
 from autoprompt.reporting.trial_charts import TrialCharts
 from autoprompt.reporting.wrong_answers import wrong_answers
 from autoprompt.search_spaces.errors import DataError
@@ -89,22 +89,16 @@ def render(
         SearchUnfinishedError: no trial has a score yet.
     """
     result.best  # noqa: B018 - raises where there is nothing to report
-    environment = Environment(
-        loader=PackageLoader("autoprompt.reporting"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    page = environment()
     report = Report(result, texts=texts, explained=explained, states=states)
-    environment.filters |= {"score": "{:.4f}".format, "percent": "{:.0%}".format, "clock": clock}
-    environment.filters |= {"name": shown_path, "sentence": report.sentence, "size": shown_size}
-    environment.globals["size"] = {
+    page.filters |= {"score": "{:.4f}".format, "percent": "{:.0%}".format, "clock": clock}
+    page.filters |= {"name": shown_path, "sentence": report.sentence, "size": shown_size}
+    page.globals["size"] = {
         "width": charts.WIDTH, "height": charts.HEIGHT, "left": charts.LEFT,
         "right": charts.RIGHT, "top": charts.TOP, "bottom": charts.BOTTOM,
     }  # fmt: skip
     style = resources.files(__package__) / "templates" / "report.css"
-    return environment.get_template("report.html.j2").render(
+    return page.get_template("report.html.j2").render(
         style=style.read_text(encoding="utf-8"), report=report, leaders=_LEADERS
     )
 

@@ -3,7 +3,7 @@ its data to what leaves the house, on models that know a small language (`tests.
 
 import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,6 @@ import autoprompt
 from autoprompt.cli import main
 from autoprompt.ensemble.predictor import Predictor
 from autoprompt.results import SearchResult
-from autoprompt.store import PromptRecord, SearchRecord
-from autoprompt.workers.combination import Combination, heads
 from autoprompt.workers.rows import Text
 from tests.conftest import write_yaml
 from tests.cued import (
@@ -30,6 +28,7 @@ from tests.cued import (
     shuffled_scenes,
     write_rows,
 )
+from tests.voters import Voters
 
 TASKS: dict[str, dict[str, Any]] = {
     "label_words": {"label_words": {colour: colour for colour in COLOURS}},
@@ -178,22 +177,9 @@ def test_the_best_prompt_beats_the_template_alone_on_test(searched: Searched) ->
             assert test[which]["low"] > max(0.85, test["no_prompt"]["high"])
 
 
-@dataclass(frozen=True)
-class Everyone:
-    """All prompts of a search, each with one head: what validation would leave out votes, too."""
-
-    search: SearchRecord
-    members: Sequence[PromptRecord]
-    abstention: None = None
-
-    @property
-    def combination(self) -> Combination:
-        return heads([1.0] * len(self.members))
-
-
 def test_members_vote_in_their_kinds_own_terms(searched: Searched) -> None:
     result = searched.result
-    everyone = Everyone(result.record, result.prompts())
+    everyone = Voters(result, result.prompts())
     assert len(everyone.members) == len(PROMPTS)
     predictions = Predictor.load([everyone]).predict(searched.texts)[result.name]
     right = [

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,13 @@ from autoprompt.ensemble.ensemble import Ensemble
 from autoprompt.ensemble.predictor import Prediction, Predictor
 from autoprompt.ensemble.selection import Chosen
 from autoprompt.results import SearchResult
-from autoprompt.store import PromptRecord, SearchRecord
-from autoprompt.workers.combination import Combination, heads
+from autoprompt.workers.combination import Combination
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.rows import Row, Text
 from tests.autoprompt.test_export import run, run_here
 from tests.conftest import write_yaml
 from tests.tiny import TEXTS, save_tiny_t5
+from tests.voters import Voters
 
 TOLERANCE = 1e-3
 STEPS = {"learning_rate": 0.3, "steps": 3, "batch_size": 4}
@@ -104,16 +104,6 @@ def result(
     return searched(request.param, tiny_folder, tmp_path_factory.mktemp(request.param))
 
 
-@dataclass(frozen=True)
-class Alone:
-    """One prompt of a search, without the others."""
-
-    search: SearchRecord
-    members: Sequence[PromptRecord]
-    combination: Combination = field(default_factory=lambda: heads([1.0]))
-    abstention: None = None
-
-
 def asked(result: SearchResult) -> tuple[list[Text], list[str]]:
     """Texts as a search takes them, and as the loader does on its command line."""
     rows = ROWS[1:6:2]
@@ -165,7 +155,7 @@ def test_every_kind_of_prompt_answers_alone(
     for record in records:
         folder = result.export(tmp_path / str(record.number), trial=record.number)
         vote = json.loads((folder / "prompt.json").read_text(encoding="utf-8"))["vote"]
-        own = Alone(result.record, [record], Combination.from_dict(vote))
+        own = Voters(result, [record], Combination.from_dict(vote))
         expected = Predictor(tiny_model, [own]).predict(texts)[result.name]
         printed = run_here(folder / "predict.py", "--model", str(tiny_folder), *given)
         check(printed, expected)
@@ -204,7 +194,7 @@ def test_the_card_tells_how_the_answer_is_read(
         assert words in card
     # Its own code, and the loader, read the adapter as the search reads the prompt.
     texts, given = asked(result)
-    own = Predictor(tiny_model, [Alone(result.record, [record])])
+    own = Predictor(tiny_model, [Voters(result, [record])])
     expected = own.predict(texts)[result.name]
     printed = run_here(folder / "predict.py", "--model", str(tiny_folder), *given)
     check(printed, expected, calibrated=False)
