@@ -116,8 +116,9 @@ def test_the_python_pages_code_runs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AUTOPROMPT_DB", tiny_config["store"])
+    monkeypatch.setenv("AUTOPROMPT_TABLES", str(tmp_path / "tables"))
     write_yaml(tmp_path / "search.yaml", tiny_config)
-    names: dict[str, Any] = {}
+    names: dict[str, Any] = {"MODEL": tiny_config["model"]["path"]}
     for block in blocks("python-api.md", "python"):
         exec(compile(block, "docs/python-api.md", "exec"), names)  # noqa: S102 - our own page
     assert "no search" in capsys.readouterr().out.splitlines()[-1]

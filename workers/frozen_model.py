@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -42,7 +43,11 @@ class FrozenModel:
         window: the fewest tokens that a causal model's layer sees, or None where all see all.
         cache_key: equal for two models whose hidden states of every text are equal; None where
             unknown.
+        trust_file: what is there once kept texts of such a model were found right; None where that
+            is not known from one process to the next.
     """
+
+    trust_file: Path | None = None
 
     def __init__(
         self,

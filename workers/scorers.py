@@ -2,8 +2,8 @@
 
 from autoprompt.workers.continued_scoring import ContinuedScorer
 from autoprompt.workers.frozen_model import FrozenModel
+from autoprompt.workers.known_model import load_known_model
 from autoprompt.workers.model_files import ModelSpec
-from autoprompt.workers.model_loading import load_model
 from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.task import Task, TaskSpec, build_task
 from autoprompt.workers.text_cache import CacheSpec, TextCache
@@ -28,7 +28,7 @@ def load_scorer(
     Raises:
         ModelError: it cannot be found or is no language model.
     """
-    frozen = load_model(model)
+    frozen = load_known_model(model)
     texts = TextCache(frozen) if cache is None else cache.open(frozen)
     seated = build_task(task, frozen.tokenizer, frozen.family)
     return scorer_of(frozen, seated, longest_prompt, texts)

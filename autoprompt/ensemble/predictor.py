@@ -14,8 +14,8 @@ from autoprompt.workers.answers import Answers
 from autoprompt.workers.baselines.fitting import Answering
 from autoprompt.workers.combination import Combination
 from autoprompt.workers.frozen_model import FrozenModel
+from autoprompt.workers.known_model import load_known_model
 from autoprompt.workers.mixture import Mixture, Panel
-from autoprompt.workers.model_loading import load_model
 from autoprompt.workers.prompt import Prompt, by_wording
 from autoprompt.workers.rows import Text, as_text, stripped
 from autoprompt.workers.scoring import Scorer
@@ -138,7 +138,7 @@ class Predictor:
                     f"searches {first.name!r} and {other.name!r} are on different models "
                     f"({first.model}, {other.model}); label with each in a call of its own"
                 )
-        return cls(load_model(model_of(first)), ensembles)
+        return cls(load_known_model(model_of(first)), ensembles)
 
     @property
     def labels(self) -> list[str]:

@@ -15,8 +15,8 @@ from autoprompt.search_spaces.errors import BadInputError, ModelError
 from autoprompt.statistics.abstention import Abstention
 from autoprompt.workers.answers import Answers, answers_of
 from autoprompt.workers.combination import Combination
+from autoprompt.workers.known_model import load_known_model
 from autoprompt.workers.model_files import ModelSpec
-from autoprompt.workers.model_loading import load_model
 from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.wording import Wording
 
@@ -90,7 +90,7 @@ class ExportedPrompts:
         Raises:
             ModelError: the model cannot be loaded.
         """
-        return Predictor(load_model(self._model), [self])
+        return Predictor(load_known_model(self._model), [self])
 
     def predict(self, texts: "Sequence[Text]") -> list[Prediction]:
         """Label texts by the prompts' vote; as `Predictor.predict` takes them."""

@@ -1,6 +1,7 @@
 """How a notebook shows a search: what it found, in a few rows."""
 
 from autoprompt.reporting.page import environment
+from autoprompt.shown_paths import shown_path
 from autoprompt.stored_search import StoredSearch
 
 #: Trials that are shown.
@@ -15,6 +16,7 @@ def notebook_view(result: StoredSearch) -> str:
     page.filters |= {"score": "{:.4f}".format}
     return page.get_template("notebook.html.j2").render(
         search=result,
+        model=shown_path(result.record.model),
         counts=", ".join(f"{count} {state}" for state, count in result.counts.items() if count),
         leaders=result.leaders(_LEADERS),
         texts=tested.get("texts"),

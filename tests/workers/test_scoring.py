@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from autoprompt.workers.model_files import ModelSpec
 from autoprompt.workers.model_loading import load_model
 from autoprompt.workers.packing import Blocks, side_by_side
 from autoprompt.workers.prompt import Laid, Prompt, lay
+from autoprompt.workers.scorers import load_scorer
 from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.task import Task, TaskSpec, build_task
 from autoprompt.workers.text_cache import CachedTexts
@@ -318,6 +320,26 @@ def test_a_cache_that_is_trusted_is_trusted_in_another_wording(
     assert tiny_scorer.family.trusts_cache(texts)
     monkeypatch.setattr(CausalFamily, "_apart", None)
     assert tiny_scorer.reworded(other).family.trusts_cache(texts)
+
+
+def test_a_cache_that_is_trusted_is_trusted_in_another_process(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTOPROMPT_CACHE", str(tmp_path))
+
+    def tried(found: tuple[float, float] | None) -> bool:
+        """Whether another process would use the cache, given what trying it finds."""
+        scorer = load_scorer(ModelSpec(path=str(tiny_folder), dtype="float32"), DEMO_TASK, 4)
+        monkeypatch.setattr(CausalFamily, "_apart", found and (lambda self, texts: found))
+        return scorer.family.trusts_cache(scorer.tokenize(["the film is a joy", "dull"]))
+
+    assert not tried((1.0, 1.0))
+    assert not list(tmp_path.glob("trust/*")), "what was wrong is tried again"
+    assert tried((0.0, 1.0))
+    [kept] = tmp_path.glob("trust/*")
+    assert tried(None)
+    kept.unlink()
+    assert not tried((1.0, 1.0))
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from autoprompt.workers.prompt import Laid, lay
 from autoprompt.workers.task import Task
 from autoprompt.workers.text_cache import CachedTexts, TextCache
 from autoprompt.workers.text_states import Passage, TokenIds
+from autoprompt.workers.trust_file import is_known, keep
 
 log = logging.getLogger(__name__)
 
@@ -165,6 +166,8 @@ class Family(ABC):
                 f"prompt ({self.longest_reused} tokens are left for it) do not use the text cache"
             )
             return False
+        if self._trusts_cache is None and is_known(self.model.trust_file):
+            self._trusts_cache = True
         if self._trusts_cache is None:
             step = max(1, len(texts) // self._tried)
             trials = [texts[first::step][: self._tried] for first in range(min(step, _TRIALS))]
@@ -200,6 +203,8 @@ class Family(ABC):
         self._trusts_cache = self.distrust is None
         if self.distrust is not None:
             log.warning(self.distrust)
+        else:
+            keep(self.model.trust_file, f"logits {apart:.3g} apart, {astray:.3g} without a token")
 
     @property
     def _tolerance(self) -> float:
