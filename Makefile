@@ -3,6 +3,7 @@
 # make bench  what a trial costs, beside what a user would run instead; hours
 # make lint   ruff, mypy, and which package may import which
 # make docs   write what docs/ and README repeat: commands, the loader, figures
+# make site   the documentation as a site, into site/
 # make lock   pin the newest versions of everything into constraints.txt
 
 VENV := .venv
@@ -24,7 +25,7 @@ DEMO := examples/demo
 export TOKENIZERS_PARALLELISM := false
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: demo test bench lint format docs lock clean install
+.PHONY: demo test bench lint format docs site lock clean install
 
 demo: $(VENV)/installed
 	$(BIN)/python $(DEMO)/fetch.py
@@ -50,6 +51,9 @@ format: $(VENV)/installed
 
 docs: $(VENV)/installed
 	$(BIN)/python -m docs.generate
+
+site: $(VENV)/installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 install: $(VENV)/installed
 

@@ -1,6 +1,7 @@
 """Writes what the documentation repeats: docs/cli.md, the metrics in docs/configuration.md, the
-loader in docs/export.md, what was measured in README.md, and the configuration's JSON Schema, which
-is installed with the package. `make docs` runs it; a test fails where it has not been run."""
+loader in docs/export.md, what was measured in README.md and docs/benchmarks.md, and the
+configuration's JSON Schema, which is installed with the package. `make docs` runs it; a test fails
+where it has not been run."""
 
 import inspect
 import json
@@ -13,7 +14,7 @@ from autoprompt.cli import main
 from autoprompt.cli.main import COMMANDS
 from autoprompt.config import SearchConfig
 from autoprompt.workers.metrics import METRICS
-from benchmarks.bench import markdown
+from benchmarks.bench import highlights, markdown
 
 DOCS = Path(__file__).parent
 TEMPLATES = DOCS.parent / "autoprompt" / "export" / "templates"
@@ -78,17 +79,26 @@ def export_page() -> str:
 
 
 def readme() -> str:
-    """README.md, with the benchmarks' last results."""
-    page = (DOCS / "../README.md").read_text(encoding="utf-8")
-    begin, end = "<!-- make bench -->\n\n", "\n\n<!-- until here -->"
-    return re.sub(f"{begin}.*?{end}", lambda _: f"{begin}{markdown()}{end}", page, flags=re.DOTALL)
+    """README.md, with the rows that matter most to somebody who looks at it first."""
+    return _filled("../README.md", "six rows", highlights())
+
+
+def benchmarks_page() -> str:
+    """docs/benchmarks.md, with the last results."""
+    return _filled("benchmarks.md", "make bench", markdown())
 
 
 def configuration_page() -> str:
     """docs/configuration.md, with a table of the metrics there are."""
-    page = (DOCS / "configuration.md").read_text(encoding="utf-8")
-    begin, end = "<!-- metrics -->\n\n", "\n\n<!-- until here -->"
-    return re.sub(f"{begin}.*?{end}", lambda _: f"{begin}{_metrics()}{end}", page, flags=re.DOTALL)
+    return _filled("configuration.md", "metrics", _metrics())
+
+
+def _filled(page: str, mark: str, content: str) -> str:
+    """A page with what stands behind a mark."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    begin, end = f"<!-- {mark} -->\n", "\n<!-- until here -->"
+    between = f"{begin}\n{content}\n{end}"
+    return re.sub(f"{begin}.*?{end}", lambda _: between, text, count=1, flags=re.DOTALL)
 
 
 def _metrics() -> str:
@@ -113,6 +123,7 @@ def search_schema() -> str:
 PAGES = {
     "../autoprompt/search.schema.json": search_schema,
     "cli.md": cli_page,
+    "benchmarks.md": benchmarks_page,
     "configuration.md": configuration_page,
     "export.md": export_page,
     "../README.md": readme,

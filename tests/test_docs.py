@@ -4,6 +4,7 @@ import csv
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from autoprompt.search_spaces.documents import Document
 from autoprompt.workers.metrics import METRICS
 from docs.generate import PAGES
 from tests.conftest import write_texts, write_yaml
+from tests.tiny import TEXTS
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -134,9 +136,9 @@ def test_the_documented_metric_is_one(tmp_path: Path, monkeypatch: pytest.Monkey
     assert metric.score(np.array([0, 1, 1, 0]), np.array([1, 0, 1, 0])) == (5 + 1) / 4
 
 
-def test_figures_repeated_from_the_readme_are_still_its() -> None:
-    readme = (DOCS.parent / "README.md").read_text(encoding="utf-8")
-    known = re.findall(r"\d+\.\d+", readme)
+def test_figures_repeated_elsewhere_were_measured() -> None:
+    measured = [DOCS.parent / "README.md", DOCS / "benchmarks.md"]
+    known = re.findall(r"\d+\.\d+", "".join(page.read_text(encoding="utf-8") for page in measured))
     page = (DOCS / "when-not.md").read_text(encoding="utf-8")
     repeated = re.findall(r"\d+\.\d+(?! points)", page.replace("\n", " "))
     assert len(repeated) > 10
@@ -164,3 +166,48 @@ def test_the_files_that_the_architecture_names_are_there() -> None:
     named = re.findall(r"`([a-z_]+/[a-z0-9_/]*(?:\.[a-z0-9]+)*)`", text)
     assert len(named) > 20
     assert [name for name in named if not (DOCS.parent / name).exists()] == []
+
+
+def test_the_site_builds(tmp_path: Path) -> None:
+    """With no link that leads nowhere, no page left out, and the reference made of docstrings."""
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)],
+        cwd=DOCS.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    start = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert 'href="tutorial/"' in start
+    assert "PromptClassifier" in (tmp_path / "reference" / "index.html").read_text(encoding="utf-8")
+
+
+def test_the_readmes_python_runs_as_printed(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a process of its own, which finds a tiny model in the Hub's cache by the name there."""
+    readme = (DOCS.parent / "README.md").read_text(encoding="utf-8")
+    [code] = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
+    [name] = re.findall(r'model="([^"]+)"', code)
+    hub = tmp_path / "hub" / f"models--{name.replace('/', '--')}"
+    shutil.copytree(tiny_folder, hub / "snapshots" / ("0" * 40))
+    (hub / "refs").mkdir()
+    (hub / "refs" / "main").write_text("0" * 40, encoding="utf-8")
+    teams = {"positive": "billing", "negative": "sales"}
+    rows = [{"body": row["text"], "team": teams[row["label"]]} for row in TEXTS]
+    write_texts(tmp_path / "tickets.csv", rows)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ
+        | {"HF_HUB_CACHE": str(tmp_path / "hub"), "AUTOPROMPT_TABLES": str(tmp_path / "tables")}
+        | {"PYTHONPATH": str(DOCS.parent), "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "label='billing'" in done.stdout or "label='sales'" in done.stdout
+    assert (tmp_path / "tickets.html").is_file()
