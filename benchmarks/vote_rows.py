@@ -99,7 +99,7 @@ def folds() -> list[Row]:
 
 
 def _predicted(ours: list[dict[str, Any]]) -> Row:
-    seconds = [each["prediction"] for each in ours]
+    seconds = [each["prediction"] for each in ours if each["prediction"]]
     together, alone = (
         statistics.mean(each[key] for each in seconds) for key in ("ensemble", "one")
     )
