@@ -81,10 +81,14 @@ class SearchResult(StoredSearch):
         text: str | None = None,
         label: str | None = None,
         metric: str | None = None,
+        retrain: bool = False,
         quiet: bool = False,
     ) -> dict[str, Any]:
-        """Score the best prompt, the ensemble and the template alone on other labelled texts; the
-        scores are stored. See `autoprompt.evaluation.evaluate`.
+        """Score the best prompt, the ensemble, the template alone and the baselines on other
+        labelled texts; the scores are stored. See `autoprompt.evaluation.evaluate`.
+
+        Args:
+            retrain: train the baselines again that keep no model, such as fine-tuning.
 
         Raises:
             SearchUnfinishedError: the search has not finished.
@@ -111,6 +115,7 @@ class SearchResult(StoredSearch):
             text=text,
             label=label,
             metric=metric,
+            retrain=retrain,
             progress=SearchProgress(quiet=quiet),
         )
         self.__dict__.pop("evaluations", None)

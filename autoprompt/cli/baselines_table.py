@@ -7,27 +7,32 @@ from rich.table import Table
 from rich.text import Text
 
 from autoprompt.cli.tables import console, interval, number, table
-from autoprompt.results import SearchResult
 from autoprompt.shown_sizes import shown_size
 
 
-def print_baselines(result: SearchResult) -> None:
-    """The baselines of a search, those that failed, and what they say of its prompts."""
-    rows, out = result.baselines, console()
+def print_baselines(
+    rows: Sequence[dict[str, Any]], verdicts: Sequence[str], texts: str = "test"
+) -> None:
+    """Baselines, those that failed, and what they say of the prompts.
+
+    Args:
+        texts: what the texts are called that scored them.
+    """
+    out = console()
     if any(row["error"] is None for row in rows):
-        out.print(baselines_table(rows))
+        out.print(baselines_table(rows, texts))
     for row in rows:
         if row["error"] is not None:
             out.print(Text(f"Baseline {row['name']}: {row['error']}."))
-    for verdict in result.verdicts:
+    for verdict in verdicts:
         out.print(Text(f"{verdict}."))
 
 
-def baselines_table(rows: Sequence[dict[str, Any]]) -> Table:
+def baselines_table(rows: Sequence[dict[str, Any]], texts: str = "test") -> Table:
     """Those that did not fail: their scores, how likely the best prompt is no better, and what they
     cost."""
     columns = [
-        ("", "left"), ("validation", "right"), ("test", "right"), ("95% interval", "right"),
+        ("", "left"), ("validation", "right"), (texts, "right"), ("95% interval", "right"),
         ("p", "right"), ("seconds", "right"), ("to ship", "right"),
     ]  # fmt: skip
     lines = [

@@ -26,6 +26,11 @@ from autoprompt.workers.metrics import METRICS
     metavar="NAME",
     help=f"In the place of the search's: {', '.join(METRICS)}; or your own as module:function.",
 )
+@click.option(
+    "--retrain",
+    is_flag=True,
+    help="Train the baselines again that keep no model (LoRA, fine-tuning), to see them here, too.",
+)
 @db_option
 @json_option
 def command(
@@ -35,14 +40,15 @@ def command(
     text: str | None,
     label: str | None,
     metric: str | None,
+    retrain: bool,
     db: str | None,
     as_json: bool,
 ) -> None:
     """Score a search's prompts on other labelled texts, or its words on another model.
 
-    The best prompt, the ensemble and its members, beside the template alone, each with its 95%
-    interval. The labels must be the search's. Scores are kept in the store and shown in the report;
-    opening the same texts again is recorded, and said.
+    The best prompt, the ensemble and its members, beside the template alone and the search's
+    baselines, each with its 95% interval. The labels must be the search's. Scores are kept in the
+    store and shown in the report; opening the same texts again is recorded, and said.
 
     \b
     autoprompt evaluate movies --data amazon.csv
@@ -55,8 +61,8 @@ def command(
         raise click.UsageError("nothing to evaluate on: give --data FILE, or --model MODEL")
     result = load(search, db=db)
     if model is not None:
-        if text or label or metric:
-            raise click.UsageError("--text, --label and --metric go with --data alone")
+        if text or label or metric or retrain:
+            raise click.UsageError("--text, --label, --metric, --retrain go with --data alone")
         travelled = result.on_other_model(model, data)
         if as_json:
             print_json(travelled)
@@ -64,7 +70,7 @@ def command(
             print_other_model(travelled)
         return
     assert data is not None
-    scored = result.evaluate(data, text=text, label=label, metric=metric)
+    scored = result.evaluate(data, text=text, label=label, metric=metric, retrain=retrain)
     if as_json:
         print_json(scored)
     else:

@@ -23,4 +23,4 @@ def command(search: str, workers: int | None, db: str | None, as_json: bool) -> 
         print_json(result.as_dict())
     else:
         print_result(result)
-        print_baselines(result)
+        print_baselines(result.baselines, result.verdicts)

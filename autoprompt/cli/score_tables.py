@@ -6,10 +6,13 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from autoprompt.cli.baselines_table import print_baselines
 from autoprompt.cli.tables import console, interval, number, one_line, table, word
 from autoprompt.ensemble.ensemble import Ensemble
+from autoprompt.evaluation.baseline_table import verdicts
 from autoprompt.evaluation.probability_lines import probability_lines
 from autoprompt.results import SearchResult
+from autoprompt.workers.metrics import METRICS
 
 #: Characters of an interval drawn as text.
 _INTERVAL = 28
@@ -66,6 +69,9 @@ def print_evaluation(result: SearchResult, scored: dict[str, Any]) -> None:
     out.print(estimates_table(title, scored, result.ensemble.vote))
     for line in probability_lines(scored):
         out.print(Text(line))
+    if scored["baselines"]:
+        said = verdicts(scored, METRICS[scored["metric"]].direction)
+        print_baselines(scored["baselines"], said, "here")
     test = result.test
     if test and scored["metric"] == result.record.metric:
         names = {"no_prompt": "no prompt", "best": "best prompt", "ensemble": "ensemble"}

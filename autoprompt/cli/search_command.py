@@ -69,7 +69,7 @@ def command(
         print_json(result.as_dict())
         return
     print_result(result)
-    print_baselines(result)
+    print_baselines(result.baselines, result.verdicts)
     # A URL with a user in it may hold a password, which belongs in no terminal's history.
     given = f" --db {'URL' if '@' in db else db}" if db else ""
     console().print(

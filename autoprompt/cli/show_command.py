@@ -27,6 +27,6 @@ def command(search: str, explain: bool, db: str | None, as_json: bool) -> None:
         print_json(result.as_dict() | ({"explained": explained} if explained else {}))
         return
     print_result(result)
-    print_baselines(result)
+    print_baselines(result.baselines, result.verdicts)
     if explained:
         print_left_out(explained)

@@ -2,15 +2,11 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from autoprompt.controller.executor import Executor
+from autoprompt.evaluation.asked_together import AskedTogether
 from autoprompt.preparation.prepare import Prepared
 from autoprompt.store import BaselineRecord, Candidate
 from autoprompt.workers.answers import answers_of
-from autoprompt.workers.baselines import BASELINES
-from autoprompt.workers.baselines.fitting import demand_answers
-from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.vote import Floats
 
 
@@ -29,33 +25,9 @@ def score_test(
     Raises:
         AutopromptError: a baseline votes and failed.
     """
-    alone = Prompt("").to_bytes()
-    contents = [alone, *(member.content for member in members if member.baseline is None)]
-    asked, fitted, trained = (
-        [
-            (record.name, record.content)
-            for record in baselines
-            if record.content is not None and BASELINES[record.name].does == does
-        ]
-        for does in ("ask", "fit", "train")
+    asked = AskedTogether(members, baselines)
+    texts, answers = prepared.splits.test.texts, answers_of(prepared.config.task)
+    log_probs = executor.score_texts(prepared.job, asked.prompts, texts, asked.fitted)
+    return asked.told(
+        log_probs, {name: answers.unpacked(content) for name, content in asked.trained}
     )
-    # The best one usually votes too, and the template alone is a baseline; each is scored once.
-    distinct = list(dict.fromkeys([*contents, *(content for _, content in asked)]))
-    texts = prepared.splits.test.texts
-    log_probs = executor.score_texts(prepared.job, distinct, texts, fitted)
-    answers = answers_of(prepared.config.task)
-    found = {
-        **{name: log_probs[distinct.index(content)] for name, content in asked},
-        **{name: own for (name, _), own in zip(fitted, log_probs[len(distinct) :], strict=True)},
-        **{name: answers.unpacked(content) for name, content in trained},
-    }
-    voting = [member.baseline for member in members if member.baseline is not None]
-    demand_answers(voting, [found[name] for name in voting])
-    said = [
-        log_probs[distinct.index(member.content)]
-        if member.baseline is None
-        else found[member.baseline]
-        for member in members
-    ]
-    without = log_probs[distinct.index(alone)]
-    return np.stack([without, *said]), [found.get(record.name) for record in baselines]

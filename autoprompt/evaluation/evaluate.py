@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from autoprompt.config import SearchConfig
+from autoprompt.evaluation.asked_together import AskedTogether
+from autoprompt.evaluation.baseline_table import tested_baselines
 from autoprompt.evaluation.held_out_answers import HeldOutAnswers
 from autoprompt.evaluation.held_out_log import open_texts
 from autoprompt.evaluation.own_texts import splits_of
+from autoprompt.evaluation.retrained import Retrained
 from autoprompt.evaluation.score_table import held_out_table
 from autoprompt.progress import SearchProgress
 from autoprompt.search_answers import answers_in, metric_of
@@ -16,7 +19,6 @@ from autoprompt.search_model import model_of
 from autoprompt.search_spaces.errors import DataError
 from autoprompt.statistics.abstention import Abstention
 from autoprompt.store import Candidate, PromptRecord, SearchRecord, Store
-from autoprompt.workers.baselines.fitting import demand_answers
 from autoprompt.workers.combination import Combination
 from autoprompt.workers.data import Split, read_labelled
 from autoprompt.workers.metrics import METRICS, Metric
@@ -39,9 +41,11 @@ def evaluate(
     text: str | None = None,
     label: str | None = None,
     metric: str | None = None,
+    retrain: bool = False,
     progress: SearchProgress,
 ) -> dict[str, Any]:
-    """Score the best prompt, the members, their vote and the template alone, and store it.
+    """Score the best prompt, the members, their vote, the template alone and the baselines, and
+    store it.
 
     Nothing is stored unless the data and the model can be read. The opening is stored before the
     first text is scored, and stays without scores where this is interrupted.
@@ -53,10 +57,12 @@ def evaluate(
         text, label: the columns, where they are not called as in the search; `text` is of a
             template that reads one column, or its {text}.
         metric: another one than the search's.
+        retrain: train the baselines again that keep no model, at the rate that was best, to have
+            them answer here, too.
 
     Raises:
         DataError: a missing file or column, another label than the search's, or a metric that
-            these texts cannot be judged by.
+            these texts cannot be judged by; or to train, and the search's texts are gone.
         ModelError: the model is no longer where it was, or is another one now.
         AutopromptError: a baseline that votes does not answer these texts.
     """
@@ -77,30 +83,40 @@ def evaluate(
             f"note: {seen} of these {len(split)} texts are in the search's own train or validation "
             "split; its prompts were made or chosen by them"
         )
+    trained_again = Retrained(search, store.baselines(search.id) if retrain else (), progress)
     with progress.step("loading the model"):
         scorer = load_scorer(model_of(search), config.task, config.space.longest_prompt())
     earlier = len([opening for opening in store.evaluations(search.id) if opening.source == source])
     opening = open_texts(store, search, source, split, "evaluate", progress)
-    # The best one usually votes too; it is scored once.
-    asked = {one.digest: one for one in (best, *members) if one.fitted is None}
-    fitted = {one.digest: one.fitted for one in members if one.fitted}
-    places = {digest: place for place, digest in enumerate((*asked, *fitted), 1)}
-    prompts = [Prompt(""), *(Prompt.from_bytes(prompt.content) for prompt in asked.values())]
+    beside = [record for record in store.baselines(search.id) if record.error is None]
+    asked = AskedTogether([best, *members], beside)
+    prompts = list(map(Prompt.from_bytes, asked.prompts))
     with (
         progress.step(f"scoring {len(split)} texts"),
         progress.counting("texts scored", len(split)) as advance,
     ):
-        baselines = list(fitted.values())
-        scored = score_beside(scorer, prompts, baselines, split.texts, advance).numpy()
-    demand_answers([name for name, _ in baselines], scored[len(prompts) :])
-    log_probs = scored[[0, *(places[one.digest] for one in (best, *members))]]
+        scored = score_beside(scorer, prompts, asked.fitted, split.texts, advance).numpy()
+    log_probs, others = asked.told(scored, trained_again.answers(split.texts))
     if scorer.truncated:
         progress.say(f"{scorer.truncated} texts were longer than the model takes: ends cut off")
     own = Recalibration.from_dict(search.calibration) if search.calibration else None
+    said = own(log_probs[1]) if own and judge.needs == "probabilities" else log_probs[1]
+    rows = tested_baselines(
+        answers,
+        judge,
+        split.labels,
+        beside,
+        others,
+        judge.predictions(said, answers.decided),
+        combination.judged(answers, judge, log_probs[2:]),
+    )
+    if judge.name != search.metric:  # what they scored on validation is another metric's
+        rows = [row | {"validation": None} for row in rows]
     table = held_out_table(
         answers, judge, split.labels, best, members, combination, log_probs, own, abstention
     ) | {
         "labels": list(labels),
+        "baselines": rows,
         "truncated": scorer.truncated,
         "seen": seen,
     }

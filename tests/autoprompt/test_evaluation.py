@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+import autoprompt
 from autoprompt.cli import main
 from autoprompt.results import SearchResult
 from autoprompt.search_spaces.errors import DataError, ModelError, SearchUnfinishedError
-from tests.conftest import copy_store, write_texts
+from tests.conftest import copy_store, write_texts, write_yaml
 from tests.tiny import TEXTS
 
 ELSEWHERE = [{"body": f"{row['text']} indeed", "stars": row["label"]} for row in TEXTS[::3]]
@@ -67,6 +68,33 @@ def test_the_scores_are_those_of_the_predictions(other: str, finished: SearchRes
     predicted = finished.ensemble.predict([row["body"] for row in ELSEWHERE])
     right = [each.label == row["stars"] for each, row in zip(predicted, ELSEWHERE, strict=True)]
     assert found["ensemble"]["score"] == pytest.approx(sum(right) / len(right))
+
+
+def test_baselines_stand_beside_the_prompts_elsewhere(
+    tiny_config: dict[str, Any], other: str, tmp_path: Path
+) -> None:
+    """Those that keep what they learnt, and on request those that train a model: the numbers are
+    those of the search's own test where the texts are."""
+    config = tiny_config | {"baselines": ["majority", "bag_of_words", "fine_tuning"]}
+    config["search"] = config["search"] | {"trials": 2}
+    result = autoprompt.search(write_yaml(tmp_path / "search.yaml", config), quiet=True)
+    rows = result.evaluate(other, **COLUMNS, quiet=True)["baselines"]
+    scores = {row["name"]: row["score"] for row in rows}
+    assert scores["majority"] == 0.5
+    assert scores["bag_of_words"] is not None
+    assert scores["fine_tuning"] is None, "its model is not kept"
+    test = result.config.splits().test
+    labels = result.answers.names
+    own = [
+        {"text": text, "label": labels[right]}
+        for text, right in zip(test.texts, test.labels, strict=True)
+    ]
+    path = str(write_texts(tmp_path / "own.csv", own))
+    found = result.evaluate(path, retrain=True, quiet=True)
+    again = {row["name"]: row["score"] for row in found["baselines"]}
+    assert again == {row["name"]: row["score"] for row in result.baselines}
+    shown = call("evaluate", "tiny", "--data", path, "--db", tiny_config["store"])
+    assert "bag of words" in shown.stdout
 
 
 def test_texts_that_the_search_saw_are_counted(finished: SearchResult) -> None:
