@@ -163,7 +163,8 @@ def _told(faults: Sequence[tuple[str, str, int]]) -> str:
     first = next(row for own, _, row in faults if own == cell)
     others = len(faults) - count
     more = f", and {others} more rows are wrong likewise" if others else ""
-    return f"label {cell} ({count} rows) {problem}; see row {first}{more}"
+    rows = "1 row" if count == 1 else f"{count} rows"
+    return f"label {cell} ({rows}) {problem}; see row {first}{more}"
 
 
 def _shown(cell: Any) -> str:

@@ -47,6 +47,9 @@ class Wording(Document):
     stop: tuple[str, ...] = ("\n",)
     #: Likewise, how many tokens they have at most.
     longest_answer: int = Field(default=32, ge=1)
+    #: Likewise, of answers that are words of the text (extractive question answering): the column
+    #: they stand in. A row is refused whose right answer does not.
+    extractive: str | None = None
 
     @field_validator("template")
     @classmethod
@@ -58,6 +61,11 @@ class Wording(Document):
     def _with_columns(self) -> "Wording":
         # Said outright, so that what is stored means the same to every later version.
         object.__setattr__(self, "columns", self.parsed_template.columns)
+        if self.extractive not in (None, *(self.columns or ())):
+            raise ValueError(
+                f"extractive: {self.extractive} is no column of the template, which reads "
+                f"{', '.join(self.columns or ())}"
+            )
         return self
 
     @classmethod

@@ -115,7 +115,7 @@ def test_what_cannot_be_evaluated_is_refused_and_leaves_nothing(
     refused(DataError, "no such file", data=str(tmp_path / "none.csv"))
     refused(DataError, "no column 'nothing'", label="nothing")
     mixed = write_texts(tmp_path / "mixed.csv", [*ELSEWHERE, {"body": "meh", "stars": "neutral"}])
-    refused(DataError, "label 'neutral' .1 rows. .*negative, positive", data=str(mixed))
+    refused(DataError, "label 'neutral' .1 row. .*negative, positive", data=str(mixed))
     happy = [row for row in ELSEWHERE if row["stars"] == "positive"]
     one_sided = str(write_texts(tmp_path / "happy.csv", happy))
     refused(DataError, "no text is labelled 'negative'", data=one_sided, metric="macro_f1")

@@ -105,7 +105,7 @@ def test_labels_that_are_numbers(tmp_path: Path) -> None:
         (
             [*TEXTS, {"text": "meh", "label": "neutral"}],
             {"path": "a.csv"},
-            ["label 'neutral' (1 rows) has no word", "negative, positive"],
+            ["label 'neutral' (1 row) has no word", "negative, positive"],
         ),
         ([*TEXTS, {"text": " ", "label": "positive"}], {"path": "a.csv"}, ["empty in row 113"]),
         (None, {"path": "a.csv", "sizes": {"train": 5000}}, ["train", "asked for", "data.sizes"]),

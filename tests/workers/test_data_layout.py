@@ -88,7 +88,7 @@ def test_class_labels_are_their_names(tmp_path: Path) -> None:
     assert read(path, AsItIs(), label="spans.label").labels[0] == '["positive"]'
     assert label_names(path, tmp_path, None, "label", {}) == ["negative", "positive"]
     missing = write(tmp_path, [rows[0] | {"label": -1}], features)
-    with pytest.raises(DataError, match=r"label -1 \(1 rows\) has no word"):
+    with pytest.raises(DataError, match=r"label -1 \(1 row\) has no word"):
         read(missing, LABELS)
 
 

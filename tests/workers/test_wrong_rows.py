@@ -92,7 +92,7 @@ def test_an_option_that_no_row_has(tmp_path: Path) -> None:
     for number in (2, 5):
         rows[number]["label"] = "red horse"
     message = refused(rows, "options", tmp_path)
-    assert "'red horse' (1 rows) is none of the row's options" in message
+    assert "'red horse' (1 row) is none of the row's options" in message
     assert "see row 3, and 1 more rows are wrong likewise" in message
 
 
@@ -101,3 +101,19 @@ def test_options_that_are_no_list(tmp_path: Path) -> None:
     for row in rows:
         row["options"] = "red dog or blue cat"
     assert "options that are no JSON list" in refused(rows, "options", tmp_path)
+
+
+def test_an_answer_that_its_context_does_not_hold(tmp_path: Path) -> None:
+    rows = [
+        {"text": "a red dog ran", "label": ["red dog", "dog"]},
+        {"text": "a blue cat sat", "label": ["cat", "blue horse"]},
+        {"text": "a green bird sang", "label": "Bird"},
+    ]
+    message = refused(rows, "text", tmp_path, extractive="text")
+    assert "['cat', 'blue horse'] (1 row) does not stand in its text; see row 2" in message
+    assert "1 more rows are wrong likewise" in message
+
+
+def test_answers_stand_in_a_column_that_is_read() -> None:
+    with pytest.raises(ValueError, match="extractive: context is no column of the template"):
+        Wording(answers="text", template="{text} answer:", extractive="context")

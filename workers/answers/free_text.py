@@ -58,7 +58,7 @@ class FreeText(Answers):
         """The answers that are right: a string, several in a list, or as SQuAD has them.
 
         Raises:
-            ValueError: there are none.
+            ValueError: there are none, or one does not stand where it should.
         """
         if isinstance(cell, dict):
             cell = cell.get("text")
@@ -66,6 +66,11 @@ class FreeText(Answers):
         found = tuple(str(each).strip() for each in given if each is not None)
         if not found or not all(found):
             raise ValueError("is an empty answer")
+        column = self.wording.extractive
+        if column is not None:
+            context = text if isinstance(text, str) else text[column]
+            if not all(each in context for each in found):
+                raise ValueError(f"does not stand in its {column}")
         return found
 
     def stratum(self, right: Right) -> str | None:
