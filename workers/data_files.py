@@ -259,12 +259,23 @@ def read_table(path: Path) -> Any:
     kind = FORMATS.get(path.suffix.lower())
     if kind is None:
         raise DataError(f"{path}: unknown kind of file; known: {', '.join(FORMATS)}")
-    options: dict[str, Any] = {"sep": "\t"} if path.suffix.lower() == ".tsv" else {}
+    separator = "\t" if path.suffix.lower() == ".tsv" else ","
     try:
+        options = _as_text(path, separator) if kind == "csv" else {}
         return _load(kind, data_files=str(path), split="train", **options)
     except Exception as error:
         cause = error.__cause__ or error
         raise DataError(f"{path}: cannot be read as {kind}: {_first_line(cause)}") from error
+
+
+def _as_text(path: Path, separator: str) -> dict[str, Any]:
+    """How a CSV's cells are read as they stand: `01`, `true` and `None` are names, too."""
+    import datasets
+    import pandas as pd
+
+    names = pd.read_csv(path, sep=separator, nrows=0).columns
+    features = datasets.Features({name: datasets.Value("string") for name in names})
+    return {"sep": separator, "na_filter": False, "features": features}
 
 
 def _load(*arguments: Any, **options: Any) -> Any:

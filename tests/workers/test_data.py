@@ -60,6 +60,17 @@ def test_equal_texts_never_stand_in_two_splits(tmp_path: Path) -> None:
     assert len(texts) == len(set(texts)) == 110  # 66 + 22 + 22 of 112
 
 
+def test_a_csvs_cells_are_text_as_they_stand(tmp_path: Path) -> None:
+    texts = ["None", "NA", "true", "01", "1.50", "", "  x"]
+    rows = [{"text": text, "label": label} for text, label in zip(texts, texts[::-1], strict=True)]
+    for name in ("a.csv", "a.tsv"):
+        sign = "\t" if name.endswith("tsv") else ","
+        lines = [sign.join(row.values()) for row in [{"text": "text", "label": "label"}, *rows]]
+        (tmp_path / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+        for column, expected in (("text", texts), ("label", texts[::-1])):
+            assert read_texts(tmp_path / name, {"text": column}) == expected
+
+
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "a.json", "a.parquet"])
 def test_every_format(name: str, tmp_path: Path) -> None:
     rows = [{"review": row["text"], "mood": row["label"]} for row in TEXTS]
