@@ -70,44 +70,81 @@ class Mixture:
         self._seats = [self._seated(panel, together) for panel in panels]
 
     def score_texts(
-        self, texts: Sequence[Text], advance: Callable[[int], None] = lambda done: None
+        self,
+        texts: Sequence[Text],
+        advance: Callable[[int], None] = lambda done: None,
+        asked: Sequence[Sequence[int]] | None = None,
     ) -> list[Tensor]:
-        """The labels' log-probabilities for every panel's prompts beside every text.
+        """The labels' log-probabilities for every panel's prompts beside the texts it is asked of.
 
         Args:
             advance: called with the number of texts done since the last call.
+            asked: for each panel, the places of its B texts; all of them, where none are given.
 
         Returns:
             For each panel [N, B, L] float32 on the CPU.
         """
+        asked = asked or [range(len(texts))] * len(self._panels)
         scored = [
             torch.empty(len(panel.prompts), len(texts), panel.task.readout.size)
             for panel in self._panels
         ]
+        panels_of: list[list[int]] = [[] for _ in texts]
+        for number, places in enumerate(asked):
+            for place in places:
+                panels_of[place].append(number)
         for window in windows(texts):
-            scores = self._score([texts[index] for index in window])
-            for whole, part in zip(scored, scores, strict=True):
-                whole[:, window] = part
+            self._score(texts, window, panels_of, scored)
             advance(len(window))
-        return scored
+        return [whole[:, list(own)] for whole, own in zip(scored, asked, strict=True)]
 
     def _may_share(self, task: Task) -> bool:
         """Whether a task's tail may stand in a prompt: not if its words branch off it."""
         own = task.readout.branches or task.readout.continued
         return self._model.family == "causal" and not own
 
-    def _score(self, texts: Sequence[Text]) -> list[Tensor]:
-        scores: dict[int, Tensor] = {}
+    def _score(
+        self,
+        texts: Sequence[Text],
+        window: Sequence[int],
+        panels_of: Sequence[Sequence[int]],
+        scored: Sequence[Tensor],
+    ) -> None:
+        """Fill in what is said of some of the texts: those that are asked the same are a lot, and
+        lots share passes."""
+        alike: dict[tuple[int, ...], list[int]] = {}
+        for place in window:
+            alike.setdefault(tuple(panels_of[place]), []).append(place)
         for scorer in dict.fromkeys(seat.scorer for seats in self._seats for seat in seats):
-            mine = [seat for seats in self._seats for seat in seats if seat.scorer is scorer]
-            prompts = [seat.prompt for seat in mine]
-            log_probs = scorer.log_probs(prompts, scorer.tokenize(texts), once=True)
-            for seat, rows in zip(mine, log_probs, strict=True):
-                own = rows[:, seat.answers]
-                if seat.readout is not None:
-                    own = seat.readout.log_probs(own, seat.prior)
-                scores[id(seat)] = own
-        return [torch.stack([scores[id(seat)] for seat in seats]) for seats in self._seats]
+            lots = [
+                (mine, places)
+                for panels, places in alike.items()
+                if (mine := self._seats_at(scorer, panels))
+            ]
+            asked = [
+                (
+                    [self._seats[panel][row].prompt for panel, row in mine],
+                    scorer.tokenize([texts[place] for place in places]),
+                )
+                for mine, places in lots
+            ]
+            found = scorer.log_probs_each(asked)
+            for (mine, places), log_probs in zip(lots, found, strict=True):
+                for (panel, row), own in zip(mine, log_probs, strict=True):
+                    seat = self._seats[panel][row]
+                    own = own[:, seat.answers]
+                    if seat.readout is not None:
+                        own = seat.readout.log_probs(own, seat.prior)
+                    scored[panel][row, places] = own
+
+    def _seats_at(self, scorer: Scorer, panels: Sequence[int]) -> list[tuple[int, int]]:
+        """The seats of some panels that one scorer has: panels, and places in them."""
+        return [
+            (panel, row)
+            for panel in panels
+            for row, seat in enumerate(self._seats[panel])
+            if seat.scorer is scorer
+        ]
 
     def _together(self, group: Sequence[Panel]) -> _Shared | None:
         """One scorer for the answers of several tasks, and which of them are each panel's; None

@@ -42,7 +42,7 @@ def in_batches(
     if not len(texts):
         return
     lengths = family.read_of(texts)
-    shapes = [_shape(prompt) for prompt in prompts]
+    shapes = shapes_of(prompts)
     packs = list(packs_of(family, shapes, texts))
     # What the first pack read, the next ones find.
     once = once and sum(reuses for _, reuses in packs) <= 1
@@ -80,9 +80,13 @@ def packs_of(
         yield pack, True
 
 
-def _shape(prompt: Prompt) -> Laid:
-    """The prompt as its family sees it, without embedding it."""
-    shape = torch.empty(len(prompt), 0)
-    if prompt.kind == "kv":
-        return lay_rows(shape, prompt.position)
-    return lay(shape, prompt.position, prompt.front)
+def shapes_of(prompts: Sequence[Prompt]) -> list[Laid]:
+    """Prompts as their family sees them, without embedding them."""
+    shapes = []
+    for prompt in prompts:
+        shape = torch.empty(len(prompt), 0)
+        if prompt.kind == "kv":
+            shapes.append(lay_rows(shape, prompt.position))
+        else:
+            shapes.append(lay(shape, prompt.position, prompt.front))
+    return shapes

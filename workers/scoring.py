@@ -19,7 +19,7 @@ from autoprompt.workers.continuations import Continuations
 from autoprompt.workers.families import FAMILIES, Family
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.prompt import Laid, Prompt, lay
-from autoprompt.workers.prompt_batches import in_batches
+from autoprompt.workers.prompt_batches import in_batches, packs_of, shapes_of
 from autoprompt.workers.rows import Text
 from autoprompt.workers.task import Task, build_task
 from autoprompt.workers.text_cache import TextCache
@@ -218,6 +218,43 @@ class Scorer:
         for pack, batch, scores in passes:
             result[torch.tensor(pack)[:, None], torch.tensor(batch)] = scores
         return result
+
+    @torch.no_grad()
+    def log_probs_each(
+        self, asked: Sequence[tuple[Sequence[Prompt], Sequence[TokenIds]]]
+    ) -> list[Tensor]:
+        """`log_probs` of each: prompts beside texts of their own, which are scored once; those that
+        fit one pass over reused texts share it with the others'."""
+        found: dict[int, Tensor] = {}
+        places: list[tuple[int, int]] = []
+        costs: list[int] = []
+        laid: dict[int, list[Laid]] = {}
+        for own, (prompts, texts) in enumerate(asked):
+            packs = [] if self.rereads else list(packs_of(self.family, shapes_of(prompts), texts))
+            if len(asked) == 1 or len(packs) != 1 or not packs[0][1]:
+                found[own] = self.log_probs(prompts, texts, once=True)
+                continue
+            found[own] = torch.empty(len(prompts), len(texts), self.task.readout.size)
+            laid[own] = [prompt.embedded(self.model) for prompt in prompts]
+            queries = sum(self.family.queries(prompt, texts) for prompt in laid[own])
+            places += [(own, place) for place in range(len(texts))]
+            costs += [queries + length for length in self.family.read_of(texts)]
+
+        def score(batch: list[int]) -> None:
+            lots: dict[int, list[int]] = {}
+            for own, place in sorted(places[index] for index in batch):
+                lots.setdefault(own, []).append(place)
+            together = [
+                (laid[own], [asked[own][1][place] for place in part]) for own, part in lots.items()
+            ]
+            logits = self.family.each_at_once(together)
+            for (own, part), scores in zip(lots.items(), logits, strict=True):
+                priors = self._priors(asked[own][0])
+                found[own][:, part] = self.task.readout.log_probs(scores.cpu(), priors)
+
+        for _ in self.budget.run(costs, costs, score):
+            pass
+        return [found[own] for own in range(len(asked))]
 
     def losses(
         self, prompts: Sequence[Prompt], texts: Sequence[TokenIds], expected: Tensor

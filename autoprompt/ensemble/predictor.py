@@ -1,6 +1,6 @@
 """Text in, label out: ensembles vote beside one frozen model."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -141,6 +141,11 @@ class Predictor:
         return cls(load_known_model(model_of(first)), ensembles)
 
     @property
+    def searches(self) -> list[str]:
+        """The names of the searches, in the order given."""
+        return [ensemble.name for ensemble in self._ensembles]
+
+    @property
     def labels(self) -> list[str]:
         """Every label that a text may get."""
         return list(dict.fromkeys(label for answers in self._answers for label in answers.names))
@@ -158,49 +163,92 @@ class Predictor:
             BadInputError: a text lacks a column.
             AutopromptError: a baseline that votes does not answer.
         """
-        names = [ensemble.name for ensemble in self._ensembles]
-        if not texts:
-            return {name: [] for name in names}
-        scores = self._scores([stripped(text) for text in texts], advance)
-        by_search = {}
-        for name, ensemble, answers, log_probs in zip(
-            names, self._ensembles, self._answers, scores, strict=True
-        ):
-            vote, rule = ensemble.combination, ensemble.abstention
-            decisions = vote.voted(answers, log_probs)
-            support = vote.support(answers, log_probs, decisions)
-            probabilities = vote.probabilities(answers, log_probs)
-            sure = answers.probability(probabilities, decisions)
-            reasons = [None if rule is None else rule.reason(float(own)) for own in sure]
-            by_search[name] = [
-                Prediction(
-                    text=as_text(text),
-                    label=None if reason else answers.told(decision, text),
-                    probability=None if np.isnan(own) else float(own),
-                    votes=float(votes),
-                    probabilities=answers.by_name(row, text),
-                    reason=reason,
-                )
-                for text, decision, own, votes, row, reason in zip(
-                    texts, decisions, sure, support, probabilities, reasons, strict=True
-                )
-            ]
-        return by_search
+        return self.answer(dict.fromkeys(self.searches, texts), advance)
+
+    def answer(
+        self,
+        asked: Mapping[str, Sequence[Text]],
+        advance: Callable[[int], None] = lambda done: None,
+    ) -> dict[str, list[Prediction]]:
+        """Label each search's own texts, all together: its name -> its predictions, in order. A
+        text that several of them are asked is read once.
+
+        Args:
+            asked: search's name -> texts, as `predict` takes them.
+            advance: as in `predict`, of different texts.
+
+        Raises:
+            BadInputError, AutopromptError: as `predict`.
+        """
+        read = {name: [stripped(text) for text in texts] for name, texts in asked.items()}
+        place: dict[Text, int] = {}
+        places = [
+            [place.setdefault(text, len(place)) for text in read.get(name, ())]
+            for name in self.searches
+        ]
+        if not place:
+            return {name: [] for name in asked}
+        scores = self._scores(list(place), places, advance)
+        each = zip(self.searches, self._ensembles, self._answers, scores, strict=True)
+        return {
+            name: _predictions(asked[name], ensemble, answers, log_probs)
+            for name, ensemble, answers, log_probs in each
+            if name in asked
+        }
 
     @property
     def abstains(self) -> bool:
         """Whether a text may get no label."""
         return any(ensemble.abstention is not None for ensemble in self._ensembles)
 
-    def _scores(self, texts: Sequence[Text], advance: Callable[[int], None]) -> list[Floats]:
-        """Of every ensemble, its members' log-probabilities: [N, B, L] each."""
+    def _scores(
+        self,
+        texts: Sequence[Text],
+        places: Sequence[Sequence[int]],
+        advance: Callable[[int], None],
+    ) -> list[Floats]:
+        """Of every ensemble, its members' log-probabilities: [N, B, L] each, of its own B texts.
+
+        Args:
+            places: for each ensemble, where its texts are among these.
+        """
         scored = [
-            np.empty((len(ensemble.members), len(texts), answers.size), dtype=np.float32)
-            for ensemble, answers in zip(self._ensembles, self._answers, strict=True)
+            np.empty((len(ensemble.members), len(own), answers.size), dtype=np.float32)
+            for ensemble, answers, own in zip(self._ensembles, self._answers, places, strict=True)
         ]
-        scores = self._mixture.score_texts(texts, advance)
-        for (number, places), log_probs in zip(self._seats, scores, strict=True):
-            scored[number][places] = log_probs.numpy()
-        for number, places, answering in self._beside:
-            scored[number][places] = answering.vote(texts)
+        asked = [places[number] for number, _ in self._seats]
+        scores = self._mixture.score_texts(texts, advance, asked)
+        for (number, members), log_probs in zip(self._seats, scores, strict=True):
+            scored[number][members] = log_probs.numpy()
+        for number, members, answering in self._beside:
+            if places[number]:
+                own = [texts[place] for place in places[number]]
+                scored[number][members] = answering.vote(own)
         return scored
+
+
+def _predictions(
+    texts: Sequence[Text], ensemble: Voting, answers: Answers, log_probs: Floats
+) -> list[Prediction]:
+    """What an ensemble's members, who say [N, B, L], answer together."""
+    if not texts:
+        return []
+    vote, rule = ensemble.combination, ensemble.abstention
+    decisions = vote.voted(answers, log_probs)
+    support = vote.support(answers, log_probs, decisions)
+    probabilities = vote.probabilities(answers, log_probs)
+    sure = answers.probability(probabilities, decisions)
+    reasons = [None if rule is None else rule.reason(float(own)) for own in sure]
+    return [
+        Prediction(
+            text=as_text(text),
+            label=None if reason else answers.told(decision, text),
+            probability=None if np.isnan(own) else float(own),
+            votes=float(votes),
+            probabilities=answers.by_name(row, text),
+            reason=reason,
+        )
+        for text, decision, own, votes, row, reason in zip(
+            texts, decisions, sure, support, probabilities, reasons, strict=True
+        )
+    ]

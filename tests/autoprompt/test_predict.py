@@ -87,6 +87,19 @@ def test_several_searches_say_together_what_each_says_alone(db: str) -> None:
         assert len({each.probability for each in alone}) > 1
 
 
+def test_each_search_labels_its_own_texts(db: str) -> None:
+    predictor = autoprompt.load(["moods", "colours"], db=db).predictor
+    given = texts(7)
+    whole = predictor.predict(given)
+    found = predictor.answer({"colours": [given[2], given[0]], "moods": [*given[3:6], given[0]]})
+    assert set(found) == {"colours", "moods"}
+    for name, places in (("colours", [2, 0]), ("moods", [3, 4, 5, 0])):
+        expected = [whole[name][place] for place in places]
+        assert all(map(same, found[name], expected))
+        assert len(found[name]) == len(expected)
+    assert predictor.answer({"moods": []}) == {"moods": []}
+
+
 def test_blocks_of_several_tasks_share_a_pass(db: str, monkeypatch: pytest.MonkeyPatch) -> None:
     predictor = autoprompt.load(["moods", "colours"], db=db).predictor
     model = predictor._mixture._model

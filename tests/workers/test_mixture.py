@@ -94,3 +94,38 @@ def test_prompts_that_fill_several_passes_read_a_text_once(
     found = scorer.log_probs(prompts, texts, once=True)
     assert scorer.cache.encoded == len(set(texts))
     torch.testing.assert_close(found[:2], expected, atol=1e-4, rtol=1e-4)
+
+
+def test_each_panel_is_asked_of_its_own_texts(
+    panels: list[Panel], tiny_model: FrozenModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autoprompt.workers.batches._TEXTS_PER_WINDOW", 4)
+    mixture = Mixture(tiny_model, panels)
+    everything = mixture.score_texts(GIVEN)
+    asked: list[list[int]] = [[0, 3, 8], [4, 1], [], [8, 2, 0, 5]]
+    found = mixture.score_texts(GIVEN, asked=asked)
+    for whole, own, places in zip(everything, found, asked, strict=True):
+        torch.testing.assert_close(own, whole[:, places], atol=1e-4, rtol=1e-4)
+
+
+def test_texts_of_several_tasks_share_one_pass_and_none_is_asked_for_another(
+    panels: list[Panel], tiny_model: FrozenModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mixture = Mixture(tiny_model, [replace(each, prompts=each.prompts[:2]) for each in panels[:2]])
+    mixture.score_texts(GIVEN[:1])
+    tokens = []
+    honest = tiny_model.logits
+
+    def counted(keep: Any, **arguments: Any) -> Any:
+        tokens.append(arguments["inputs_embeds"].shape[:2].numel())
+        return honest(keep, **arguments)
+
+    monkeypatch.setattr(tiny_model, "logits", counted)
+    mixture.score_texts(GIVEN, asked=[range(len(GIVEN)), []])
+    mixture.score_texts(GIVEN, asked=[[], range(len(GIVEN))])
+    alone = tokens[1] + tokens[3]
+    assert len(tokens) == 4
+    tokens.clear()
+    mixture.score_texts([*GIVEN, *GIVEN], asked=[range(len(GIVEN)), range(len(GIVEN), 18)])
+    assert len(tokens) == 2
+    assert tokens[1] == alone

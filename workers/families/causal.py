@@ -186,11 +186,26 @@ class CausalFamily(WholeInputs):
 
     def at_once(self, prompts: Sequence[Laid], texts: Sequence[TokenIds]) -> Tensor:
         """[N, B, L]: the texts read anew, and all prompts in one pass behind them."""
-        passages = self.keys(prompts, texts)
+        return self.each_at_once([(prompts, texts)])[0]
+
+    def each_at_once(
+        self, asked: Sequence[tuple[Sequence[Laid], Sequence[TokenIds]]]
+    ) -> list[Tensor]:
+        """[N, B, L] of each: all texts read anew in one pass, and behind each, in another, the
+        prompts that are asked of it."""
+        prompts = [prompt for own, _ in asked for prompt in own]
+        passages = self.keys(prompts, [text for _, own in asked for text in own])
         kept = [passage.ids[passage.head :] for passage in passages]
         mask = padded(kept, self.model.device)[1]
         layers = self.states.layers(passages)
-        return self.cached([(prompts, CachedTexts(layers, mask, passages))])[0]
+        lots: list[tuple[Sequence[Laid], CachedTexts]] = []
+        first = 0
+        for own, texts in asked:
+            part = slice(first, first + len(texts))
+            states = [(keys[part], values[part]) for keys, values in layers]
+            lots.append((own, CachedTexts(states, mask[part], passages[part])))
+            first = part.stop
+        return self.cached(lots)
 
     def generations(
         self, prompts: Sequence[Laid], texts: Sequence[TokenIds]

@@ -107,6 +107,13 @@ class Family(ABC):
         """[N, B, L]: prompts at reusable positions, over texts that nothing is kept of."""
         raise NotImplementedError
 
+    def each_at_once(
+        self, asked: Sequence[tuple[Sequence[Laid], Sequence[TokenIds]]]
+    ) -> list[Tensor]:
+        """[N, B, L] of each, as `at_once`: prompts beside texts of their own; together, where the
+        family can."""
+        return [self.at_once(prompts, texts) for prompts, texts in asked]
+
     def generations(
         self, prompts: Sequence[Laid], texts: Sequence[TokenIds]
     ) -> Iterator[Generation]:
