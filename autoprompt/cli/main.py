@@ -20,6 +20,7 @@ COMMANDS = {
     "trials": "List a search's trials in the order they began, failed ones with their error.",
     "ensemble": "Show the ensemble, or try another one on the validation split.",
     "predict": "Label texts with a search's ensemble, in the order given.",
+    "serve": "Answer HTTP requests with searches' ensembles, on Ray Serve.",
     "evaluate": "Score a search's prompts on other labelled texts, or its words on another model.",
     "compare": "Compare two searches on the same held-out texts, by their paired difference.",
     "explain": "Show which positions of a prompt matter, by leaving out each in turn.",

@@ -59,24 +59,31 @@ class Cluster:
 
 
 @contextmanager
-def cluster(spec: SearchSpec, name: str) -> Iterator[Cluster]:
+def cluster(
+    spec: SearchSpec,
+    name: str,
+    *,
+    option: str = "search.ray_address",
+    worker: str = "search: a worker",
+) -> Iterator[Cluster]:
     """A Ray cluster with room for the search's workers; one that was started here is stopped.
 
     Args:
         name: the search's, which Ray's dashboard shows in the metadata of the job.
+        option, worker: what errors call the address, and what needs room.
 
     Raises:
         BadInputError: no cluster at the address, or none that can take a worker.
     """
     joined = ray.is_initialized()
-    dashboard = _connect(spec, name, joined)
+    dashboard = _connect(spec, name, joined, option)
     try:
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         needs = _needs(spec, sum(node.get("GPU", 0.0) for node in nodes))
         room = sum(_fits(needs, node) for node in nodes)
         if room == 0:
             raise BadInputError(
-                f"search: a worker needs {_listed(needs)}; no node of the Ray cluster has that, "
+                f"{worker} needs {_listed(needs)}; no node of the Ray cluster has that, "
                 f"they have {'; '.join(_listed(node) for node in nodes)}"
             )
         yield Cluster(dashboard, room if spec.workers == "auto" else spec.workers, needs)
@@ -108,7 +115,7 @@ def _listed(resources: dict[str, float]) -> str:
     return ", ".join(f"{amount:g} {name}" for name, amount in shown.items()) or "nothing"
 
 
-def _connect(spec: SearchSpec, name: str, joined: bool) -> str | None:
+def _connect(spec: SearchSpec, name: str, joined: bool, option: str) -> str | None:
     """Join or start Ray; the dashboard's URL."""
     wanted = 1 if spec.workers == "auto" else spec.workers
     quiet = {
@@ -136,9 +143,7 @@ def _connect(spec: SearchSpec, name: str, joined: bool) -> str | None:
             )
     except (OSError, RuntimeError, ValueError, RayError) as error:
         where = f"at {spec.ray_address}" if spec.ray_address else "on this machine"
-        raise BadInputError(
-            f"search.ray_address: no Ray cluster {where}: {_reason(error)}"
-        ) from error
+        raise BadInputError(f"{option}: no Ray cluster {where}: {_reason(error)}") from error
     return f"http://{context.dashboard_url}" if context.dashboard_url else None
 
 

@@ -16,6 +16,7 @@ from autoprompt.workers.combination import Combination
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.known_model import load_known_model
 from autoprompt.workers.mixture import Mixture, Panel
+from autoprompt.workers.model_files import ModelSpec
 from autoprompt.workers.prompt import Prompt, by_wording
 from autoprompt.workers.rows import Text, as_text, stripped
 from autoprompt.workers.scoring import Scorer
@@ -131,14 +132,7 @@ class Predictor:
             ModelError: the model is no longer where it was, or is another one now.
             BadInputError: the searches are on several models.
         """
-        first, *others = [ensemble.search for ensemble in ensembles]
-        for other in others:
-            if not on_one_model(first, other):
-                raise BadInputError(
-                    f"searches {first.name!r} and {other.name!r} are on different models "
-                    f"({first.model}, {other.model}); label with each in a call of its own"
-                )
-        return cls(load_known_model(model_of(first)), ensembles)
+        return cls(load_known_model(model_for(ensembles)), ensembles)
 
     @property
     def searches(self) -> list[str]:
@@ -225,6 +219,22 @@ class Predictor:
                 own = [texts[place] for place in places[number]]
                 scored[number][members] = answering.vote(own)
         return scored
+
+
+def model_for(ensembles: "Sequence[OfSearch]") -> ModelSpec:
+    """The model that several searches are on.
+
+    Raises:
+        ModelError, BadInputError: as `Predictor.load`.
+    """
+    first, *others = [ensemble.search for ensemble in ensembles]
+    for other in others:
+        if not on_one_model(first, other):
+            raise BadInputError(
+                f"searches {first.name!r} and {other.name!r} are on different models "
+                f"({first.model}, {other.model}); label with each in a call of its own"
+            )
+    return model_of(first)
 
 
 def _predictions(
