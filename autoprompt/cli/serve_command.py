@@ -40,6 +40,11 @@ from autoprompt.cli.options import db_option
     "--max-waiting", type=click.IntRange(1), help="Texts that may wait, before 429; 1024."
 )
 @click.option(
+    "--timeout-seconds",
+    type=click.FloatRange(0, min_open=True),
+    help="After which a request without an answer gets 503; 60.",
+)
+@click.option(
     "--poll-seconds",
     type=click.FloatRange(0, min_open=True),
     help="How often to look for a better ensemble; 5.",

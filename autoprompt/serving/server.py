@@ -100,7 +100,7 @@ def serving(
     settings = settings.model_copy(update={"db": _told_store(settings.db, address)})
     with ExitStack() as stack:
         stack.enter_context(quiet("ray.serve", logging.ERROR))
-        with progress.step("starting Ray"):
+        with progress.step("joining the cluster" if address else "starting Ray"):
             joined = stack.enter_context(
                 cluster(spec, "serve", option="--address", worker="a replica")
             )
@@ -112,7 +112,7 @@ def serving(
                 "deleting it, ends it"
             )
         with progress.step("loading the model"):
-            stack.callback(_stop, address is None)
+            stack.callback(_stop)
             _start(settings, digest, host, port, address is None)
         try:
             yield
@@ -154,11 +154,10 @@ def _reason(error: Exception) -> str:
     return (errors or [line for line in lines if line] or [type(error).__name__])[-1]
 
 
-def _stop(alone: bool) -> None:
+def _stop() -> None:
+    """Take nothing in any more, and let replicas end what they have."""
     with suppress(RayError, RayServeException, RuntimeError):
         serve.delete(NAME)
-        if alone:
-            serve.shutdown()
 
 
 def _told_store(db: str | None, address: str | None) -> str | None:
