@@ -2,11 +2,15 @@
 reviews."""
 
 import itertools
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import torch
+from gguf import MODEL_ARCH, GGMLQuantizationType, GGUFWriter, get_tensor_name_map
+from gguf.quants import quantize
+from safetensors.torch import load_file
 from tokenizers import (
     Tokenizer,
     decoders,
@@ -71,6 +75,49 @@ def save_tiny_model(folder: Path, **changes: object) -> Path:
     )
     torch.manual_seed(0)
     return _save(LlamaForCausalLM(config), fast, folder)
+
+
+def save_tiny_gguf(model: Path, file: Path, kind: GGMLQuantizationType) -> Path:
+    """A tiny Llama as a GGUF file, as llama.cpp's converter writes one.
+
+    Args:
+        model: a folder that `save_tiny_model` made, of tied rows.
+        kind: how the matrices are quantised.
+    """
+    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    known = json.loads((model / "tokenizer.json").read_text(encoding="utf-8"))["model"]
+    tokens = sorted(known["vocab"], key=known["vocab"].get)
+    writer = GGUFWriter(file, "llama")
+    writer.add_block_count(config["num_hidden_layers"])
+    writer.add_context_length(config["max_position_embeddings"])
+    writer.add_embedding_length(config["hidden_size"])
+    writer.add_feed_forward_length(config["intermediate_size"])
+    writer.add_head_count(config["num_attention_heads"])
+    writer.add_head_count_kv(config["num_key_value_heads"])
+    writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
+    writer.add_rope_dimension_count(config["hidden_size"] // config["num_attention_heads"])
+    writer.add_vocab_size(len(tokens))
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list(tokens)
+    writer.add_token_types([3] + [1] * (len(tokens) - 1))
+    writer.add_token_merges([" ".join(pair) for pair in known["merges"]])
+    writer.add_eos_token_id(0)
+    writer.add_add_bos_token(False)
+    names = get_tensor_name_map(MODEL_ARCH.LLAMA, config["num_hidden_layers"])
+    for name, tensor in load_file(model / "model.safetensors").items():
+        if name.endswith(("q_proj.weight", "k_proj.weight")):
+            # llama.cpp rotates pairs of neighbours, transformers halves.
+            heads = config["num_" + ("key_value" if "k_proj" in name else "attention") + "_heads"]
+            tensor = tensor.view(heads, 2, -1, tensor.shape[1]).transpose(1, 2).reshape_as(tensor)
+        own = kind if tensor.ndim > 1 else GGMLQuantizationType.F32
+        rows = quantize(tensor.contiguous().numpy(), own)
+        writer.add_tensor(str(names.get_name(name, (".weight",))), rows, raw_dtype=own)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return file
 
 
 def save_tiny_bert(

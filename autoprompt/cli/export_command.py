@@ -13,13 +13,15 @@ if TYPE_CHECKING:
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["peft", "json"]),
+    type=click.Choice(["peft", "json", "tokens"]),
     required=True,
-    help="peft: an adapter that PEFT loads, for one soft or KV prompt before the text. json: any.",
+    help="peft: an adapter that PEFT loads, for one soft or KV prompt before the text. json: any. "
+    "tokens: the whole model, to whose vocabulary prompts of all kinds but KV are added, for "
+    "servers that read text.",
 )
 @click.option("--out", required=True, metavar="DIR", type=click.Path(), help="A new folder.")
 @click.option("--trial", type=int, metavar="N", help="This trial's prompt, not the best one's.")
-@click.option("--ensemble", is_flag=True, help="All prompts that vote (json).")
+@click.option("--ensemble", is_flag=True, help="All prompts that vote (json, tokens).")
 @db_option
 def command(
     search: str, form: "Format", out: str, trial: int | None, ensemble: bool, db: str | None

@@ -52,7 +52,7 @@ class ExportedPrompts:
         """Read a folder; the model is loaded when texts are first labelled.
 
         Args:
-            model: where the model lies, for one that is not on the Hub.
+            model: where the model lies, for one that is neither on the Hub nor in the folder.
             adapter: likewise the model's adapter.
 
         Raises:
@@ -101,6 +101,8 @@ class ExportedPrompts:
 
     def _spec(self, model: str | None, adapter: str | None) -> ModelSpec:
         known = self._document["model"]
+        if known.get("in_folder"):
+            return ModelSpec(path=str(self._folder), dtype=known["dtype"])
         path = model or (known["name"] if known["on_hub"] else None)
         if path is None or (known["adapter"] and adapter is None):
             missing, name = ("adapter", known["adapter"]) if path else ("model", known["name"])

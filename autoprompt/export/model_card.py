@@ -5,13 +5,15 @@ import shlex
 from dataclasses import dataclass
 from typing import Any
 
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from autoprompt.config import SearchConfig
 from autoprompt.shown_paths import shown_data
 from autoprompt.shown_sizes import shown_size
 from autoprompt.stored_search import StoredSearch
-from autoprompt.workers.model_files import ModelSpec, licence
+from autoprompt.workers.model_files import licence
+from autoprompt.workers.model_loading import read_tokenizer
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,10 @@ def model_card(
         autoescape=False,  # noqa: S701
     )
     environment.filters |= {"line": one_line, "size": shown_size}
-    return environment.get_template("model_card.md.j2").render(
-        kind=_kind(document["task"]),
+    kind, tests = _kind(document["task"]), _tests(result, document, ensemble)
+    words, added = _server_words(config, document) if form == "tokens" else ([], 0)
+    body = environment.get_template("model_card.md.j2").render(
+        kind=kind,
         search=result.record,
         config=config,
         document=document,
@@ -104,13 +108,67 @@ def model_card(
         data=shown_data(config.data.model_dump()["path"]),
         auto_class="AutoModelFor"
         + ("Seq2SeqLM" if document["model"]["family"] == "seq2seq" else "CausalLM"),
-        base_model=_hub_id(config.model),
         licence=licence(config.model),
         validation=result.ensemble.validation if ensemble else document["prompts"][0]["score"],
-        tests=_tests(result, document, ensemble),
+        tests=tests,
         baselines=[row for row in result.baselines if row["score"] is not None],
         verdicts=result.verdicts,
+        words=words,
+        new_tokens=added,
+        has_gguf=config.model.is_gguf and config.model.adapter is None,
     )
+    header = _header(result, config, form, kind, tests[1:][-1:])
+    return str(ModelCard(f"---\n{header.to_yaml()}\n---\n\n{body}"))
+
+
+def _header(
+    result: StoredSearch,
+    config: SearchConfig,
+    form: str,
+    kind: "_Kind",
+    tested: list[tuple[str, dict[str, Any]]],
+) -> ModelCardData:
+    """The front matter that the Hub reads.
+
+    Args:
+        tested: how what was exported did on the test split; empty where that is not known.
+    """
+    named = shown_data(config.data.model_dump()["path"])
+    scores = [
+        EvalResult(
+            task_type=kind.pipeline,
+            dataset_type=named,
+            dataset_name=named,
+            dataset_split="test",
+            metric_type=result.record.metric,
+            metric_name=f"{result.record.metric}, 95% interval {row['low']:.4f} to "
+            f"{row['high']:.4f}",
+            metric_value=row["score"],
+        )
+        for _, row in tested
+    ]
+    return ModelCardData(
+        base_model=None if config.model.is_local else config.model.path,
+        library_name={"peft": "peft", "tokens": "transformers"}.get(form),
+        pipeline_tag=kind.pipeline,
+        tags=["autoprompt", "prompt-tuning"],
+        model_name=one_line(result.name) if scores else None,
+        eval_results=scores or None,
+    )
+
+
+def _server_words(
+    config: SearchConfig, document: dict[str, Any]
+) -> tuple[list[tuple[str, str, int]], int]:
+    """What to compare in a server's answer, where the kind of answers has words: each label, the
+    first token of each of its words, and that token's id; and how many tokens are new."""
+    tokenizer, task = read_tokenizer(config.model)[0], document["task"]
+    words = [
+        (task["labels"][word["label"]], tokenizer.decode(word["ids"][:1]), word["ids"][0])
+        for word in task.get("words", ())
+    ]
+    own = [len(prompt["server_ids"]) for prompt in document["prompts"]]
+    return words, sum(own)
 
 
 def one_line(text: str) -> str:
@@ -144,10 +202,6 @@ def _example(task: dict[str, Any]) -> str:
     cells |= dict.fromkeys(options, "...") if len(options) > 1 else {}
     cells |= {options[0]: ["...", "..."]} if len(options) == 1 else {}
     return '"a text"' if len(cells) == 1 else shlex.quote(json.dumps(cells))
-
-
-def _hub_id(model: ModelSpec) -> str | None:
-    return None if model.is_local else model.path
 
 
 def _tests(

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from autoprompt.config import SearchConfig
+from autoprompt.export.portable import refused
 from autoprompt.search_spaces.errors import BadInputError
 from autoprompt.shown_paths import shown_path
 from autoprompt.store import PromptRecord
@@ -61,14 +62,13 @@ def check_peft(
         problem = f"trial {record.number} holds words among its vectors, PEFT holds vectors alone"
     else:
         problem = f"trial {record.number} is laid {_PLACES[prompt.position]}, PEFT lays it before"
-    fits = (
-        trial for trial in result.leaderboard if (trial.kind, trial.plan["position"]) in _PEFT_HOLDS
+    raise refused(
+        "peft",
+        problem,
+        result,
+        lambda trial: (trial.kind, trial.plan["position"]) in _PEFT_HOLDS,
+        "PEFT",
     )
-    best, other = next(fits, None), ""
-    if best is not None:
-        other = f", or --trial {best.number}, the best that PEFT can hold"
-        other += f" (it scores {best.score:.4f})"
-    raise BadInputError(f"--format peft: {problem}; use --format json{other}")
 
 
 def save_adapter(folder: Path, config: SearchConfig, family: Family, trained: Tensor) -> None:

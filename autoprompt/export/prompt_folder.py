@@ -1,9 +1,9 @@
 """Export: a search's prompts as a folder that other tools read.
 
-Both formats hold `prompt.json` (the task as token ids, and every prompt), `predict.py` and
+All formats hold `prompt.json` (the task as token ids, and every prompt), `predict.py` and
 `answers.py` (a loader that needs no Autoprompt) and `README.md` (the model card). The vectors of
 soft prompts lie beside them: for `peft` as an adapter that `peft.PeftModel.from_pretrained` loads,
-for `json` in `prompts.safetensors`.
+for `json` in `prompts.safetensors`, for `tokens` as rows of the whole model.
 """
 
 import json
@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from safetensors.torch import save_file
-from torch import Tensor
 
 from autoprompt.config import SearchConfig
 from autoprompt.export.model_card import model_card
 from autoprompt.export.peft_adapter import check_peft, save_adapter
+from autoprompt.export.portable import check_embeddings
+from autoprompt.export.task_document import task_documents
 from autoprompt.new_files import made_whole
 from autoprompt.search_model import model_of
 from autoprompt.search_spaces.errors import BadInputError
@@ -27,15 +28,12 @@ from autoprompt.statistics.abstention import Abstention
 from autoprompt.store import PromptRecord
 from autoprompt.stored_search import StoredSearch
 from autoprompt.workers.combination import Combination, heads
-from autoprompt.workers.model_config import Family, context_length, decoder_start, family_of
-from autoprompt.workers.model_loading import read_tokenizer
-from autoprompt.workers.prompt import Prompt, by_wording
+from autoprompt.workers.model_config import Family
+from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.recalibration import Recalibration, recalibration
-from autoprompt.workers.scoring import longest_text
-from autoprompt.workers.task import Task, build_task
 from autoprompt.workers.wording import Wording
 
-Format = Literal["peft", "json"]
+Format = Literal["peft", "json", "tokens"]
 
 #: Rises when a reader has to change; a folder is read by the loader in it alone. 2: the model by
 #: its name, not its path; columns of a row; a task of a prompt's own. 3: words that are judged as a
@@ -45,9 +43,6 @@ _VERSION = 5
 
 #: What uses the prompts with transformers alone.
 _LOADER = ("predict.py", "answers.py")
-
-#: The kinds of answers that it knows.
-_KINDS = ("label_words", "options", "scale", "several_labels", "text", "spans")
 
 
 def export(
@@ -62,11 +57,11 @@ def export(
 
     Args:
         trial: this trial's prompt.
-        ensemble: every member's, with their votes; `json` only.
+        ensemble: every member's, with their votes; not for `peft`.
 
     Raises:
-        BadInputError: the folder exists, there is no such prompt, a baseline votes, or PEFT cannot
-            express it.
+        BadInputError: the folder exists, there is no such prompt, a baseline votes, or the format
+            cannot express it.
         ModelError: the model is no longer where it was, or no longer the same.
         SearchUnfinishedError: no trial has a score yet.
     """
@@ -77,14 +72,16 @@ def export(
             check_peft(result, records, prompts)
         config = SearchConfig.model_validate(result.record.config)
         config = config.model_copy(update={"model": model_of(result.record)})
-        family, tasks = _tasks(config, prompts)
+        family, tasks = task_documents(config, prompts)
         if form == "peft" and family == "masked":
             raise BadInputError(
                 "--format peft: PEFT's prompt tuning is for models that write, this one fills "
                 "masks; use --format json"
             )
+        if form == "tokens":
+            check_embeddings(form, result, family, records, prompts)
         unfinished.mkdir()
-        stored = _save_vectors(unfinished, form, config, family, records, prompts)
+        stored = _save(unfinished, form, config, family, records, prompts, tasks)
         vote, rule = _vote(result, records, ensemble)
         document = {
             "version": _VERSION,
@@ -92,7 +89,10 @@ def export(
             "model": {
                 "name": shown_path(config.model.path),
                 "on_hub": not config.model.is_local,
-                "adapter": config.model.adapter and shown_path(config.model.adapter),
+                "in_folder": form == "tokens",
+                "adapter": None
+                if form == "tokens"
+                else config.model.adapter and shown_path(config.model.adapter),
                 "family": family,
                 "dtype": config.model.dtype,
                 "revision": config.model.revision or "main",
@@ -116,11 +116,7 @@ def export(
                     "token_ids": prompt.token_ids,
                     "prior": prompt.prior,
                 }
-                | (
-                    {"rows" if prompt.rows is not None else "vectors": stored[place]}
-                    if place in stored
-                    else {}
-                )
+                | stored.get(place, {})
                 | ({} if task == tasks[0] else {"task": task})
                 | (
                     {"wording": prompt.wording.model_dump(mode="json")}
@@ -182,61 +178,29 @@ def _vote(
     return replace(heads([1.0]), joint=own), None
 
 
-def _tasks(config: SearchConfig, prompts: Sequence[Prompt]) -> tuple[Family, list[dict[str, Any]]]:
-    """The model's family, and what every prompt asks.
-
-    Raises:
-        BadInputError: the loader does not know the kind of answers.
-    """
-    kind = config.task.answers
-    if kind not in _KINDS:
-        raise BadInputError(
-            f"export: the loader in the folder knows {', '.join(_KINDS)}, not {kind}; label with "
-            "`autoprompt predict`"
-        )
-    tokenizer, model_config = read_tokenizer(config.model)
-    family = family_of(model_config) or "causal"
-    longest = config.space.longest_prompt()
-    tasks: list[dict[str, Any]] = [{}] * len(prompts)
-    for wording, places in by_wording(prompts, config.task):
-        own = _as_dict(build_task(wording, tokenizer, family), family, model_config, longest)
-        task = {"answers": kind} | own
-        for place in places:
-            tasks[place] = task
-    return family, tasks
-
-
-def _as_dict(task: Task, family: Family, model_config: Any, longest_prompt: int) -> dict[str, Any]:
-    """A task as plain values: all that a reader needs who does not know how a tokenizer joins
-    words. `longest_text` is in tokens, those of the template included."""
-    question = task.question
-    start = decoder_start(model_config) if family == "seq2seq" else None
-    return {
-        "head": question.template.head,
-        "columns": [
-            {"before": before, "column": column} for before, column in question.template.parts
-        ],
-        "tail": question.template.tail,
-        "begin_ids": question.begin_ids,
-        "tail_ids": question.tail_ids,
-        "end_ids": question.end_ids,
-        "mask": question.mask,
-        "decoder_ids": () if start is None else (start, *question.answer_ids),
-        **task.readout.as_dict(),
-        "longest_text": longest_text(context_length(model_config), task, longest_prompt),
-    }
-
-
-def _save_vectors(
+def _save(
     folder: Path,
     form: Format,
     config: SearchConfig,
     family: Family,
     records: Sequence[PromptRecord],
     prompts: Sequence[Prompt],
+    tasks: Sequence[Mapping[str, Any]],
 ) -> dict[int, dict[str, Any]]:
-    """Write what was trained, vectors or rows; a prompt's place -> the file and tensor that hold
-    it, and its shape, which an adapter flattens."""
+    """Write what was trained; a prompt's place -> what prompt.json says of where it is."""
+    if form == "tokens":
+        # Imported here: transformers and gguf take their time.
+        from autoprompt.export.token_model import save_tokens
+
+        spelled = save_tokens(folder, config, prompts, tasks)
+        return {
+            place: {
+                "token_ids": own.token_ids,
+                "server_text": own.text,
+                "server_ids": own.before + own.behind,
+            }
+            for place, own in enumerate(spelled)
+        }
     trained = {
         place: numbers
         for place, prompt in enumerate(prompts)
@@ -246,7 +210,7 @@ def _save_vectors(
     if form == "peft":
         [(place, numbers)] = trained.items()
         save_adapter(folder, config, family, numbers)
-        return _stored("adapter_model.safetensors", {place: "prompt_embeddings"}, trained)
+        return _stored("adapter_model.safetensors", {place: "prompt_embeddings"}, prompts)
     names = {
         place: f"trial-{records[place].number}"
         + (f"-fold-{records[place].fold}" if records[place].fold else "")
@@ -255,17 +219,20 @@ def _save_vectors(
     if trained:
         tensors = {names[place]: numbers.contiguous() for place, numbers in trained.items()}
         save_file(tensors, folder / "prompts.safetensors")
-    return _stored("prompts.safetensors", names, trained)
+    return _stored("prompts.safetensors", names, prompts)
 
 
 def _stored(
-    file: str, names: Mapping[int, str], trained: Mapping[int, Tensor]
+    file: str, names: Mapping[int, str], prompts: Sequence[Prompt]
 ) -> dict[int, dict[str, Any]]:
-    """Where prompts' numbers lie in a file."""
-    return {
-        place: {"file": file, "tensor": name, "shape": list(trained[place].shape)}
-        for place, name in names.items()
-    }
+    """Where prompts' numbers lie in a file, and their shapes, which an adapter flattens."""
+    found = {}
+    for place, name in names.items():
+        kind = "rows" if prompts[place].rows is not None else "vectors"
+        trained = prompts[place].rows if kind == "rows" else prompts[place].vectors
+        assert trained is not None
+        found[place] = {kind: {"file": file, "tensor": name, "shape": list(trained.shape)}}
+    return found
 
 
 def _write(path: Path, content: str) -> None:

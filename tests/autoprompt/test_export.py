@@ -18,6 +18,7 @@ import pytest
 import torch
 import yaml
 from click.testing import CliRunner, Result
+from huggingface_hub import ModelCard
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 from safetensors.torch import save
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -353,7 +354,9 @@ def test_the_models_adapter_is_asked_for_and_applied(
     torch.testing.assert_close(logits.log_softmax(-1), expected[0], atol=TOLERANCE, rtol=0)
 
 
-@pytest.mark.parametrize(("form", "ensemble"), [("json", True), ("json", False), ("peft", False)])
+@pytest.mark.parametrize(
+    ("form", "ensemble"), [("json", True), ("json", False), ("peft", False), ("tokens", False)]
+)
 def test_no_file_of_an_export_says_where_things_lie(
     form: Any, ensemble: bool, finished: SearchResult, tiny_folder: Path, tmp_path: Path
 ) -> None:
@@ -385,6 +388,14 @@ def test_the_card_says_where_the_numbers_came_from(finished: SearchResult, tmp_p
     card = (folder / "README.md").read_text(encoding="utf-8")
     front = yaml.safe_load(card.split("---")[1])
     assert front["pipeline_tag"] == "text-classification"
+    header = ModelCard.load(folder / "README.md").data
+    assert header.model_name == finished.name
+    [score] = header.eval_results or ()
+    assert finished.test is not None
+    assert score.metric_value == pytest.approx(finished.test["ensemble"]["score"])
+    assert (score.metric_type, score.dataset_name, score.dataset_split) == (
+        "accuracy", "texts.csv", "test",
+    )  # fmt: skip
     versions = finished.record.versions
     assert finished.test is not None
     [probe] = [row for row in finished.baselines if row["name"] == "linear_probe"]

@@ -27,14 +27,15 @@ parser.add_argument("--model", default=os.environ.get("AUTOPROMPT_MODEL"))
 parser.add_argument("--adapter", default=os.environ.get("AUTOPROMPT_ADAPTER"))
 parser.add_argument("texts", nargs="+", metavar="TEXT")
 arguments = parser.parse_args()
-# The model's name finds it on the Hub alone.
+# The model's name finds it on the Hub alone; with tokens of its own, it is in this folder.
 own = known["name"] if known["on_hub"] else None
+own = str(folder) if known["in_folder"] else own
 path, options = arguments.model or own, {}
 if not path:
     parser.exit(2, f"Error: --model PATH: say where the model {known['name']} is\n")
 if known["adapter"] and not arguments.adapter:
     parser.exit(2, f"Error: --adapter FOLDER: say where the adapter {known['adapter']} is\n")
-if path == own:
+if path == own and not known["in_folder"]:
     options["revision"] = known["revision"]
 if path.endswith(".gguf"):
     path, options["gguf_file"] = str(Path(path).parent), Path(path).name
