@@ -9,7 +9,7 @@ result.ensemble.predict(["a joy from start to finish"])
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from autoprompt.api import compare, load, resume, search
+    from autoprompt.api import check, compare, load, resume, search
     from autoprompt.callbacks import Callback
     from autoprompt.config import SearchConfig
     from autoprompt.prompt_classifier import PromptClassifier
@@ -53,6 +53,7 @@ __all__ = [
     "SearchUnfinishedError",
     "StoreError",
     "__version__",
+    "check",
     "compare",
     "load",
     "resume",
@@ -69,7 +70,7 @@ _HOMES = {
     "PromptClassifier": "autoprompt.prompt_classifier",
     "SearchConfig": "autoprompt.config",
     "SearchResult": "autoprompt.results",
-    **dict.fromkeys(("compare", "load", "resume", "search"), "autoprompt.api"),
+    **dict.fromkeys(("check", "compare", "load", "resume", "search"), "autoprompt.api"),
 }
 
 

@@ -171,15 +171,12 @@ def search(
             trials had reported until then is in it.
     """
     from autoprompt.callbacks import named_callbacks
+    from autoprompt.controller.demands import demand_named
     from autoprompt.controller.runner import run_search
-    from autoprompt.controller.stopping_rules import stopping_rule
-    from autoprompt.ensemble.selections import demand_selection
     from autoprompt.preparation.given_config import given_config
     from autoprompt.preparation.prepare import prepare
     from autoprompt.preparation.warm_start import with_earlier
     from autoprompt.progress import SearchProgress
-    from autoprompt.workers.baselines import demand_baselines
-    from autoprompt.workers.tuners.kinds import demand_tuners
 
     progress = SearchProgress(quiet=quiet)
     config = given_config(data, text, label, model, settings).with_overrides(
@@ -191,18 +188,38 @@ def search(
         time_limit=time_limit,
     )
     url = store_url(db, config.store)
-    config.look_for_modules()
     # To be refused before anything starts.
-    stopping_rule(config)
-    demand_selection(config.ensemble.select, config.source)
-    demand_baselines(config.baselines, config.source)
-    demand_tuners(config.space.tuners, config.source)
+    demand_named(config)
     listening = [*named_callbacks(config.callbacks, config.source), *callbacks]
     prepared = with_earlier(prepare(config, progress), url, progress)
     store = Store.open(url, patience=PATIENCE_SECONDS, say=progress.say)
     if name is not None and store.name_is_taken(name):
         raise BadInputError(f"--name: a search named {name!r} exists; choose another name")
     return SearchResult(store, run_search(prepared, store, progress, listening))
+
+
+def check(
+    config: "SearchConfig | str | Path", *, db: str | None = None, quiet: bool = False
+) -> dict[str, Any]:
+    """Hold a configuration against its data, model and store as `search` does, and say what the
+    search will cost, from a short measurement here; see `autoprompt.controller.check`. Nothing is
+    stored.
+
+    Args:
+        config: a YAML file's path, or a `SearchConfig`.
+        db: the database's URL.
+        quiet: say nothing on stderr.
+
+    Raises:
+        BadInputError: something in the configuration, data or model will not do.
+    """
+    from autoprompt.config import SearchConfig
+    from autoprompt.controller.check import check as checked
+    from autoprompt.progress import SearchProgress
+
+    if not isinstance(config, SearchConfig):
+        config = SearchConfig.read(config)
+    return checked(config, store_url(db, config.store), SearchProgress(quiet=quiet))
 
 
 def resume(

@@ -33,9 +33,9 @@ Seconds = Annotated[
 
 
 def shown_seconds(seconds: float) -> str:
-    """Seconds in a sentence: 0.4 s, 12 s, 10 min, 2.5 h."""
+    """Seconds in a sentence: 0.42 s, 12 s, 10 min, 2.5 h."""
     if seconds < 9.5:
         return f"{seconds:.2g} s"
-    if seconds < 120:
+    if seconds < 600:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from autoprompt.search_spaces import plan_from_dict
+from autoprompt.search_spaces import AnyPlan, plan_from_dict
 from autoprompt.workers.job import Job
 from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.scoring import Scorer
@@ -84,24 +84,28 @@ def measured_population(job: Job, plans: Sequence[dict[str, Any]], most: int) ->
         {name: Prompt.from_bytes(content) for name, content in job.earlier.items()},
         job.task.metric,
     )
-    asked = []
-    for plan in drawn:
-        request = next(TUNERS[plan.kind](plan, scorer, examples, (1.0,)))
-        assert isinstance(request, Backward)
-        asked.append(request)
-    alone = sum(_seconds([request], scorer, examples) for request in asked) / len(asked)
+    asked = first_steps(drawn, scorer, examples)
+    if not asked:
+        return Population({}, 1)
+    alone = sum(seconds_of([request], scorer, examples) for request in asked) / len(asked)
     seconds = {1: alone}
     for doublings in itertools.count(0 if len(asked) > 1 else 1):
         size = len(asked) << doublings
         together = list(itertools.islice(itertools.cycle(asked), size))
-        seconds[size] = _seconds(together, scorer, examples) / size
+        seconds[size] = seconds_of(together, scorer, examples) / size
         *_, before, now = seconds.values()
         if now > _GAIN * before or size >= most:
             break
     return Population(seconds, most)
 
 
-def _seconds(asked: Sequence[Backward], scorer: Scorer, examples: Examples) -> float:
+def first_steps(plans: Sequence[AnyPlan], scorer: Scorer, examples: Examples) -> list[Backward]:
+    """What the plans' tuners ask for first: one that asks for no gradient has no part in a step."""
+    requests = (next(TUNERS[plan.kind](plan, scorer, examples, (1.0,))) for plan in plans)
+    return [request for request in requests if isinstance(request, Backward)]
+
+
+def seconds_of(asked: Sequence[Backward], scorer: Scorer, examples: Examples) -> float:
     """Of a step of these prompts, in as few passes as a pack makes of them."""
 
     def step(places: Sequence[int]) -> None:

@@ -121,14 +121,23 @@ class Scorer:
             kv: whether KV prompts are among them.
         """
         family = self.family
-        family.expect(positions, kv)
-        usable = [position for position in family.reusable if position in positions]
-        texts = [text for text in texts if len(text) <= family.longest_reused]
-        if usable and texts and self.model.may_reuse_text:
+        texts = self.fitting(texts, positions, kv)
+        if texts:
+            at = next(position for position in family.reusable if position in positions)
             # First, as texts that the cache is tried on are brought to their places, too.
-            self.cache.keep(family.keys([lay(torch.empty(1, 0), usable[0])], texts))
+            self.cache.keep(family.keys([lay(torch.empty(1, 0), at)], texts))
             if family.trusts_cache(texts):
                 self.cache.prefill()
+
+    def fitting(
+        self, texts: Sequence[TokenIds], positions: Set[Position], kv: bool = False
+    ) -> list[TokenIds]:
+        """The texts that prompts at any of these positions may reuse, which the family is told to
+        expect; none where they may reuse none."""
+        self.family.expect(positions, kv)
+        if not self.model.may_reuse_text or not positions & set(self.family.reusable):
+            return []
+        return [text for text in texts if len(text) <= self.family.longest_reused]
 
     def logits_of(self, asked: Sequence[Asked]) -> list[Tensor]:
         """`found` of each: in one pass, where all of them may go over cached texts."""

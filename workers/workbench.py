@@ -1,6 +1,7 @@
 """A worker's model, its scorers, and the texts of the search, ready for any plan."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from autoprompt.search_spaces import AnyPlan
 from autoprompt.search_spaces.registry import look_in
@@ -14,6 +15,14 @@ from autoprompt.workers.scorers import load_scorer
 from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.tuners import Examples, Seat
 from autoprompt.workers.tuners.arrangement import pieces_of
+
+R = TypeVar("R")
+
+
+def in_order_of_use(job: Job, validation: Sequence[R], train: Sequence[R]) -> list[R]:
+    """The texts of a job, those that are used most first: validation, and of it the texts that
+    judge every rung."""
+    return [*([validation[place] for place in job.blocks.order] or validation), *train]
 
 
 class Workbench:
@@ -81,10 +90,8 @@ class Workbench:
             self._parts[key, fold] = self._part(examples, learnt, shown, fold)
         if key not in self._filled and not shown and getattr(plan, "searcher", "") != "none":
             self._filled.add(key)
-            # Validation first, and of it the texts that judge every rung.
-            order = self._job.blocks.order
-            first = [examples.validation[place] for place in order] or examples.validation
-            own.prefill([*first, *examples.train], self._job.positions, self._job.kv)
+            texts = in_order_of_use(self._job, examples.validation, examples.train)
+            own.prefill(texts, self._job.positions, self._job.kv)
         return Seat(own, examples, self._parts[key, fold])
 
     def _learnt(self, fold: int | None) -> list[int]:

@@ -13,6 +13,7 @@ import autoprompt
 #: Command -> its one-line help. The commands themselves are imported when used.
 COMMANDS = {
     "init": "Write a search's YAML from a file of labelled texts.",
+    "check": "Say what a search will cost, and what is wrong with its YAML.",
     "search": "Run a search from a YAML file, then print what `show` prints.",
     "resume": "Go on with a search that was stopped or died, then print what `show` prints.",
     "list": "List every search in the store, newest first.",

@@ -18,6 +18,7 @@ from autoprompt.controller.optuna_searcher import OptunaSearcher
 from autoprompt.controller.pinned_population import with_pinned_population
 from autoprompt.controller.pinned_words import with_pinned_words
 from autoprompt.controller.resume import Past, settle
+from autoprompt.controller.search_cost import refuse_too_short
 from autoprompt.controller.stopping_rules import rule_over
 from autoprompt.controller.terminator import Terminator, standard_error
 from autoprompt.controller.time_limit import TimeLimit, seconds_run
@@ -42,8 +43,8 @@ def run_search(
 
     Raises:
         SearchFailedError: no trial succeeded.
-        BadInputError: its name is taken, no Ray cluster can be had, or memory for the texts does
-            not hold those of one batch.
+        BadInputError: its name is taken, no Ray cluster can be had, memory for the texts does not
+            hold those of one batch, or its time limit is too short for a trial.
         DatabaseLostError: the database went away for longer than the store waits; what trials had
             reported until then is in it.
         KeyboardInterrupt: it was stopped; `resume_search` goes on with it.
@@ -56,6 +57,7 @@ def run_search(
         prepared = with_kept_texts(prepared, processor, progress)
         prepared = with_pinned_words(prepared, executor, progress)
         prepared = with_pinned_population(prepared, executor, progress)
+        refuse_too_short(prepared, executor, progress)
         search = create_search(prepared, store)
         stack.enter_context(claimed(store, search))
         return _carry_on(prepared, store, search, executor, progress, callbacks)

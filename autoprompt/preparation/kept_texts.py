@@ -64,9 +64,12 @@ class KeptTexts:
         )
         return ", ".join(f"{self._told(own)} {where}" for own, where in parts if own)
 
+    def bytes_of(self, indices: list[int]) -> int:
+        """What the states of some texts take."""
+        return sum(self.tokens[index] for index in indices) * self.token_bytes
+
     def _told(self, indices: list[int]) -> str:
-        size = sum(self.tokens[index] for index in indices) * self.token_bytes
-        return f"{len(indices):,} ({shown_size(size)})"
+        return f"{len(indices):,} ({shown_size(self.bytes_of(indices))})"
 
 
 def with_kept_texts(prepared: Prepared, on_cpu: bool, progress: SearchProgress) -> Prepared:

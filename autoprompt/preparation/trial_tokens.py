@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import NamedTuple
 
-from autoprompt.search_spaces import Space
+from autoprompt.search_spaces import AnyPlan, HardPlan, MixedPlan, Space
 from autoprompt.search_spaces.dimensions import values_of
 from autoprompt.search_spaces.kind_spaces import (
     HardSpace,
@@ -124,14 +125,53 @@ def trial_tokens(
         for position, length, batch, swaps in _shapes(part):
             reuses = position in texts.reusable
             anew = anew_in_train / len(texts.train) if reuses else 0.0
-            beside = texts.beside(kind, position, length, mean)
-            # For its gradient, and for each prompt that is tried on as many texts besides.
-            steps.append(batch * (anew + beside * (1 + swaps)))
+            steps.append(batch * anew + _step(kind, (position, length, batch, swaps), texts, mean))
             judged = texts.beside(kind, position, length, _mean(texts.validation))
             anew_judged = anew_in_validation if reuses else 0
             judgings.append(len(texts.validation) * judged + anew_judged)
         found[kind] = TrialTokens(_ends(steps), _ends(judgings))
     return found
+
+
+class PlanTokens(NamedTuple):
+    """What a plan pushes through the model where the texts' states are there.
+
+    Attributes:
+        step: by a step of training, or on the mean by a round, whose races grow.
+        judging: for each validation text that judges its prompt.
+    """
+
+    step: float
+    judging: float
+
+
+def plan_tokens(plan: AnyPlan, texts: TextTokens) -> PlanTokens:
+    """By the means of the texts' lengths."""
+    place: Position = "suffix"
+    length, swaps = 0, 0.0
+    if isinstance(plan, HardPlan):
+        if plan.searcher != "none":
+            length, swaps = plan.tokens, plan.candidates * _mean(BLOCKS_OF_A_ROUND)
+            place = plan.position
+    elif isinstance(plan, MixedPlan):
+        length, swaps = plan.length + plan.tokens, (plan.candidates + 1) / plan.swap_every
+        place = position_of(plan.layout)
+    else:
+        length, place = plan.length, plan.position
+    step = _step(plan.kind, (place, length, plan.batch_size, swaps), texts, _mean(texts.train))
+    return PlanTokens(step, texts.beside(plan.kind, place, length, _mean(texts.validation)))
+
+
+def _step(
+    kind: str, shape: tuple[Position, int, int, float], texts: TextTokens, mean: float
+) -> float:
+    """For its gradient, and for each prompt that is tried on as many texts besides.
+
+    Args:
+        mean: tokens of a text.
+    """
+    position, length, batch, swaps = shape
+    return batch * texts.beside(kind, position, length, mean) * (1 + swaps)
 
 
 def _shapes(

@@ -13,7 +13,7 @@ from autoprompt.store.records import (
     SearchSummary,
     TrialRecord,
 )
-from autoprompt.store.schema import Schema, read_schema, upgrade
+from autoprompt.store.schema import Schema, check_store, read_schema, upgrade
 from autoprompt.store.states import State
 from autoprompt.store.store import Store
 from autoprompt.store.urls import holds_a_secret, is_relative
@@ -35,6 +35,7 @@ __all__ = [
     "State",
     "Store",
     "TrialRecord",
+    "check_store",
     "holds_a_secret",
     "is_relative",
     "read_schema",

@@ -63,6 +63,21 @@ class Schema:
             )
 
 
+def check_store(url: str) -> None:
+    """See that a search could be stored there; nothing is changed.
+
+    Raises:
+        StoreError: it cannot be opened, is another program's, or of another version.
+    """
+    database = Database.at(url)
+    if database.missing_file:
+        check_folder(database, create=True)
+        return
+    schema = read_schema(database)
+    if schema.state != "empty":
+        schema.demand_current()
+
+
 def read_schema(database: Database) -> Schema:
     """A database's version; nothing is changed.
 

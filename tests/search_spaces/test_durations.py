@@ -34,5 +34,5 @@ def test_anything_else_is_refused_in_a_line(written: float | str) -> None:
 
 
 def test_how_a_span_is_shown() -> None:
-    shown = [shown_seconds(value) for value in (0.42, 12, 119, 600, 7200, 9000)]
-    assert shown == ["0.42 s", "12 s", "119 s", "10 min", "2.0 h", "2.5 h"]
+    shown = [shown_seconds(value) for value in (0.42, 12, 599, 600, 7200, 9000)]
+    assert shown == ["0.42 s", "12 s", "599 s", "10 min", "2.0 h", "2.5 h"]
