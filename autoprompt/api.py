@@ -2,6 +2,7 @@
 them."""
 
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -96,14 +97,59 @@ def compare(
     return comparison
 
 
-def searches(*, db: str | None = None) -> list[SearchResult]:
-    """Every search in the store, newest first.
+def searches(
+    *,
+    owner: str | None = None,
+    tags: Sequence[str] = (),
+    state: str | None = None,
+    name: str = "*",
+    db: str | None = None,
+) -> list[SearchResult]:
+    """The searches in the store, newest first.
+
+    Args:
+        owner: only this one's.
+        tags: only those that have all of these.
+        state: only those in it: running, finished, failed or stopped.
+        name: only those whose names match, as file names do: `movies-*`.
 
     Raises:
         StoreError: the database cannot be opened.
     """
     store = Store.open(store_url(db), create=False)
-    return [SearchResult(store, summary.search, summary) for summary in store.summaries()]
+    results = [SearchResult(store, summary.search, summary) for summary in store.summaries()]
+    return [
+        result
+        for result in results
+        if owner in (None, result.record.owner)
+        and state in (None, result.state)
+        and set(tags) <= set(result.record.tags or ())
+        and fnmatchcase(result.name, name)
+    ]
+
+
+def delete(searches: Sequence[str], *, db: str | None = None, quiet: bool = False) -> list[str]:
+    """Delete searches with all that the store has of them, the record of opened test texts
+    included. Exported folders, reports and labelled texts stay.
+
+    Args:
+        searches: ids or names.
+
+    Returns:
+        Their names.
+
+    Raises:
+        SearchNotFoundError: one is not there.
+        BadInputError: one runs, or another one that is not finished starts from its prompts. In
+            both cases all of them stay.
+    """
+    from autoprompt.controller.deletion import delete as deleted
+    from autoprompt.progress import SearchProgress
+
+    store = Store.open(store_url(db), create=False)
+    records = {record.id: record for record in (store.find(str(name)) for name in searches)}
+    deleted(store, list(records.values()), SearchProgress(quiet=quiet))
+    return [record.name for record in records.values()]
 
 
 def database_schema(db: str | None = None) -> Schema:

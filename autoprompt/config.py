@@ -54,6 +54,8 @@ class SearchConfig(Document):
     space: Space = Field(json_schema_extra=or_text)
     #: What the search is called; without one, the file's name.
     name: str | None = None
+    #: Words by which it is found again among others' searches: `autoprompt list --tag WORD`.
+    tags: tuple[str, ...] = ()
     #: How the search is run.
     search: SearchSpec = Field(default_factory=SearchSpec)
     #: The prompts that vote in the end.
@@ -357,8 +359,10 @@ class SearchConfig(Document):
         name: str | None = None,
         warm_start: str | None = None,
         time_limit: float | str | None = None,
+        tags: Sequence[str] = (),
     ) -> "SearchConfig":
-        """The same search with what the command line said in the place of what the file says.
+        """The same search with what the command line said in the place of what the file says; tags
+        stand beside the file's.
 
         Raises:
             ConfigError: an override that the file could not say either.
@@ -370,4 +374,7 @@ class SearchConfig(Document):
             name = self.name if name is None else checked_name(name)
         except ValueError as error:
             raise ConfigError(f"--name: {error}") from None
-        return self.replaced(search=search, name=name, warm_start=warm_start or self.warm_start)
+        tags = tuple(dict.fromkeys((*self.tags, *tags)))
+        return self.replaced(
+            search=search, name=name, warm_start=warm_start or self.warm_start, tags=tags
+        )

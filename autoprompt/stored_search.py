@@ -331,6 +331,8 @@ class StoredSearch:
             "metric": record.metric,
             "greater_is_better": record.greater_is_better,
             "seed": record.seed,
+            "owner": record.owner,
+            "tags": record.tags or [],
             "started_at": record.started_at.isoformat(),
             "finished_at": record.finished_at.isoformat() if record.finished_at else None,
             "trials": self.counts,

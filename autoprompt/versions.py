@@ -39,10 +39,17 @@ def _source_hash() -> str:
     return digest.hexdigest()[:16]
 
 
+def owner() -> str:
+    """Whose the searches are that are begun here: `AUTOPROMPT_OWNER`, else the user's name."""
+    named = os.environ.get("AUTOPROMPT_OWNER")
+    if named:
+        return named[:200]
+    try:
+        return getpass.getuser()[:200]
+    except (KeyError, OSError):  # a container's user need not have a name
+        return str(os.getuid())
+
+
 def user_and_host() -> str:
     """Who is running this, and where: user@host."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user need not have a name
-        user = str(os.getuid())
-    return f"{user}@{platform.node()}"[:200]
+    return f"{owner()}@{platform.node()}"[:200]

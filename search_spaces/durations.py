@@ -1,11 +1,14 @@
-"""Spans of time as people write them: 600, 90s, 10m, 1h30m."""
+"""Spans of time as people write them: 600, 90s, 10m, 1h30m, 2d."""
 
 import re
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-_WRITTEN = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
+from autoprompt.search_spaces.errors import BadInputError
+
+_NUMBER = r"(\d+(?:\.\d+)?)"
+_WRITTEN = re.compile("".join(rf"(?:{_NUMBER}{unit})?" for unit in ("d", "h", "m", "s?")))
 
 
 def _seconds(value: Any) -> Any:
@@ -20,8 +23,8 @@ def _seconds(value: Any) -> Any:
     found = _WRITTEN.fullmatch(written)
     if not written or found is None:
         raise ValueError(f"expected seconds, or a time such as 90s, 10m or 1h30m, not {value!r}")
-    hours, minutes, seconds = (float(part or 0) for part in found.groups())
-    return 3600 * hours + 60 * minutes + seconds
+    days, hours, minutes, seconds = (float(part or 0) for part in found.groups())
+    return 86400 * days + 3600 * hours + 60 * minutes + seconds
 
 
 #: Seconds above 0, or text that says them.
@@ -30,6 +33,18 @@ Seconds = Annotated[
     BeforeValidator(_seconds, json_schema_input_type=float | str),
     Field(gt=0, allow_inf_nan=False),
 ]
+
+
+def seconds_of(text: str) -> float:
+    """Seconds of a time that somebody wrote.
+
+    Raises:
+        BadInputError: it names none.
+    """
+    try:
+        return float(_seconds(text))
+    except ValueError as error:
+        raise BadInputError(str(error)) from None
 
 
 def shown_seconds(seconds: float) -> str:

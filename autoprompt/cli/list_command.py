@@ -2,7 +2,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from autoprompt.cli.options import db_option, json_option, print_json
+from autoprompt.cli.options import db_option, filter_options, json_option, print_json
 from autoprompt.store import State
 
 if TYPE_CHECKING:
@@ -10,20 +10,34 @@ if TYPE_CHECKING:
 
 
 @click.command()
+@filter_options
 @db_option
 @json_option
-def command(db: str | None, as_json: bool) -> None:
-    """List every search in the store, newest first."""
+def command(
+    owner: str | None,
+    tags: tuple[str, ...],
+    state: str | None,
+    name: str,
+    db: str | None,
+    as_json: bool,
+) -> None:
+    """List the searches in the store, newest first.
+
+    \b
+    autoprompt list --owner ana --tag tickets --state finished
+    autoprompt list --name 'tickets-*'
+    """
     from autoprompt.api import searches
     from autoprompt.cli.tables import console, number, table, word
 
-    results = searches(db=db)
+    results = searches(owner=owner, tags=tags, state=state, name=name, db=db)
     if as_json:
         print_json([result.summary() for result in results])
         return
     columns = [
         ("id", "right"), ("name", "left"), ("state", "left"), ("trials", "right"),
-        ("best", "right"), ("metric", "left"), ("started", "left"), ("model", "left"),
+        ("best", "right"), ("metric", "left"), ("started", "left"), ("owner", "left"),
+        ("tags", "left"), ("model", "left"),
     ]  # fmt: skip
     rows = []
     for result in results:
@@ -37,6 +51,8 @@ def command(db: str | None, as_json: bool) -> None:
                 number(summary["best_score"]),
                 summary["metric"],
                 f"{result.record.started_at:%Y-%m-%d %H:%M}",
+                summary["owner"] or "-",
+                " ".join(summary["tags"]),
                 summary["model"].rsplit("/", 1)[-1],
             )
         )

@@ -1,12 +1,16 @@
 """Options and arguments that several commands share."""
 
 import json
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import click
 
 from autoprompt.cli.completion import searches
+
+#: What a search may be.
+_STATES = ("running", "finished", "failed", "stopped")
 
 
 def _told_of_ps(ctx: click.Context, param: click.Parameter, url: str | None) -> str | None:
@@ -42,7 +46,40 @@ time_limit_option = click.option(
     metavar="TIME",
     help="Begin no trial after so long: seconds, or 10m, 2h; in the place of search.time_limit.",
 )
+tag_option = click.option(
+    "--tag", "tags", multiple=True, metavar="WORD", help="A tag beside the file's. Repeatable."
+)
+dry_run_option = click.option(
+    "--dry-run", is_flag=True, help="Say what would be deleted, and delete nothing."
+)
+yes_option = click.option("--yes", is_flag=True, help="Delete without asking.")
 search_argument = click.argument("search", metavar="SEARCH", shell_complete=searches)
+
+
+def filter_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Which searches of the store: --owner, --tag, --state, --name."""
+    for option in (
+        click.option("--name", default="*", metavar="GLOB", help="Names, as in a shell: movies-*."),
+        click.option("--state", type=click.Choice(_STATES), help="Searches in this state."),
+        click.option("--tag", "tags", multiple=True, metavar="WORD", help="With all of these."),
+        click.option("--owner", metavar="NAME", help="Whoever began them."),
+    ):
+        command = option(command)
+    return command
+
+
+def confirmed(what: str, yes: bool) -> None:
+    """Ask before something is deleted, unless that was said before.
+
+    Raises:
+        click.UsageError: nobody can be asked.
+        click.Abort: the answer is no.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"{what}: say --yes, as nobody can be asked here")
+    click.confirm(f"{what}?", abort=True, err=True)
 
 
 def print_json(document: Any) -> None:

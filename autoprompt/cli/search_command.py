@@ -6,6 +6,7 @@ from autoprompt.cli.options import (
     json_option,
     print_json,
     settings_option,
+    tag_option,
     time_limit_option,
 )
 
@@ -18,6 +19,7 @@ from autoprompt.cli.options import (
 @click.option("--seed", type=int, help="In the place of search.seed.")
 @time_limit_option
 @click.option("--name", help="The search's name; it must be free.")
+@tag_option
 @click.option(
     "--warm-start",
     metavar="SEARCH",
@@ -34,6 +36,7 @@ def command(
     seed: int | None,
     time_limit: str | None,
     name: str | None,
+    tags: tuple[str, ...],
     warm_start: str | None,
     db: str | None,
     as_json: bool,
@@ -56,7 +59,7 @@ def command(
     from autoprompt.cli.tables import console
 
     result = autoprompt.search(
-        autoprompt.SearchConfig.read(config, settings),
+        autoprompt.SearchConfig.read(config, settings).with_overrides(tags=tags),
         trials=trials,
         workers=workers,
         seed=seed,

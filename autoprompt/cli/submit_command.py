@@ -5,6 +5,7 @@ from autoprompt.cli.options import (
     json_option,
     print_json,
     settings_option,
+    tag_option,
     time_limit_option,
 )
 
@@ -18,6 +19,7 @@ from autoprompt.cli.options import (
 @click.option("--seed", type=int, help="In the place of search.seed.")
 @time_limit_option
 @click.option("--name", help="The search's name; it must be free.")
+@tag_option
 @click.option("--resume", metavar="NAME", help="Go on with that search; CONFIG names its files.")
 @click.option("--no-wait", is_flag=True, help="Return as soon as the cluster has the job.")
 @json_option
@@ -30,6 +32,7 @@ def command(
     seed: int | None,
     time_limit: str | None,
     name: str | None,
+    tags: tuple[str, ...],
     resume: str | None,
     no_wait: bool,
     as_json: bool,
@@ -46,10 +49,10 @@ def command(
     from autoprompt.config import SearchConfig
     from autoprompt.jobs.jobs import Jobs
 
-    if resume and (settings or name or trials or workers or seed is not None or time_limit):
+    if resume and (settings or name or tags or trials or workers or seed is not None or time_limit):
         raise click.UsageError("--resume takes all but its files from the store: no other option")
     read = SearchConfig.read(config, settings).with_overrides(
-        trials, workers, seed, name, time_limit=time_limit
+        trials, workers, seed, name, time_limit=time_limit, tags=tags
     )
     jobs = Jobs(address)
     job = jobs.submit(read, name=name, resume=resume, say=lambda line: click.echo(line, err=True))

@@ -30,6 +30,7 @@ from autoprompt.quiet import quiet
 from autoprompt.search_spaces.errors import DatabaseLostError, SearchTakenError
 from autoprompt.search_spec import SearchSpec
 from autoprompt.store import SearchRecord, State, Store
+from autoprompt.versions import owner
 from autoprompt.workers.metrics import METRICS
 
 
@@ -166,6 +167,8 @@ def create_search(prepared: Prepared, store: Store) -> SearchRecord:
         ensemble=None,
         footprint=prepared.footprint.to_bytes(),
         warm_start=prepared.warm_start,
+        owner=owner(),
+        tags=list(config.tags) or None,
     )
 
 

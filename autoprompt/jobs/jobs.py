@@ -29,6 +29,7 @@ from autoprompt.search_spaces.errors import (
     JobNotFoundError,
     StoreError,
 )
+from autoprompt.versions import owner
 
 if TYPE_CHECKING:
     from autoprompt.config import SearchConfig
@@ -155,6 +156,7 @@ class Jobs:
                         "working_dir": folder,
                         "env_vars": {
                             VARIABLE: FOLDER,
+                            "AUTOPROMPT_OWNER": owner(),
                             "RAY_JOB_STOP_WAIT_TIME_S": str(_STOP_SECONDS),
                         },
                     },

@@ -19,6 +19,7 @@ from autoprompt.store.records import (
 )
 from autoprompt.store.states import State
 from autoprompt.store.tables import Confirmation, Evaluation, Prompt, Rung, Search, Trial
+from autoprompt.versions import owner
 
 #: What a trial may be.
 STATES = (State.RUNNING, State.COMPLETE, State.PRUNED, State.FAILED, State.STOPPED)
@@ -40,21 +41,23 @@ class Reader:
 
     @reads
     def find(self, session: Session, reference: str) -> SearchRecord:
-        """A search by id, name, or `latest`.
+        """A search by id, name, or `latest`: the newest that the caller began, or that is nobody's.
 
         Raises:
             SearchNotFoundError: there is none.
         """
-        query = sa.select(Search).order_by(Search.id.desc()).limit(1)
+        query, caller = sa.select(Search).order_by(Search.id.desc()).limit(1), owner()
         if reference.isdecimal():
             query = query.where(Search.id == min(int(reference), _LARGEST_ID))
-        elif reference != "latest":
+        elif reference == "latest":
+            query = query.where(sa.or_(Search.owner == caller, Search.owner.is_(None)))
+        else:
             query = query.where(Search.name == reference.replace("\0", ""))
         search = session.scalar(query)
         if search is None:
-            what = "no searches yet" if reference == "latest" else f"no search {reference!r}"
+            what = f"of {caller}'s" if reference == "latest" else f"{reference!r}"
             raise SearchNotFoundError(
-                f"{what} in {self.database.shown}; `autoprompt list` shows what there is"
+                f"no search {what} in {self.database.shown}; `autoprompt list` shows what there is"
             )
         return search_record(search)
 

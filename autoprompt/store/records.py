@@ -36,6 +36,8 @@ class SearchRecord:
     calibration: dict[str, Any] | None
     warnings: list[str] | None
     warm_start: dict[str, Any] | None
+    owner: str | None
+    tags: list[str] | None
 
     @property
     def direction(self) -> Direction:

@@ -60,6 +60,12 @@ class Searches(Claims):
         session.execute(sa.update(Search).where(Search.id == search_id).values(**fields))
 
     @changes
+    def delete_search(self, session: Session, /, search_id: int) -> None:
+        """Take a search out, with all that belongs to it: its trials, prompts, baselines, and the
+        record of the held-out texts that were opened for it."""
+        session.execute(sa.delete(Search).where(Search.id == search_id))
+
+    @changes
     def finish_search(
         self, session: Session, search_id: int, state: State, error: str | None = None
     ) -> None:

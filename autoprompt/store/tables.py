@@ -122,6 +122,9 @@ class Search(Base):
     footprint: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
     #: The earlier search it started from, how near its task was, and what was taken over.
     warm_start: Mapped[dict[str, Any] | None]
+    #: Who began it; None in stores of older versions, whose searches are everybody's.
+    owner: Mapped[str | None] = mapped_column(Text(200))
+    tags: Mapped[list[Any] | None]
 
     trials: Mapped[list["Trial"]] = relationship(back_populates="search")
 
