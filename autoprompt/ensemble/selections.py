@@ -24,9 +24,9 @@ Selection = Callable[[Pool, int | None], list[int]]
 
 
 def top(pool: Pool, size: int | None) -> list[int]:
-    """The best ones."""
-    longest = min(size or LARGEST, len(pool.scores))
-    return _sized(pool, size, range(longest))
+    """The best ones; without a size, of those that are not clearly worse than the best."""
+    order = range(len(pool.scores)) if size else _able(pool)
+    return _sized(pool, size, order[: size or LARGEST])
 
 
 def diversity(pool: Pool, size: int | None) -> list[int]:
