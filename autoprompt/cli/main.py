@@ -28,7 +28,7 @@ COMMANDS = {
     "export": "Write the best prompt, or others, to a folder that other tools read.",
     "report": "Write a search's report: one HTML file, readable without a network.",
     "delete": "Delete searches, with all that the store has of them.",
-    "prune": "Delete all searches of a kind: old, failed, of an owner, with a tag.",
+    "prune": "Delete all searches of a kind, as `delete` does; those that are running stay.",
     "cache": "Show what is kept of models and texts on this machine, and make room.",
     "db": "The database's tables: which version they are, and bringing them to this one's.",
     "submit": "Run a search on a Ray cluster, from a YAML file that is here.",

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save
 
 from autoprompt.ensemble.pool import Pool
-from autoprompt.ensemble.selection import choose
+from autoprompt.ensemble.selection import choose, drawn
 from autoprompt.ensemble.selections import DRAWS, LARGEST
 from autoprompt.evaluation.candidates import best_distinct
 from autoprompt.store import PromptRecord
@@ -85,8 +85,9 @@ def test_without_a_size_as_many_vote_as_are_no_worse_than_the_best() -> None:
         sizes.add(len(chosen.members))
         assert chosen.validation >= candidates[0].score
         assert min(member.score for member in chosen.members) > 0.7, "nobody clearly worse votes"
-        able = sum(candidate.score > 0.7 for candidate in candidates)
-        for size in range(len(chosen.members) + 1, min(able, LARGEST) + 1):
+        given = candidates, labels.tolist(), LABELS, ACCURACY
+        able = drawn(*given, LARGEST, "diversity")
+        for size in range(len(chosen.members) + 1, len(able) + 1):
             fewer = choose(candidates, labels.tolist(), LABELS, ACCURACY, size)
             assert len(fewer.members) < size, "a larger vote would have been no worse"
     assert len(sizes) > 2
