@@ -7,6 +7,7 @@ cd "$(dirname "$0")"
 mkdir -m 700 secrets
 random() { od -An -N32 -tx1 /dev/urandom | tr -d ' \n'; }
 random > secrets/ray_token
+random > secrets/serve_token
 random > secrets/db_password
 random > secrets/grafana_password
 {
@@ -15,4 +16,4 @@ random > secrets/grafana_password
     printf '@postgresql:5432/autoprompt'
 } > secrets/db_url
 chmod 444 secrets/*
-echo "made deploy/secrets: ray_token, db_password, db_url, grafana_password" >&2
+echo "made deploy/secrets: ray_token, serve_token, db_password, db_url, grafana_password" >&2

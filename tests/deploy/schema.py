@@ -39,6 +39,8 @@ class Service(Fields):
     command: str | None = None
     restart: Literal["no", "always", "on-failure", "unless-stopped"]
     shm_size: str | None = None
+    cpus: str | None = None
+    profiles: list[Name] = []
     environment: dict[str, str] = {}
     secrets: list[Name] = []
     ports: list[Published] = []
@@ -82,6 +84,8 @@ class WorkerGroup(HeadGroup):
 class RayClusterSpec(Fields):
     rayVersion: str  # noqa: N815
     authOptions: AuthOptions  # noqa: N815
+    enableInTreeAutoscaling: bool  # noqa: N815
+    autoscalerOptions: dict[str, Any]  # noqa: N815
     headGroupSpec: HeadGroup  # noqa: N815
     workerGroupSpecs: list[WorkerGroup]  # noqa: N815
 
@@ -106,6 +110,18 @@ class RayJob(Fields):
     kind: Literal["RayJob"]
     metadata: Metadata
     spec: RayJobSpec
+
+
+class RayServiceSpec(Fields):
+    serveConfigV2: str  # noqa: N815
+    rayClusterConfig: RayClusterSpec  # noqa: N815
+
+
+class RayService(Fields):
+    apiVersion: Literal["ray.io/v1"]  # noqa: N815
+    kind: Literal["RayService"]
+    metadata: Metadata
+    spec: RayServiceSpec
 
 
 class Authorization(Fields):

@@ -3,6 +3,7 @@
 What only a Docker daemon or a Kubernetes cluster could tell is not tested here.
 """
 
+import importlib
 import json
 import os
 import re
@@ -28,6 +29,7 @@ from ray.scripts.scripts import cli as ray_command
 import autoprompt.api
 from autoprompt.cli.main import main as autoprompt_command
 from autoprompt.config import SearchConfig
+from autoprompt.serving.settings import ServeSettings
 from tests.deploy import schema
 
 ROOT = Path(__file__).parent.parent.parent
@@ -40,13 +42,18 @@ PINS = dict(
     if "==" in line
 )
 IMAGE = f"autoprompt:{PROJECT['project']['version']}"
-KUBERAY = ("cluster.yaml", "job.yaml", "network.yaml", "postgresql.yaml")
+KUBERAY = ("cluster.yaml", "job.yaml", "service.yaml", "network.yaml", "postgresql.yaml")
+#: The structure of KubeRay's own kinds.
+KINDS = json.loads((Path(__file__).parent / "kuberay.json").read_text(encoding="utf-8"))
 
 #: Variables that neither the project nor Ray reads: whose they are.
 OTHERS_VARIABLES = {
     "DEVICE": "the Dockerfile's own argument",
+    "SEARCHES": "compose.yaml's own",
+    "WORKER_CPUS": "compose.yaml's own",
     "GF_ANALYTICS_REPORTING_ENABLED": "Grafana",
     "GF_SECURITY_ADMIN_PASSWORD__FILE": "Grafana",
+    "GF_SECURITY_ALLOW_EMBEDDING": "Grafana",
     "PGDATA": "PostgreSQL",
     "PIP_DISABLE_PIP_VERSION_CHECK": "pip",
     "PIP_NO_CACHE_DIR": "pip",
@@ -73,6 +80,10 @@ def kubernetes() -> list[dict[str, Any]]:
     return [document for name in KUBERAY for document in documents(f"kuberay/{name}")]
 
 
+def serving() -> schema.RayService:
+    return schema.RayService.model_validate(documents("kuberay/service.yaml")[0])
+
+
 def cluster_specs() -> list[schema.RayClusterSpec]:
     """The RayCluster's, then the RayJob's."""
     cluster = schema.RayCluster.model_validate(documents("kuberay/cluster.yaml")[0])
@@ -83,7 +94,7 @@ def cluster_specs() -> list[schema.RayClusterSpec]:
 def pod_templates() -> list[dict[str, Any]]:
     rays = [
         group.template
-        for spec in cluster_specs()
+        for spec in (*cluster_specs(), serving().spec.rayClusterConfig)
         for group in (spec.headGroupSpec, *spec.workerGroupSpecs)
     ]
     return rays + [
@@ -120,6 +131,37 @@ def test_kubernetes_own_kinds_are_what_kubernetes_asks_for() -> None:
         kubernetes_validate.validate(pod | {"template": template}, version, strict=True)
 
 
+def test_kuberays_kinds_are_what_its_operator_takes() -> None:
+    """By the structure of its own definitions, in which nothing else may stand."""
+    found = [each for each in kubernetes() if each["apiVersion"] == "ray.io/v1"]
+    assert {each["kind"] for each in found} == {"RayCluster", "RayJob", "RayService"}
+    for each in found:
+        jsonschema.validate(each, KINDS[each["kind"]])
+    broken = json.loads(json.dumps(found[0]).replace("enableInTreeAutoscaling", "autoscaling"))
+    with pytest.raises(jsonschema.ValidationError, match="autoscaling"):
+        jsonschema.validate(broken, KINDS[found[0]["kind"]])
+
+
+def test_what_grows_has_the_autoscaler_that_grows_it() -> None:
+    for spec in (*cluster_specs(), serving().spec.rayClusterConfig):
+        for group in spec.workerGroupSpecs:
+            assert group.minReplicas <= group.replicas <= group.maxReplicas
+        assert spec.enableInTreeAutoscaling
+        # It asks Kubernetes for pods by the head's account.
+        assert "automountServiceAccountToken" not in spec.headGroupSpec.template["spec"]
+        for group in spec.workerGroupSpecs:
+            assert group.template["spec"]["automountServiceAccountToken"] is False
+
+
+def test_every_way_to_serve_serves_the_same() -> None:
+    served = yaml.safe_load(serving().spec.serveConfigV2)
+    assert served == documents("serve.yaml")[0]
+    (application,) = served["applications"]
+    module, _, name = application["import_path"].partition(":")
+    assert callable(getattr(importlib.import_module(module), name))
+    assert set(application["args"]) <= set(ServeSettings.model_fields)
+
+
 def test_everything_else_has_only_fields_that_exist() -> None:
     assert compose()
     assert cluster_specs()
@@ -146,7 +188,7 @@ def test_the_jobs_search_is_a_search(tmp_path: Path) -> None:
     (content,) = documents("kuberay/job.yaml")[0]["data"].values()
     (tmp_path / "search.yaml").write_text(content, encoding="utf-8")
     config = SearchConfig.read(tmp_path / "search.yaml")
-    (group,) = cluster_specs()[1].workerGroupSpecs
+    group = cluster_specs()[1].workerGroupSpecs[0]
     cores = group.template["spec"]["containers"][0]["resources"]["requests"]["cpu"]
     assert config.search.workers == group.replicas * int(cores)
 
@@ -220,7 +262,8 @@ def source(package: str) -> str:
         "autoprompt": [ROOT / name for name in ("autoprompt", "workers", "search_spaces")],
         "huggingface_hub": [Path(huggingface_hub.__file__).parent],
         "ray": [
-            Path(ray.__file__).parent / name for name in ("_private", "_common", "exceptions.py")
+            Path(ray.__file__).parent / name
+            for name in ("_private", "_common", "exceptions.py", "dashboard/modules/metrics")
         ],
     }[package]
     files = [file for path in folders for file in (path.rglob("*.py") if path.is_dir() else [path])]
@@ -302,7 +345,7 @@ def test_the_secrets_are_made_where_compose_reads_them(
     assert {path.name for path in (tmp_path / "secrets").iterdir()} == set(files)
     content = {name: path.read_text(encoding="utf-8") for name, path in files.items()}
     assert (tmp_path / "secrets").stat().st_mode & 0o077 == 0
-    assert len(set(content.values())) == 4
+    assert len(set(content.values())) == 5
     assert all(re.fullmatch("[0-9a-f]{64}", content[name]) for name in files if name != "db_url")
 
     monkeypatch.setenv("AUTOPROMPT_DB_FILE", str(files["db_url"]))
@@ -372,8 +415,8 @@ def test_the_image_holds_the_whole_project() -> None:
     assert all((ROOT / name).exists() for name in copied)
     packages = PROJECT["tool"]["setuptools"]["packages"]["find"]["include"]
     assert {name.rstrip("*") for name in packages} <= copied
-    for extra in re.findall(r"'\.\[(\w+)\]'", dockerfile):
-        assert extra in PROJECT["project"]["optional-dependencies"]
+    [extras] = re.findall(r"'\.\[([\w,]+)\]'", dockerfile)
+    assert set(extras.split(",")) <= set(PROJECT["project"]["optional-dependencies"])
 
 
 def test_there_is_one_image_and_one_ray() -> None:
@@ -425,6 +468,8 @@ def test_the_ports_agree() -> None:
         for port in container["ports"]
     }
     database = named.pop("postgresql")
+    served = named.pop("serve")
+    assert served == services["serve"].ports[0].rpartition(":")[2]
     assert named == {"gcs-server": gcs, "dashboard": dashboard, "metrics": metrics}
     for policy in (each for each in kubernetes() if each["kind"] == "NetworkPolicy"):
         opened = [
@@ -433,7 +478,7 @@ def test_the_ports_agree() -> None:
             for port in rule.get("ports", [])
         ]
         is_ray = policy["spec"]["podSelector"]["matchLabels"]["autoprompt/part"] == "ray"
-        assert opened == ([dashboard, metrics] if is_ray else [database])
+        assert opened == ([dashboard, served, metrics] if is_ray else [database])
     labels = {template["metadata"]["labels"]["autoprompt/part"] for template in pod_templates()}
     assert labels == {"ray", "postgresql"}
 
