@@ -167,11 +167,28 @@ class SearchResult(StoredSearch):
         *,
         trial: int | None = None,
         ensemble: bool = False,
+        push: str | None = None,
+        private: bool = True,
     ) -> Path:
-        """Write prompts to a new folder; see `autoprompt.export.export`."""
+        """Write prompts to a new folder; see `autoprompt.export.prompt_folder.export`.
+
+        Args:
+            push: ORG/NAME on the Hugging Face Hub to upload it to, too; see
+                `autoprompt.export.hub`.
+            private: whether nobody else may see it there.
+
+        Raises:
+            UploadFailedError: the upload went wrong; the folder stays.
+        """
+        from autoprompt.export import hub
         from autoprompt.export.prompt_folder import export
 
-        return export(self, folder, form, trial=trial, ensemble=ensemble)
+        if push is not None:
+            hub.check_push(push, private)
+        written = export(self, folder, form, trial=trial, ensemble=ensemble)
+        if push is not None:
+            hub.push(written, push, private)
+        return written
 
     def report(self, path: str | Path, *, texts: bool = True, explain: bool = False) -> Path:
         """Write the HTML report to a new file; see `autoprompt.reporting.report.write_report`.

@@ -61,5 +61,9 @@ class JobNotFoundError(ClusterError, LookupError):
     """No job on the cluster answers to that search or id."""
 
 
+class UploadFailedError(AutopromptError, RuntimeError):
+    """A folder did not reach the Hub, or not all of it."""
+
+
 class JobFailedError(AutopromptError, RuntimeError):
     """A search's job ended by itself, and not well."""

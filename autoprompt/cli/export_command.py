@@ -22,9 +22,27 @@ if TYPE_CHECKING:
 @click.option("--out", required=True, metavar="DIR", type=click.Path(), help="A new folder.")
 @click.option("--trial", type=int, metavar="N", help="This trial's prompt, not the best one's.")
 @click.option("--ensemble", is_flag=True, help="All prompts that vote (json, tokens).")
+@click.option(
+    "--push",
+    metavar="ORG/NAME",
+    help="Upload it to the Hugging Face Hub, too, with the token of `hf auth login` or HF_TOKEN.",
+)
+@click.option(
+    "--private/--public",
+    default=True,
+    show_default=True,
+    help="With --push: whether only you and your organisation see it there.",
+)
 @db_option
 def command(
-    search: str, form: "Format", out: str, trial: int | None, ensemble: bool, db: str | None
+    search: str,
+    form: "Format",
+    out: str,
+    trial: int | None,
+    ensemble: bool,
+    push: str | None,
+    private: bool,
+    db: str | None,
 ) -> None:
     """Write the best prompt, or others, to a folder that other tools read.
 
@@ -38,12 +56,18 @@ def command(
     from pathlib import Path
 
     from autoprompt.api import load
+    from autoprompt.export import hub
     from autoprompt.new_files import check_new
     from autoprompt.progress import SearchProgress
 
     check_new(Path(out), "--out")
-    result = load(search, db=db)
-    with SearchProgress().step("exporting"):
+    result, progress = load(search, db=db), SearchProgress()
+    if push is not None:
+        hub.check_push(push, private)
+    with progress.step("exporting"):
         result.export(out, form, trial=trial, ensemble=ensemble)
     for file in sorted(Path(out).iterdir()):
         click.echo(str(file))
+    if push is not None:
+        progress.say(f"uploading to {push} ...")  # huggingface_hub shows how far it is
+        click.echo(hub.push(Path(out), push, private))
