@@ -69,7 +69,7 @@ def _section(title: str, command: click.Command, context: click.Context) -> str:
 def export_page() -> str:
     """docs/export.md, with the loader as it is now."""
     page = (DOCS / "export.md").read_text(encoding="utf-8")
-    for name in ("predict.py", "answers.py"):
+    for name in ("predict.py", "inputs.py", "client.py", "answers.py"):
         code = (TEMPLATES / name).read_text(encoding="utf-8")
         block = f"`{name}`:\n\n```python\n"
         page = re.sub(

@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["peft", "json", "tokens"]),
+    type=click.Choice(["peft", "json", "tokens", "vllm"]),
     required=True,
     help="peft: an adapter that PEFT loads, for one soft or KV prompt before the text. json: any. "
     "tokens: the whole model, to whose vocabulary prompts of all kinds but KV are added, for "
-    "servers that read text.",
+    "servers that read text. vllm: a client that sends the same prompts to vLLM as embeddings.",
 )
 @click.option("--out", required=True, metavar="DIR", type=click.Path(), help="A new folder.")
 @click.option("--trial", type=int, metavar="N", help="This trial's prompt, not the best one's.")
-@click.option("--ensemble", is_flag=True, help="All prompts that vote (json, tokens).")
+@click.option("--ensemble", is_flag=True, help="All prompts that vote; not with peft.")
 @click.option(
     "--push",
     metavar="ORG/NAME",
@@ -46,8 +46,8 @@ def command(
 ) -> None:
     """Write the best prompt, or others, to a folder that other tools read.
 
-    Beside the prompt: predict.py, which uses it with transformers alone, and README.md, a model
-    card with scores, intervals and data.
+    Beside the prompt: predict.py, which uses it with transformers alone (or client.py, with a
+    vLLM server), and README.md, a model card with scores, intervals and data.
 
     \b
     autoprompt export latest --format json --out best

@@ -1,9 +1,10 @@
 """Export: a search's prompts as a folder that other tools read.
 
-All formats hold `prompt.json` (the task as token ids, and every prompt), `predict.py` and
-`answers.py` (a loader that needs no Autoprompt) and `README.md` (the model card). The vectors of
-soft prompts lie beside them: for `peft` as an adapter that `peft.PeftModel.from_pretrained` loads,
-for `json` in `prompts.safetensors`, for `tokens` as rows of the whole model.
+All formats hold `prompt.json` (the task as token ids, and every prompt), `predict.py` with
+`inputs.py` and `answers.py` (a loader that needs no Autoprompt; for `vllm` a client, `client.py`)
+and `README.md` (the model card). The vectors of soft prompts lie beside them: for `peft` as an
+adapter that `peft.PeftModel.from_pretrained` loads, for `json` and `vllm` in `prompts.safetensors`,
+for `tokens` as rows of the whole model.
 """
 
 import json
@@ -33,7 +34,7 @@ from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.recalibration import Recalibration, recalibration
 from autoprompt.workers.wording import Wording
 
-Format = Literal["peft", "json", "tokens"]
+Format = Literal["peft", "json", "tokens", "vllm"]
 
 #: Rises when a reader has to change; a folder is read by the loader in it alone. 2: the model by
 #: its name, not its path; columns of a row; a task of a prompt's own. 3: words that are judged as a
@@ -41,8 +42,9 @@ Format = Literal["peft", "json", "tokens"]
 #: what was trained.
 _VERSION = 5
 
-#: What uses the prompts with transformers alone.
-_LOADER = ("predict.py", "answers.py")
+#: What uses the prompts with transformers alone, or with a server.
+_LOADER = ("predict.py", "inputs.py", "answers.py")
+_CLIENT = ("client.py", "inputs.py", "answers.py")
 
 
 def export(
@@ -78,7 +80,7 @@ def export(
                 "--format peft: PEFT's prompt tuning is for models that write, this one fills "
                 "masks; use --format json"
             )
-        if form == "tokens":
+        if form in ("tokens", "vllm"):
             check_embeddings(form, result, family, records, prompts)
         unfinished.mkdir()
         stored = _save(unfinished, form, config, family, records, prompts, tasks)
@@ -129,7 +131,7 @@ def export(
             ],
         }
         _write(unfinished / "prompt.json", json.dumps(document, indent=2, ensure_ascii=False))
-        for name in _LOADER:
+        for name in _CLIENT if form == "vllm" else _LOADER:
             code = resources.files(__package__) / "templates" / name
             _write(unfinished / name, code.read_text(encoding="utf-8"))
         _write(unfinished / "README.md", model_card(result, config, document, form, ensemble))
@@ -201,6 +203,10 @@ def _save(
             }
             for place, own in enumerate(spelled)
         }
+    if form == "vllm":
+        from autoprompt.export.input_embeddings import save_input_embeddings
+
+        save_input_embeddings(folder, config)
     trained = {
         place: numbers
         for place, prompt in enumerate(prompts)

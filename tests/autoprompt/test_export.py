@@ -79,7 +79,8 @@ def run_here(code: Path, *arguments: str) -> str:
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
         patch.setattr(sys, "argv", [str(code), *arguments])
         patch.syspath_prepend(code.parent)
-        patch.delitem(sys.modules, "answers", raising=False)
+        for module in ("answers", "inputs"):
+            patch.delitem(sys.modules, module, raising=False)
         runpy.run_path(str(code))
     return printed.getvalue()
 
@@ -436,7 +437,7 @@ def test_the_command_writes_and_lists_the_folder(
     )
     assert result.exit_code == 0, result.output
     assert sorted(result.stdout.split()) == sorted(str(file) for file in out.iterdir())
-    files = {"README.md", "answers.py", "predict.py", "prompt.json"}
+    files = {"README.md", "answers.py", "inputs.py", "predict.py", "prompt.json"}
     assert {file.name for file in out.iterdir()} >= files
     assert [file.name for file in tmp_path.iterdir()] == ["out"]
 

@@ -19,6 +19,7 @@ from autoprompt.workers.combination import Combination
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.rows import Row, Text
 from tests.autoprompt.test_export import run, run_here
+from tests.completions_server import completions_server
 from tests.conftest import write_yaml
 from tests.tiny import TEXTS, save_tiny_t5
 from tests.voters import Voters
@@ -159,6 +160,25 @@ def test_every_kind_of_prompt_answers_alone(
         expected = Predictor(tiny_model, [own]).predict(texts)[result.name]
         printed = run_here(folder / "predict.py", "--model", str(tiny_folder), *given)
         check(printed, expected)
+
+
+def test_a_client_of_a_server_says_the_same(
+    result: SearchResult,
+    tiny_model: FrozenModel,
+    tiny_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    [record] = [record for record in result.prompts() if record.kind == "mixed"]
+    folder = result.export(tmp_path / "out", "vllm", trial=record.number)
+    vote = json.loads((folder / "prompt.json").read_text(encoding="utf-8"))["vote"]
+    texts, given = asked(result)
+    own = Voters(result, [record], Combination.from_dict(vote))
+    expected = Predictor(tiny_model, [own]).predict(texts)[result.name]
+    monkeypatch.setenv("VLLM_API_KEY", "made-up")
+    with completions_server(tiny_folder, "tiny", "made-up") as server:
+        at = ("--server", server.url, "--model", "tiny")
+        check(run_here(folder / "client.py", *at, *given), expected)
 
 
 def test_the_card_tells_how_the_answer_is_read(

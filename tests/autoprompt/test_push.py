@@ -79,7 +79,9 @@ def test_files_that_are_there_are_told_from_others_of_their_names(
     hub.refused = ("/commit/", "Read-only for maintenance")
     with pytest.raises(UploadFailedError, match=r"not uploaded: prompt\.json; ") as failed:
         finished.export(folder, trial=soft, push="someone/prompts")
-    assert "uploaded: README.md, answers.py, predict.py, prompts.safetensors;" in str(failed.value)
+    assert "uploaded: README.md, answers.py, inputs.py, predict.py, prompts.safetensors;" in str(
+        failed.value
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,10 @@
 """How an answer is read, and how several prompts vote on it: a class for each kind of answers.
 
-`say` is what one prompt says of a text. It asks by `ask(token_ids)`, which gives logits
+`say` is what one prompt says of a text. It asks by `ask(token_ids, wanted)`, which gives logits
 [1 + token_ids, V]: where the answer stands, and at each of these tokens behind it; with `blank`
-behind no text. `vote` makes of what all prompts say the answer, the part of the votes for it, and
-its probability, None where the kind has none. `cells` are the text's columns by name.
+behind no text. Only those of `wanted` tokens are looked at; without any, the largest alone. `vote`
+makes of what all prompts say the answer, the part of the votes for it, and its probability, None
+where the kind has none. `cells` are the text's columns by name.
 """
 
 import json
@@ -48,7 +49,8 @@ class LabelWords:
         """[L] log-probabilities: the sum or mean over a word's tokens, then all of a label's."""
         labels = [[] for _ in task["labels"]]
         for word in task["words"]:
-            logits = ask(word["ids"][:-1])
+            beside = task["words"] if task["tree"] else [word]
+            logits = ask(word["ids"][:-1], [token for each in beside for token in each["ids"]])
             if task["tree"]:
                 logits = self.among_words(task, word["ids"], logits)
             own = log_probs_of(word["ids"], logits)
@@ -108,9 +110,9 @@ class Options(LabelWords):
         scores = []
         for option in self.names(cells):
             ids = self.behind(task["before"], task["joint"] + option)[: task["longest_answer"]]
-            own = log_probs_of(ids, ask(ids[:-1])).sum()
+            own = log_probs_of(ids, ask(ids[:-1], ids)).sum()
             if task["scoring"] == "unconditional":
-                own = own - log_probs_of(ids, ask(ids[:-1], blank=True)).sum()
+                own = own - log_probs_of(ids, ask(ids[:-1], ids, blank=True)).sum()
             elif task["scoring"] != "sum":
                 own = own / len(ids)
             scores.append(own)
@@ -153,7 +155,7 @@ class SeveralLabels(LabelWords):
         """[L] log-probabilities of yes; a label's threshold is taken off its log-odds."""
         odds = []
         for ids, (yes, no) in zip(task["asked"], task["yes_no"], strict=True):
-            logits = ask(ids)[-1]
+            logits = ask(ids, [yes, no])[-1]
             odds.append(logits[yes] - logits[no])
         prior = torch.tensor(prompt["prior"] or [0.0])
         return torch.nn.functional.logsigmoid(torch.stack(odds) - prior)
@@ -177,7 +179,8 @@ class Text(LabelWords):
 
     def __init__(self, export, model, tokenizer):
         super().__init__(export, model, tokenizer)
-        known = (getattr(model, "generation_config", None), model.config, tokenizer)
+        known = [getattr(model, name, None) for name in ("generation_config", "config")]
+        known.append(tokenizer)
         ends = [getattr(each, "eos_token_id", None) for each in known]
         ends = next((own for own in ends if own is not None), [])
         self.ends = [ends] if isinstance(ends, int) else ends
