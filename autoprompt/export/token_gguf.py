@@ -1,7 +1,7 @@
 """A GGUF file with rows and vocabulary entries for a prompt's tokens: everything else is copied as
 it is, quantised as it was."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,9 @@ from torch import Tensor
 from autoprompt.search_spaces.errors import ModelError
 
 _INPUT, _OUTPUT = "token_embd.weight", "output.weight"
+
+#: A tensor's name, its numbers as they are stored, and how they are.
+Stored = tuple[str, Any, GGMLQuantizationType]
 
 
 def save_token_gguf(
@@ -32,26 +35,44 @@ def save_token_gguf(
         ModelError: its tokenizer puts a space before a text that stands behind a new token.
     """
     reader = GGUFReader(source)
-    kind = reader.get_field("tokenizer.ggml.model")
-    if bare and (kind is None or kind.contents() != "gpt2"):
+    if bare and _content(reader, "tokenizer.ggml.model") != "gpt2":
         raise ModelError(
             "--format tokens: llama.cpp reads a text otherwise behind this prompt's tokens; use a "
             "prompt that is laid behind the text, or --format json"
         )
-    writer = GGUFWriter(target, str(_content(reader, "general.architecture")))
-    alignment = reader.get_field("general.alignment")
-    if alignment is not None:
-        writer.data_alignment = int(alignment.contents())
-    _copy_metadata(reader, writer, names, bare)
     tensors = {tensor.name: tensor for tensor in reader.tensors}
     read = tensors.pop(_INPUT)
     asked = tensors.pop(_OUTPUT, read)
-    table = dequantize(read.data, read.tensor_type)
+    table = dequantize(read.data, read.tensor_type).astype(np.float32)
     new = [table[row] if isinstance(row, int) else row.float().numpy() for row in rows]
-    writer.add_tensor(_INPUT, np.concatenate([table, np.stack(new)]).astype(np.float32))
-    _add_output(writer, asked, len(names))
-    for tensor in tensors.values():
-        writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
+    grown: list[Stored] = [
+        (_INPUT, np.concatenate([table, np.stack(new)]), GGMLQuantizationType.F32),
+        (_OUTPUT, *_output(asked, len(names))),
+    ]
+    others = ((name, tensor.data, tensor.tensor_type) for name, tensor in tensors.items())
+    write_gguf(reader, target, _changed(reader, names, bare), [*grown, *others])
+
+
+def write_gguf(
+    reader: GGUFReader, target: Path, changed: Mapping[str, Any], tensors: Iterable[Stored]
+) -> None:
+    """Write a file with another's metadata.
+
+    Args:
+        changed: fields whose values are others, by name; a field that is not there is a switch.
+    """
+    writer = GGUFWriter(target, str(_content(reader, "general.architecture")))
+    if alignment := _content(reader, "general.alignment"):
+        writer.data_alignment = int(alignment)
+    for name, field in reader.fields.items():
+        if not name.startswith("GGUF.") and name != "general.architecture":
+            kind = field.types[0]
+            of = field.types[-1] if kind == GGUFValueType.ARRAY else None
+            writer.add_key_value(name, changed.get(name, field.contents()), kind, of)
+    for name in changed.keys() - reader.fields.keys():
+        writer.add_bool(name, changed[name])
+    for name, numbers, stored in tensors:
+        writer.add_tensor(name, numbers, raw_dtype=stored)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -63,42 +84,34 @@ def _content(reader: GGUFReader, name: str) -> Any:
     return None if field is None else field.contents()
 
 
-def _copy_metadata(
-    reader: GGUFReader, writer: GGUFWriter, names: Sequence[str], bare: bool
-) -> None:
-    """All fields as they are, with the new names behind the tokens."""
-    known = [*_content(reader, "tokenizer.ggml.tokens"), *names]
-    longer: dict[str, list[Any]] = {
-        "tokenizer.ggml.token_type": [int(TokenType.USER_DEFINED)] * len(names),
-        "tokenizer.ggml.scores": [0.0] * len(names),
+def _changed(reader: GGUFReader, names: Sequence[str], bare: bool) -> dict[str, Any]:
+    """What the metadata says of a vocabulary with these names behind its own."""
+    count = len(names)
+    more: dict[str, list[Any]] = {
+        "tokenizer.ggml.tokens": list(names),
+        # llama.cpp finds these in any text, and special ones only where it is told to.
+        "tokenizer.ggml.token_type": [int(TokenType.USER_DEFINED)] * count,
+        "tokenizer.ggml.scores": [0.0] * count,
     }
-    other: dict[str, Any] = {
-        "tokenizer.ggml.tokens": known,
-        f"{_content(reader, 'general.architecture')}.vocab_size": len(known),
+    changed: dict[str, Any] = {
+        name: [*_content(reader, name), *own]
+        for name, own in more.items()
+        if _content(reader, name) is not None
     }
-    silent = ("tokenizer.ggml.add_bos_token", "tokenizer.ggml.add_eos_token") if bare else ()
-    for name, field in reader.fields.items():
-        if name.startswith("GGUF.") or name in ("general.architecture", *silent):
-            continue
-        value: Any = other.get(name, field.contents())
-        if name in longer:
-            value = list(value) + longer[name]
-        kind = field.types[0]
-        of = field.types[-1] if kind == GGUFValueType.ARRAY else None
-        writer.add_key_value(name, value, kind, of)
-    for name in silent:
-        writer.add_bool(name, False)
+    size = f"{_content(reader, 'general.architecture')}.vocab_size"
+    if _content(reader, size) is not None:
+        changed[size] = len(changed["tokenizer.ggml.tokens"])
+    silent = ("tokenizer.ggml.add_bos_token", "tokenizer.ggml.add_eos_token")
+    return changed | (dict.fromkeys(silent, False) if bare else {})
 
 
-def _add_output(writer: GGUFWriter, asked: Any, count: int) -> None:
-    """The output rows, and their mean for each new token."""
+def _output(asked: Any, count: int) -> tuple[Any, GGMLQuantizationType]:
+    """The output rows, and their mean for each new token; and how they are stored."""
     rows = dequantize(asked.data, asked.tensor_type)
     mean = np.broadcast_to(rows.mean(0, dtype=np.float32), (count, rows.shape[1]))
     try:
-        new, kind = quantize(np.ascontiguousarray(mean), asked.tensor_type), asked.tensor_type
-        whole = np.concatenate([asked.data, new.view(asked.data.dtype)])
+        new = quantize(np.ascontiguousarray(mean), asked.tensor_type)
     except NotImplementedError:
         # The package reads some quantisations that it cannot write.
-        kind = GGMLQuantizationType.F16
-        whole = np.concatenate([rows, mean]).astype(np.float16)
-    writer.add_tensor(_OUTPUT, whole, raw_dtype=kind)
+        return np.concatenate([rows, mean]).astype(np.float16), GGMLQuantizationType.F16
+    return np.concatenate([asked.data, new.view(asked.data.dtype)]), asked.tensor_type
