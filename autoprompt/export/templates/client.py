@@ -93,7 +93,8 @@ def read(prompt, cells, word_ids, wanted):
 
 # Of a model, only how it ends what it writes is asked here.
 model = SimpleNamespace(generation_config=transformers.GenerationConfig.from_pretrained(folder))
-kind = KINDS[inputs.export["task"]["answers"]](inputs.export, model, tokenizer)
+answers = KINDS[inputs.export["task"]["answers"]]
+kind = answers(inputs.export, model, tokenizer)
 for text in arguments.texts:
     try:
         print(json.dumps(inputs.answer(kind, text, read)))

@@ -108,7 +108,8 @@ def read(prompt, cells, word_ids, wanted):
     return found.logits[0, -1 - len(word_ids) :]
 
 
-kind = KINDS[export["task"]["answers"]](export, model, tokenizer)
+answers = KINDS[export["task"]["answers"]]
+kind = answers(export, model, tokenizer)
 with torch.no_grad():
     for text in arguments.texts:
         try:
