@@ -10,7 +10,7 @@ from autoprompt.store import SearchRecord, State, Store
 
 
 def delete(store: Store, searches: Sequence[SearchRecord], progress: SearchProgress) -> None:
-    """Delete searches, each whole or not at all.
+    """Delete searches, all of them or none.
 
     Raises:
         BadInputError: one runs, or another one that is not finished starts from its prompts; then
@@ -28,5 +28,9 @@ def delete(store: Store, searches: Sequence[SearchRecord], progress: SearchProgr
                     f"search {search.name!r}: {other.name!r}, which is {other.state}, starts from "
                     "its prompts; let that end, or delete it, too"
                 )
-    for search in searches:
-        store.delete_search(search.id)
+    alive = store.delete_searches({search.id: search.heartbeat_at for search in searches})
+    if alive:
+        raise BadInputError(
+            f"search {alive[0]!r} has begun to run again; `autoprompt show {alive[0]}` shows how "
+            "far it is"
+        )

@@ -1,5 +1,6 @@
 """Writing searches: their row and their end."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -59,11 +60,25 @@ class Searches(Claims):
         """Change some columns of a search."""
         session.execute(sa.update(Search).where(Search.id == search_id).values(**fields))
 
-    @changes
-    def delete_search(self, session: Session, /, search_id: int) -> None:
-        """Take a search out, with all that belongs to it: its trials, prompts, baselines, and the
-        record of the held-out texts that were opened for it."""
-        session.execute(sa.delete(Search).where(Search.id == search_id))
+    @writes
+    def delete_searches(
+        self, session: Session, looked_at: Mapping[int, datetime | None]
+    ) -> list[str]:
+        """Take searches out, with all that belongs to them: trials, prompts, baselines, and the
+        record of the held-out texts that were opened for them. All of them, or none.
+
+        Args:
+            looked_at: each one's last sign of life when it was looked at.
+
+        Returns:
+            The names of those that have given another one since; then nothing is deleted.
+        """
+        asked = sa.select(Search.id, Search.name, Search.heartbeat_at)
+        rows = session.execute(asked.where(Search.id.in_(looked_at)).with_for_update())
+        alive = [name for number, name, beat in rows if beat != looked_at[number]]
+        if not alive:
+            session.execute(sa.delete(Search).where(Search.id.in_(looked_at)))
+        return alive
 
     @changes
     def finish_search(

@@ -128,6 +128,17 @@ def test_a_search_that_runs_is_not_deleted(store: Store, monkeypatch: pytest.Mon
     assert "live" in names()
 
 
+def test_a_search_that_begins_again_meanwhile_stays(store: Store) -> None:
+    looked_at = {store.find(name).id: store.find(name).heartbeat_at for name in ("old", "movies")}
+    movies = store.find("movies")
+    assert store.claim_search(movies.id, "host:1:abc", movies.heartbeat_at)
+    assert store.delete_searches(looked_at) == ["movies"]
+    assert {"old", "movies"} <= set(names())
+    looked_at[movies.id] = store.find("movies").heartbeat_at
+    assert store.delete_searches(looked_at) == []
+    assert names() == ["tickets-2", "tickets"]
+
+
 def test_prune_takes_out_what_is_old_or_failed(store: Store) -> None:
     assert call("prune").exit_code == 2
     assert call("prune", "--older-than", "1d").stdout == "nothing to delete\n"
