@@ -172,13 +172,13 @@ class Prompt:
         cut = {"prefix": len(self.token_ids), "both": self.front}.get(self.position, 0)
         return self.token_ids[:cut], self.token_ids[cut:]
 
-    def question(self, model: FrozenModel) -> str | None:
+    def question(self, tokenizer: Any) -> str | None:
         """The whole question of a hard prompt, with the columns' names in braces: what can be
         pasted elsewhere. None of vectors and rows, which are no text, and of a prompt in a decoder.
         """
         if self.kind != "hard" or self.wording is None or self.position == "decoder":
             return None
-        front, behind = (model.tokenizer.decode(ids) if ids else "" for ids in self.sides)
+        front, behind = (tokenizer.decode(ids) if ids else "" for ids in self.sides)
         template = self.wording.parsed_template
         asked = f"{front}{replace(template, tail='')}"
         return asked + (

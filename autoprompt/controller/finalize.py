@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from autoprompt.callbacks import Conclusion
 from autoprompt.controller.bagging import bag
 from autoprompt.controller.baselines import fit_missing, of_search, train_missing
 from autoprompt.controller.executor import Executor
@@ -37,6 +38,8 @@ from autoprompt.workers.answers import Answers, answers_of
 from autoprompt.workers.blocks import stratified
 from autoprompt.workers.combination import Combination
 from autoprompt.workers.metrics import METRICS
+from autoprompt.workers.model_loading import read_tokenizer
+from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.recalibration import Recalibration, recalibration
 from autoprompt.workers.vote import Floats
 
@@ -136,6 +139,20 @@ def conclude(
         progress.say(verdict)
     for warning in warnings:
         progress.say(f"warning: {warning}")
+
+
+def conclusion_of(store: Store, search: SearchRecord) -> Conclusion:
+    """What a search that has concluded found, for those who listen to it."""
+    stored = StoredSearch(store, store.find(str(search.id)))
+    best, record = stored.best, stored.best_prompt
+    assert best.score is not None
+    tokenizer, _ = read_tokenizer(stored.config.model)
+    asked: tuple[int | None, str | None] = (None, None)
+    hard = next((trial.number for trial in stored.leaderboard if trial.kind == "hard"), None)
+    if hard is not None:
+        [words] = stored.prompts([hard])
+        asked = hard, Prompt.from_bytes(words.content).question(tokenizer)
+    return Conclusion(best.number, best.score, record.text, record.content, *asked, stored.test)
 
 
 def choose_for_now(prepared: Prepared, store: Store, search: SearchRecord) -> None:

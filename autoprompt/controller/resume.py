@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from autoprompt.callbacks import Listeners, TrialEnd
 from autoprompt.config import SearchConfig
 from autoprompt.preparation.prepare import Prepared, prepare
 from autoprompt.preparation.warm_start import with_earlier
@@ -68,22 +69,33 @@ class Past:
         return (*self.ended, *self.again)
 
 
-def settle(store: Store, search: SearchRecord, attempts: int, progress: SearchProgress) -> Past:
+def settle(
+    store: Store,
+    search: SearchRecord,
+    attempts: int,
+    progress: SearchProgress,
+    listeners: Listeners | None = None,
+) -> Past:
     """Close or requeue every trial that had not ended, and say which and why.
 
     Args:
         attempts: how often a trial may be begun, if each time its worker or controller died.
+        listeners: told of those that are closed.
     """
+    listeners = listeners or Listeners((), progress)
     for trial in store.trials(search.id):
         if trial.ended:
             continue
         what = f"trial {trial.number:>3}  {trial.kind:<4}"
         if trial.rungs and trial.rungs[-1].step >= plan_from_dict(trial.plan).budget:
             store.finish_trial(search.id, trial.number, State.COMPLETE)
+            listeners.tell("trial_ended", TrialEnd.of(trial, State.COMPLETE, search.direction))
             progress.say(f"{what}  closed as complete: it had reported its last rung")
         elif trial.state == State.RUNNING and trial.attempts >= attempts:
             error = f"given up after {trial.attempts} attempts: the last one's controller died"
             store.fail_trial(search.id, trial.number, error)
+            end = TrialEnd.of(trial, State.FAILED, search.direction, error)
+            listeners.tell("trial_ended", end)
             progress.say(f"{what}  {error}")
         else:
             stopped = trial.state == State.STOPPED

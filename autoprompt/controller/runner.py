@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 
-from autoprompt.callbacks import Callback, Listeners
+from autoprompt.callbacks import Callback, Listeners, TrialEnd
 from autoprompt.config import SearchConfig
 from autoprompt.controller.callbacks.store_writer import StoreWriter
 from autoprompt.controller.dispatch import Dispatch, Ledger, Limit, Watcher
 from autoprompt.controller.executor import Executor
-from autoprompt.controller.finalize import choose_for_now, conclude
+from autoprompt.controller.finalize import choose_for_now, conclude, conclusion_of
 from autoprompt.controller.interruption import interruptible
 from autoprompt.controller.lease import claimed, refuse_if_alive
 from autoprompt.controller.optuna_searcher import OptunaSearcher
@@ -127,9 +127,11 @@ def _carry_on(
     listeners.tell("search_started", search)
     attempts = prepared.config.search.attempts
     try:
-        past = settle(store, search, attempts, progress) if resumed else Past()
+        past = settle(store, search, attempts, progress, listeners) if resumed else Past()
         run_trials(prepared, store, search, executor, progress, past, listeners)
         conclude(prepared, store, search, executor, progress)
+        if callbacks:
+            listeners.tell("search_concluded", conclusion_of(store, search))
     except SearchTakenError:
         raise
     except BaseException as error:
@@ -212,7 +214,7 @@ def run_trials(
         ended = counts[State.COMPLETE] + counts[State.PRUNED] + counts[State.FAILED]
         raise KeyboardInterrupt(f"after {ended} of {spec.trials} trials")
     if dispatch.ending is not None:
-        end_early(store, search, dispatch.ending, spec.trials)
+        end_early(store, search, dispatch.ending, spec.trials, listeners)
 
 
 def trial_dispatch(
@@ -259,17 +261,26 @@ def trial_dispatch(
     )
 
 
-def end_early(store: Store, search: SearchRecord, why: str, trials: int) -> None:
+def end_early(
+    store: Store,
+    search: SearchRecord,
+    why: str,
+    trials: int,
+    listeners: Listeners | None = None,
+) -> None:
     """Store why a search ended before its trials were spent. Of those that wait to begin again, the
     ones that had reported end where they were.
 
     Args:
         trials: how many it was to have.
+        listeners: told of those that end.
     """
     found = store.trials(search.id)
     for trial in found:
         if not trial.ended and trial.rungs:
             store.finish_trial(search.id, trial.number, State.PRUNED)
+            if listeners is not None:
+                listeners.tell("trial_ended", TrialEnd.of(trial, State.PRUNED, search.direction))
     begun = sum(trial.ended or bool(trial.rungs) for trial in found)
     told = f"the search ended after {begun} of {trials} trials: {why}"
     store.update_search(search.id, versions=search.versions | {"ended": told})

@@ -63,7 +63,7 @@ class Trials(Claims):
         rung: dict[str, Any],
         prompt: dict[str, Any],
         work: dict[str, Any],
-    ) -> None:
+    ) -> bool:
         """A trial reported. Its prompt is kept where this rung is its best so far of those that all
         validation texts judged, or before there is one; a rung that is there already changes
         nothing.
@@ -72,18 +72,23 @@ class Trials(Claims):
             rung: the columns of `Rung`; without `judged`, all validation texts judged it.
             prompt: the columns of `Prompt`, tokens where they are known.
             work: worker, models_loaded and texts_encoded, for this rung alone.
+
+        Returns:
+            Whether its prompt is the one that is kept.
         """
         trial = trial_of(session, search_id, number)
         if session.get(Rung, (trial.id, rung["rung"])) is not None:
-            return
+            return trial.prompt is not None and trial.prompt.rung == rung["rung"]
         session.add(Rung(trial_id=trial.id, reported_at=now(), **rung))
         _add_work(trial, rung["seconds"], work)
         known = (trial.score or 0.0, -(trial.loss or 0.0))
         part = rung.get("judged") is not None
-        if trial.score is None or (not part and (rung["score"], -rung["loss"]) > known):
+        best = trial.score is None or (not part and (rung["score"], -rung["loss"]) > known)
+        if best:
             if not part:
                 trial.score, trial.loss = rung["score"], rung["loss"]
             session.merge(Prompt(trial_id=trial.id, rung=rung["rung"], **prompt))
+        return best
 
     @changes
     def rank_trial(

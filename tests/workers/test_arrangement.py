@@ -35,7 +35,7 @@ def test_a_question_in_pieces_is_the_question_in_one(template: str, tiny_scorer:
     arranged = Arrangement(hard(template, 4), scorer)
     tokens = start_tokens("in short", 4, arranged, scorer, torch.Generator().manual_seed(0))
     prompt = replace(arranged.prompt(tokens), wording=scorer.wording)
-    question = prompt.question(scorer.model)
+    question = prompt.question(scorer.model.tokenizer)
     assert question is not None
     whole = tiny_scorer.reworded(tiny_scorer.wording.reworded(question, None))
     texts = [row["text"] for row in TEXTS[:6]]

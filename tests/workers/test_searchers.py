@@ -64,7 +64,7 @@ def test_a_found_prompt_is_a_string_that_scores_the_same_elsewhere(
     searcher: str, position: str, tiny_folder: Path, tiny_scorer: Scorer, examples: Examples
 ) -> None:
     found = last(plan_of(searcher, position=position), tiny_scorer, examples)
-    question = found.prompt.question(tiny_scorer.model)
+    question = found.prompt.question(tiny_scorer.model.tokenizer)
     assert question is not None
     assert question.isprintable() or question.replace("\n", "").isprintable()
     text = TEXTS[0]["text"]

@@ -45,7 +45,7 @@ def _worded(prompt: Prompt, plan: AnyPlan, scorer: Scorer) -> Prompt:
     """The prompt with the question it was made for; words in one of the plan's own are told with
     all of it."""
     prompt = replace(prompt, wording=scorer.wording, reworded=plan.rewords)
-    question = prompt.question(scorer.model) if plan.rewords else None
+    question = prompt.question(scorer.model.tokenizer) if plan.rewords else None
     return prompt if question is None else replace(prompt, text=question)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from autoprompt.callbacks import Listeners, TrialEnd, TrialReport
+from autoprompt.callbacks import Listeners, TrialEnd, TrialReport, TrialStart
 from autoprompt.controller.dispatch import Ledger
 from autoprompt.progress import SearchProgress
 from autoprompt.store import State, Store, TrialRecord
@@ -21,6 +21,7 @@ class _Live:
 
     Attributes:
         best: of the scores that all validation texts gave.
+        prompt: that is kept of it, as text.
         note: why it begins again.
         part: the last score that a part of them gave, as it is shown.
     """
@@ -28,6 +29,7 @@ class _Live:
     kind: str
     rungs: set[int] = field(default_factory=set)
     best: float | None = None
+    prompt: str | None = None
     seconds: float = 0.0
     note: str = ""
     part: str = "no score"
@@ -65,6 +67,7 @@ class StoreWriter(Ledger):
     def began(self, trial: dict[str, Any]) -> None:
         number, kind = trial["number"], trial["plan"]["kind"]
         live = self._again.pop(number, None)
+        start = TrialStart(number, kind, trial["params"], again=live is not None)
         if live is not None:
             self._store.restart_trial(self._search_id, number, live.note)
         else:
@@ -81,6 +84,7 @@ class StoreWriter(Ledger):
                 },
             )
         self._live[number] = live
+        self._listeners.tell("trial_started", start)
 
     def reported(self, report: Report, step: Step) -> None:
         self._warn(step)
@@ -88,7 +92,7 @@ class StoreWriter(Ledger):
         live.seconds += report.seconds
         if report.rung not in live.rungs:
             prompt = Prompt.from_bytes(report.prompt)
-            self._store.record_rung(
+            kept = self._store.record_rung(
                 self._search_id,
                 report.number,
                 {name: getattr(report, name) for name in _RUNG}
@@ -103,6 +107,7 @@ class StoreWriter(Ledger):
                 self._work(step),
             )
             live.rungs.add(report.rung)
+            live.prompt = prompt.text if kept else live.prompt
             rung = {name: getattr(report, name) for name in ("number", *_RUNG)}
             rung["score"] = self._progress.direction.natural(report.score)
             self._listeners.tell(
@@ -171,11 +176,12 @@ class StoreWriter(Ledger):
         best = None if live.best is None else self._progress.direction.natural(live.best)
         outcome = error or (live.part if best is None else f"{best:.4f}")
         self._progress.trial_ended(number, live.kind, state, outcome, live.seconds)
-        end = TrialEnd(number, live.kind, state, best, live.seconds, error)
+        end = TrialEnd(number, live.kind, state, best, live.seconds, error, live.prompt)
         self._listeners.tell("trial_ended", end)
 
 
 def _known(trial: TrialRecord) -> _Live:
     rungs = {rung.rung for rung in trial.rungs}
     why = trial.note if trial.state == State.STOPPED and trial.note else "its controller died"
-    return _Live(trial.kind, rungs, trial.score, trial.seconds, f"resumed: {why}")
+    note = f"resumed: {why}"
+    return _Live(trial.kind, rungs, trial.score, trial.prompt, trial.seconds, note)
