@@ -63,7 +63,7 @@ class SearchConfig(Document):
     #: An earlier search on the same model to learn from: its best settings are tried first, and
     #: soft prompts may start from its best one. auto takes the one with the nearest task.
     warm_start: str | None = None
-    #: Who is told of what happens: log, or your own as module:function.
+    #: Who is told of what happens: log, mlflow, tensorboard, or your own as module:function.
     callbacks: tuple[str, ...] = ()
     #: null names the best trial by the search's own scores.
     confirm: ConfirmSpec | None = None

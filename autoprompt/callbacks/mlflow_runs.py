@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _EXPERIMENT = "autoprompt"
 
 #: How requests are made where the user says nothing: MLflow's own would take minutes to fail.
-_SHORT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+SHORT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 
 #: By which a run is known; the trial's number follows behind a slash.
 _KEY = "autoprompt.key"
@@ -76,7 +76,7 @@ class _Runs:
     """The runs of one search. What is named `_send...` is done by the outbox's thread alone."""
 
     def __init__(self, search: SearchRecord) -> None:
-        for name, value in _SHORT.items():
+        for name, value in SHORT.items():
             os.environ.setdefault(name, value)
         began = f"{search.name} {search.started_at.isoformat()}"
         self._key = hashlib.sha256(began.encode()).hexdigest()[:16]
@@ -99,7 +99,9 @@ class _Runs:
         self._put(trial.number, metrics=trial.measured, step=trial.step)
 
     def trial_ended(self, trial: TrialEnd) -> None:
-        tags = {"autoprompt.state": str(trial.state)} | ({"error": trial.error} if trial.error else {})
+        tags = {"autoprompt.state": str(trial.state)} | (
+            {"error": trial.error} if trial.error else {}
+        )
         status = _STATUS.get(trial.state, "FINISHED")
         self._put(trial.number, tags=tags, status=status)
         self._live.discard(trial.number)
@@ -212,6 +214,8 @@ class _Runs:
         if number is None:
             name = search.name
             tags |= {"autoprompt.model": search.model, "autoprompt.metric": search.metric}
+            tags |= {"mlflow.user": search.owner} if search.owner else {}
+            tags |= {"autoprompt.tags": " ".join(search.tags)} if search.tags else {}
             tags |= {
                 f"autoprompt.version.{part}": str(version)
                 for part, version in search.versions.items()

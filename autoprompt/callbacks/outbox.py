@@ -69,10 +69,10 @@ class Outbox:
         while (work := self._waiting.get()) is not None:
             if not self._carried_out(work):
                 self._lost += 1
-                if self._closing.is_set():
-                    return
+                return
 
     def _carried_out(self, work: Callable[[], None]) -> bool:
+        """Whether the server took it or refused it; else it is away, and the search over."""
         pause, last = _FIRST_PAUSE, False
         while True:
             try:
@@ -80,7 +80,8 @@ class Outbox:
             except Exception as error:
                 if not self._is_away(error):
                     self._say(f"refuses some of what is logged: {self._reason(error)}")
-                    return False
+                    self._lost += 1
+                    return True
                 self._say("does not answer; the search goes on, and what is to be logged waits")
                 if last:
                     return False

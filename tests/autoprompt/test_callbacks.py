@@ -9,14 +9,24 @@ import pytest
 from rich.console import Console
 
 import autoprompt
-from autoprompt.callbacks import CALLBACKS, Callback, Listeners, TrialEnd, TrialReport
+from autoprompt.callbacks import (
+    CALLBACKS,
+    Callback,
+    Conclusion,
+    Listeners,
+    TrialEnd,
+    TrialReport,
+    TrialStart,
+)
 from autoprompt.progress import SearchProgress
 from autoprompt.search_spaces.errors import ConfigError
-from autoprompt.store import SearchRecord
+from autoprompt.store import SearchRecord, State
 from tests.conftest import write_yaml
 
 REPORT = TrialReport(0, "soft", 1, 4, 0.5, 0.7, 0.8, 1.0, 2.0, "soft prompt")
-END = TrialEnd(0, "soft", "complete", 0.5, 2.0)
+START = TrialStart(0, "soft", {"soft.length": 2})
+END = TrialEnd(0, "soft", State.COMPLETE, 0.5, 2.0, prompt="soft prompt")
+CONCLUSION = Conclusion(0, 0.5, "soft prompt", b"", None, None, None)
 
 
 class Heard(Callback):
@@ -32,11 +42,17 @@ class Heard(Callback):
     def search_started(self, search: SearchRecord) -> None:
         self._keep("search_started", search)
 
+    def trial_started(self, trial: TrialStart) -> None:
+        self._keep("trial_started", trial)
+
     def trial_reported(self, trial: TrialReport) -> None:
         self._keep("trial_reported", trial)
 
     def trial_ended(self, trial: TrialEnd) -> None:
         self._keep("trial_ended", trial)
+
+    def search_concluded(self, conclusion: Conclusion) -> None:
+        self._keep("search_concluded", conclusion)
 
     def search_ended(self, search: SearchRecord) -> None:
         self._keep("search_ended", search)
@@ -46,8 +62,10 @@ def conforms(make: Any) -> None:
     """The suite that every callback passes: made without arguments, it takes every event."""
     callback = make()
     assert isinstance(callback, Callback)
+    callback.trial_started(START)
     callback.trial_reported(REPORT)
     callback.trial_ended(END)
+    callback.search_concluded(CONCLUSION)
 
 
 @pytest.mark.parametrize("name", list(CALLBACKS))
@@ -81,14 +99,21 @@ def test_a_search_tells_everything_in_order_and_no_callback_can_end_it(
     assert result.state == "finished"
     names = [name for name, _ in heard.events]
     assert names[0] == "search_started"
-    assert names[-1] == "search_ended"
+    assert names[-2:] == ["search_concluded", "search_ended"]
     assert heard.events[0][1].state == "running"
     assert heard.events[-1][1].state == "finished"
     ends = [trial for name, trial in heard.events if name == "trial_ended"]
     trials = result.trials
-    assert [(end.number, end.state, end.score) for end in ends] == [
-        (trial.number, trial.state, trial.score) for trial in trials
+    assert [(end.number, end.state, end.score, end.prompt) for end in ends] == [
+        (trial.number, trial.state, trial.score, trial.prompt) for trial in trials
     ]
+    starts = [trial for name, trial in heard.events if name == "trial_started"]
+    assert [(start.number, start.params, start.again) for start in starts] == [
+        (trial.number, trial.params, False) for trial in trials
+    ]
+    conclusion = heard.events[-2][1]
+    assert (conclusion.best, conclusion.test) == (result.best.number, result.test)
+    assert conclusion.prompt == result.best_prompt.content
     reports = [trial for name, trial in heard.events if name == "trial_reported"]
     rungs = [(trial.number, rung) for trial in trials for rung in trial.rungs]
     assert [(one.number, one.rung, one.score) for one in reports] == [
@@ -97,7 +122,8 @@ def test_a_search_tells_everything_in_order_and_no_callback_can_end_it(
     assert all(one.gradient_norm and one.gradient_norm > 0 for one in reports)
     assert all(rung.gradient_norm for _, rung in rungs)
     logged = [record for record in caplog.records if record.name == "autoprompt.callbacks"]
-    assert len([record for record in logged if record.levelno == logging.INFO]) == len(names)
+    told = [name for name in names if name not in ("trial_started", "search_concluded")]
+    assert len([record for record in logged if record.levelno == logging.INFO]) == len(told)
     assert len([record for record in logged if record.levelno == logging.ERROR]) == 1
 
 
