@@ -41,6 +41,10 @@ class DatabaseLostError(AutopromptError, ConnectionError):
     """The database stopped answering, or taking writes, in the middle of the work."""
 
 
+class FetchError(AutopromptError, ConnectionError):
+    """Files that cannot be had from the package index, or are not what they were."""
+
+
 class SearchFailedError(AutopromptError, RuntimeError):
     """A search ran and ended without a single usable trial."""
 

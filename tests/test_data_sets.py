@@ -12,8 +12,9 @@ import pytest
 import yaml
 
 from autoprompt.config import SearchConfig
+from autoprompt.demo.package_files import members
+from autoprompt.search_spaces.errors import FetchError
 from examples.data.fetch import DATA_SETS, as_it_stands, main, spans
-from examples.package_files import members
 from tests.conftest import DEMO, write_yaml
 from tests.test_docs import blocks
 
@@ -119,7 +120,7 @@ def test_a_member_that_is_not_there_is_named(form: str, capsys: pytest.CaptureFi
     archive.seek(0)
     assert members(archive, ["data/a.csv"]) == {"data/a.csv": b"a"}
     archive.seek(0)
-    with pytest.raises(SystemExit, match=r"no data/b\.csv"):
+    with pytest.raises(FetchError, match=r"no data/b\.csv"):
         members(archive, ["data/a.csv", "data/b.csv"])
 
 

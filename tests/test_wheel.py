@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from autoprompt.search_spaces.distribution import DISTRIBUTION, with_extra
+from tests.conftest import write_texts
 
 ROOT = Path(__file__).parent.parent
 
@@ -150,3 +151,28 @@ def test_it_runs_in_a_folder_with_packages_of_the_same_names(site: Path, tmp_pat
     assert done.stdout.splitlines()[0] == str(site / "autoprompt" / "__init__.py")
     assert "quick" in done.stdout
     assert (tmp_path / "store.db").is_file()
+
+
+def test_three_commands_lead_to_an_answer_on_an_own_file(
+    site: Path, tiny_folder: Path, tmp_path: Path
+) -> None:
+    """Installed from a wheel, which was the first; no file is edited by hand in between."""
+    write_texts(tmp_path / "data.csv")
+    where = {"PYTHONPATH": str(site), "AUTOPROMPT_DB": f"sqlite:///{tmp_path / 'store.db'}"}
+    commands = (
+        ["init", "data.csv", "--model", str(tiny_folder)],
+        # A search that takes seconds; what is written would do without.
+        ["search", "data.yaml", "--trials", "2", "--workers", "0", "--set", "baselines=[majority]"],
+    )
+    for command in commands:
+        done = subprocess.run(
+            [sys.executable, site / "bin" / "autoprompt", *command],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+            env=os.environ | where,
+        )
+        assert done.returncode == 0, done.stderr
+    assert "The prompts that vote" in done.stdout
+    assert re.search(r"Test: accuracy on \d+ texts that no trial saw", done.stdout)

@@ -12,6 +12,7 @@ import autoprompt
 
 #: Command -> its one-line help. The commands themselves are imported when used.
 COMMANDS = {
+    "demo": "Fetch a small model and texts, and search: a first look.",
     "init": "Write a search's YAML from a file of labelled texts.",
     "check": "Say what a search will cost, and what is wrong with its YAML.",
     "search": "Run a search from a YAML file, then print what `show` prints.",
@@ -98,8 +99,8 @@ def main(debug: bool) -> None:
     """Search hard and soft prompts on a frozen language model, and let the best few vote.
 
     \b
-    A first look, from a checkout:
-      make demo
+    A first look:
+      autoprompt demo
     With your own data:
       autoprompt init reviews.csv
       autoprompt search reviews.yaml

