@@ -10,7 +10,7 @@ from autoprompt.store import TrialRecord
 
 
 class TimeLimit(Limit):
-    """Counts from when it is made.
+    """Counts from when it is first asked, which is when the first trial may begin.
 
     Args:
         seconds: how long trials may be begun.
@@ -22,11 +22,15 @@ class TimeLimit(Limit):
         self, seconds: float, used: float = 0.0, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._seconds = seconds
+        self._used = used
         self._clock = clock
-        self._over_at = clock() + seconds - used
+        self._began: float | None = None
 
     def reached(self, ended: int) -> str | None:
-        if self._clock() < self._over_at:
+        now = self._clock()
+        if self._began is None:
+            self._began = now
+        if now - self._began + self._used < self._seconds:
             return None
         return f"its time limit of {shown_seconds(self._seconds)} was over"
 

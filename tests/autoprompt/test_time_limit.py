@@ -40,9 +40,11 @@ class Clock:
 
 
 def limited(clock: Clock, seconds: float, used: float = 0.0) -> tuple[Dispatch, Lines]:
+    """A dispatch that its executor asks for the first task later, when the time begins."""
     lines = Lines()
     limits = [TimeLimit(seconds, used, clock)]
     made = Dispatch(Source(8), NoStopping(), lines, count=8, together=2, limits=limits)
+    clock.now = 1000
     return made, lines
 
 
@@ -52,10 +54,10 @@ def test_what_is_under_way_ends_at_its_next_rung_and_nothing_more_begins() -> No
     task = dispatch.next()
     assert task is not None
     dispatch.began(task)
-    clock.now = 9
+    clock.now += 9
     change = dispatch.reported(task, Step([failure(0)], "here"))
     assert [trial["number"] for trial in change.begun] == [2]
-    clock.now = 10
+    clock.now += 1
     first, second = report(1, 1, 0.5), report(2, 3, 0.6, "complete")
     assert dispatch.reported(task, Step([first], "here")) == ([1], [])
     assert dispatch.reported(task, Step([second], "here")) == ([2], [])
@@ -67,10 +69,11 @@ def test_what_is_under_way_ends_at_its_next_rung_and_nothing_more_begins() -> No
 def test_the_end_of_the_time_is_noticed_while_trials_run() -> None:
     clock = Clock()
     dispatch, lines = limited(clock, 10, used=4)
-    clock.now = 5.9
+    assert dispatch.next() is not None
+    clock.now += 5
     dispatch.look()
     assert dispatch.ending is None
-    clock.now = 6
+    clock.now += 1
     dispatch.look()
     dispatch.look()
     assert dispatch.ending is not None
