@@ -65,6 +65,12 @@ def test_the_regret_is_bounded_for_each_kind_by_itself() -> None:
     # A kind that is behind, but of which nobody knows how good its prompts may be.
     unknown = [trial(score, "hard", rate) for score, rate in ((0.3, 0.1), (0.85, 0.4)) * 4]
     assert ends([*soft, *unknown], **asked) is None
+    # One without a parameter of its own has nothing more to find, however its scores differ.
+    fixed = [
+        create_trial(params={"kind": "hard"}, distributions={"kind": KINDS}, value=score)
+        for score in (0.3, 0.85) * 4
+    ]
+    assert ends([*soft, *fixed], **asked) is not None
 
 
 def test_it_looks_once_for_each_trial_that_ended() -> None:
