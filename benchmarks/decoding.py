@@ -1,6 +1,6 @@
 """Answers that the model writes: from cached contexts, beside `generate` on prompt and context.
 
-python -m benchmarks.decoding [--contexts 64] [--snippets 8] [--most 16]
+python -m benchmarks.decoding [--contexts 16] [--snippets 8] [--most 16]
 """
 
 import argparse
@@ -76,7 +76,7 @@ class Generate:
 def main() -> dict[str, Any]:
     """Tokens a second of one prompt and of four, ours and of `generate` at its best batch size."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--contexts", type=int, default=64)
+    parser.add_argument("--contexts", type=int, default=16)
     parser.add_argument("--snippets", type=int, default=8, help="in a context")
     parser.add_argument("--most", type=int, default=16, help="tokens of an answer")
     given = parser.parse_args()
@@ -103,7 +103,7 @@ def main() -> dict[str, Any]:
         (*text, *prompt.token_ids, *task.question.tail_ids) for prompt in prompts for text in texts
     ]
     first = inputs[: len(texts)]
-    sizes = sorted({min(size, len(texts)) for size in (8, 16, 32)})
+    sizes = sorted({min(size, len(texts)) for size in (4, 8, 16)})
     seconds = {size: timed(partial(generate, first, size)) for size in sizes}
     best = min(seconds, key=seconds.__getitem__)
     theirs = generate(inputs, best)
