@@ -164,7 +164,7 @@ def print_ensemble(ensemble: Ensemble) -> None:
     out = console()
     document = ensemble.as_dict()
     columns = [
-        ("trial", "right"), ("kind", "left"), ("votes", "right"), ("validation", "right"),
+        ("trial", "right"), ("kind", "left"), ("votes", "right"), (ensemble.judged_on, "right"),
         ("test", "right"), ("prompt", "left"),
     ]  # fmt: skip
     rows = [
@@ -188,15 +188,16 @@ def print_ensemble(ensemble: Ensemble) -> None:
         agree = document["agreement"]["mean"]
         out.print(Text(f"Two of those that vote agree on {agree:.1%} of the texts{told}."))
     names = {"ensemble": "ensemble", "best_member": "best member", "mean": "mean of the members"}
+    titles = {"validation": ensemble.judged_on, "test": "test"}
     scored = [
         (
-            split,
+            titles[split],
             name,
             number(document[split][key]["score"]),
             interval(document[split][key]),
             document[split][key]["method"],
         )
-        for split in ("validation", "test")
+        for split in titles
         if document[split]
         for key, name in names.items()
         if document[split][key]

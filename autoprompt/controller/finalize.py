@@ -130,7 +130,7 @@ def conclude(
         store.update_search(search.id, ensemble=row | {"abstain": rule.as_dict()})
     judged = by_number[best.number]
     warnings += overfit_warnings(
-        answers, metric, labels, judged, ensemble.scores, tested, chosen.halves
+        answers, metric, labels, judged, ensemble.scores, tested, chosen.halves, ensemble.judged_on
     )
     answered = HeldOutAnswers.of(answers, test.labels, combination, log_probs, own)
     store.record_evaluation(search.id, opening, tested, answered.packed(answers))

@@ -28,6 +28,7 @@ class Ensemble:
             whose prompts of folds vote for them.
         validation: the vote's score on the texts that judge it: the validation split, or all
             labelled texts where prompts learnt from folds of them.
+        judged_on: what tables call those texts: validation, or out of fold.
         abstention: when it gives no answer; None where it answers every text.
         note: why it is not what was asked for; None where it is.
     """
@@ -54,6 +55,7 @@ class Ensemble:
         self.voters = chosen.members
         self.members = list(deployed) or chosen.members
         self.combination = chosen.combination
+        self.judged_on = "out of fold" if deployed else "validation"
         if deployed:
             standing = [member.reference for member in deployed]
             counts = [standing.count(voter.reference) for voter in self.voters]
@@ -181,6 +183,7 @@ class Ensemble:
         return {
             "search": self.search.name,
             "size": len(members),
+            "judged_on": self.judged_on,
             "vote": self.vote,
             "select": self.select,
             "abstain": self.abstention and self.abstention.as_dict(),

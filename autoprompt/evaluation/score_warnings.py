@@ -114,25 +114,25 @@ def overfit_warnings(
     validated: dict[str, Any],
     tested: dict[str, Any],
     halves: tuple[Estimate, Estimate] | None,
+    judged_on: str = "validation",
 ) -> list[str]:
     """Where what was chosen on validation does clearly worse on texts it was not chosen by.
 
     Args:
+        judged_on: what the texts are called that the ensemble was chosen by.
         validated, tested: the ensemble's scores on validation, and all of them on test.
         halves: of a greedy choice, on the half it was drawn on and the half that confirmed it.
     """
-    pairs = {
-        f"trial {best.number}": (
-            estimate(metric, answers.right(labels), _predicted(answers, metric, best)),
-            _estimate(tested["best"]),
-        )
-    }
+    own = estimate(metric, answers.right(labels), _predicted(answers, metric, best))
+    pairs = {f"trial {best.number}": ("on validation", own, _estimate(tested["best"]))}
     if len(tested["members"]) > 1:
-        pairs["the ensemble"] = (_estimate(validated["ensemble"]), _estimate(tested["ensemble"]))
+        where = "on validation" if judged_on == "validation" else judged_on
+        both = _estimate(validated["ensemble"]), _estimate(tested["ensemble"])
+        pairs["the ensemble"] = (where, *both)
     warnings = [
-        f"{name} scores {seen.score:.4f} on validation and {unseen.score:.4f} on test, clearly "
-        "worse: the search has fitted its validation texts; more of them would help"
-        for name, (seen, unseen) in pairs.items()
+        f"{name} scores {seen.score:.4f} {where} and {unseen.score:.4f} on test, clearly worse: "
+        "the search has fitted the texts it chose by; more of them would help"
+        for name, (where, seen, unseen) in pairs.items()
         if clearly_worse(unseen, seen, metric.direction)
     ]
     if halves and clearly_worse(halves[1], halves[0], metric.direction):

@@ -171,6 +171,8 @@ def test_what_it_does_is_shown(bagged: SearchResult, tmp_path: Path) -> None:
     assert "The ensemble's probabilities: log loss" in shown
     listed = CliRunner().invoke(main, ["ensemble", "bagged", *db]).stdout
     assert f"{bagged.ensemble.members[0].number}/1.1" in listed
+    assert "out of fold" in listed
+    assert "validation" not in listed
     page = bagged.report(tmp_path / "report.html").read_text(encoding="utf-8")
     assert 'id="probabilities"' in page
     assert page.count('<circle class="kv complete"') >= 1

@@ -106,5 +106,5 @@ def test_a_search_that_fitted_its_validation_texts_is_named() -> None:
     assert warned(0.02) == []
     best, ensemble = warned(0.4)
     assert best.startswith(f"trial {members[0].number} scores 0.9")
-    assert "the search has fitted its validation texts" in best
+    assert "the search has fitted the texts it chose by" in best
     assert ensemble.startswith("the ensemble scores ")
