@@ -161,7 +161,7 @@ def test_options_are_scored_as_the_kind_does(
     own = seated("options", tiny_model, Combination("majority", (1.0,)).as_dict(), [1.0])
     cells = Row({"a": "film", "b": "a warm and clever film", "c": "camera work"})
 
-    def ask(ids: list[int], blank: bool = False) -> torch.Tensor:
+    def ask(ids: list[int], wanted: list[int], blank: bool = False) -> torch.Tensor:
         generator = torch.Generator().manual_seed(sum(ids) + blank)
         return torch.randn(1 + len(ids), len(tiny_model.tokenizer), generator=generator)
 
@@ -172,7 +172,7 @@ def test_options_are_scored_as_the_kind_does(
     assert sorted(map(len, options)) == [1, 2, 3]
     behind = [
         torch.tensor([[float(
-            ask(ids[:-1], blank).log_softmax(-1)[range(len(ids)), ids].sum()
+            ask(ids[:-1], ids, blank).log_softmax(-1)[range(len(ids)), ids].sum()
         ) for ids in options]])
         for blank in (False, True)
     ]  # fmt: skip
