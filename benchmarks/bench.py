@@ -33,6 +33,7 @@ from benchmarks.engine_rows import (
 )
 from benchmarks.row import UNFINISHED, Row
 from benchmarks.service_rows import killed, leaderboard, nothing, simulated, virtual, warm
+from benchmarks.serving_rows import serving
 from benchmarks.vote_rows import bagged, folds, three_labels
 from benchmarks.word_rows import (
     candidates,
@@ -155,6 +156,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "virtual": virtual,
     "killed": killed,
     "report": report,
+    "serving": serving,
     "search": search,
 }
 

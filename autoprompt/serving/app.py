@@ -8,15 +8,11 @@ from typing import Any
 from ray import serve
 from ray.serve import Application
 from ray.serve.config import AutoscalingConfig, BackpressureConfig
-from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import LoggingConfig
-from starlette.types import ASGIApp
 
 from autoprompt.search_spaces.errors import BadInputError
-from autoprompt.serving.answering import Answering
-from autoprompt.serving.http_api import http_app
+from autoprompt.serving.front import Api
 from autoprompt.serving.labeller import Labeller
-from autoprompt.serving.metrics import ServingMetrics
 from autoprompt.serving.settings import ServeSettings
 from autoprompt.serving.token import TOKEN, TOKEN_FILE, digest_of, given_token
 
@@ -25,21 +21,6 @@ _REQUESTS = 2048
 
 #: No line a request: they would cost as much as short requests do.
 _LOGGING = LoggingConfig(enable_access_log=False)
-
-
-class Api:
-    """Takes requests, and gives them to replicas."""
-
-    def __init__(
-        self, labeller: DeploymentHandle, settings: ServeSettings, digest: str | None
-    ) -> None:
-        self._settings = settings
-        self._digest = digest
-        self._metrics = ServingMetrics()
-        self._answering = Answering(labeller, settings, self._metrics)
-
-    def __serve_build_asgi_app__(self) -> ASGIApp:
-        return http_app(self._answering, self._settings, self._metrics, self._digest)
 
 
 def application(settings: ServeSettings, digest: str | None) -> Application:
