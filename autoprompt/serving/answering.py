@@ -16,7 +16,7 @@ from autoprompt.serving.settings import ServeSettings
 from autoprompt.workers.rows import Text
 
 #: Texts of a request that go to a replica together, so that a long one does not hold up short ones.
-_TEXTS_A_PART = 32
+_TEXTS_A_PART = 16
 
 #: How often a part of a request is sent, where the replica that had it dies.
 _ATTEMPTS = 4
@@ -115,7 +115,8 @@ class Answering:
         self._count(count)
         try:
             async with asyncio.timeout(self._settings.timeout_seconds):
-                parts = [self._part(name, texts) for name, texts in _parts(asked)]
+                most = min(_TEXTS_A_PART, self._settings.batch_texts)
+                parts = [self._part(name, texts) for name, texts in _parts(asked, most)]
                 found = await asyncio.gather(*parts)
         except TimeoutError:
             limit = self._settings.timeout_seconds
@@ -156,9 +157,9 @@ class Answering:
         self._pace = _MEMORY * self._pace + (1 - _MEMORY) * pace if self._pace else pace
 
 
-def _parts(asked: Mapping[str, Sequence[Text]]) -> list[tuple[str, Sequence[Text]]]:
+def _parts(asked: Mapping[str, Sequence[Text]], most: int) -> list[tuple[str, Sequence[Text]]]:
     return [
-        (name, texts[start : start + _TEXTS_A_PART])
+        (name, texts[start : start + most])
         for name, texts in asked.items()
-        for start in range(0, len(texts), _TEXTS_A_PART)
+        for start in range(0, len(texts), most)
     ]

@@ -1,6 +1,7 @@
 """Who goes in while the model is free: all that waits together, so that it is one batch."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -12,13 +13,16 @@ class Door:
     it or not: without this, whatever came while the model computed would be batches of one.
     """
 
-    def __init__(self, room: int) -> None:
+    def __init__(self, room: int, seconds: float) -> None:
         """A door that is open.
 
         Args:
-            room: texts of a batch.
+            room: texts of a batch, at most.
+            seconds: that a batch should take at most: of a model that is slow, fewer texts go in,
+                as all of them wait for the last one's answer.
         """
-        self._room = room
+        self._most = self._room = room
+        self._seconds = seconds
         self._inside = 0
         self._computing = False
         self._changed = asyncio.Condition()
@@ -32,10 +36,12 @@ class Door:
     @asynccontextmanager
     async def closed(self, texts: int) -> AsyncIterator[None]:
         """While a batch of so many texts that have entered is computed."""
-        self._computing = True
+        self._computing, started = True, time.monotonic()
         try:
             yield
         finally:
+            pace = texts / max(time.monotonic() - started, 1e-6)
+            self._room = min(self._most, max(1, int(pace * self._seconds)))
             async with self._changed:
                 self._inside -= texts
                 self._computing = False

@@ -42,7 +42,7 @@ class Labeller:
         self._predictor = Predictor(self._model, self._searches.ensembles)
         self._told = self._searches.told()
         self._thread = ThreadPoolExecutor(1)
-        self._door = Door(settings.batch_texts)
+        self._door = Door(settings.batch_texts, settings.batch_seconds)
         self._batch_sizes = Histogram(
             "autoprompt_batch_texts",
             "Texts that went through the model together.",

@@ -23,7 +23,9 @@ class ServeSettings(Document):
     #: GPUs for each, or a part of one.
     gpus_per_replica: float = Field(default=0.0, ge=0)
     #: Texts that go through the model together, at most.
-    batch_texts: int = Field(default=64, ge=1)
+    batch_texts: int = Field(default=32, ge=1)
+    #: How long a batch should take at most; of a slow model it has fewer texts.
+    batch_seconds: float = Field(default=2.0, gt=0)
     #: How long a batch waits for more texts, in milliseconds, where the model has nothing to do.
     batch_wait_ms: float = Field(default=2.0, ge=0)
     #: Characters of a text, all of its columns together.

@@ -173,10 +173,14 @@ async def _enter(door: Door, size: int, entered: list[int]) -> None:
 
 
 def test_what_waits_goes_in_together_up_to_a_batch() -> None:
-    found = asyncio.run(_batches(Door(8), [1, 3, 4, 1, 20, 2, 2, 5]))
+    found = asyncio.run(_batches(Door(8, 1e9), [1, 3, 4, 1, 20, 2, 2, 5]))
     assert sorted(size for batch in found for size in batch) == [1, 1, 2, 2, 3, 4, 5, 20]
     assert all(sum(batch) <= 8 or len(batch) == 1 for batch in found)
     assert len(found) <= 5
+
+
+def test_of_a_slow_model_fewer_go_in_together() -> None:
+    assert asyncio.run(_batches(Door(4, 1e-9), [1, 1, 1, 1, 1, 1])) == [[1, 1, 1, 1], [1], [1]]
 
 
 # On a cluster
