@@ -179,6 +179,20 @@ def test_what_waits_goes_in_together_up_to_a_batch() -> None:
     assert len(found) <= 5
 
 
+def test_nobody_goes_in_while_the_model_computes() -> None:
+    async def late() -> None:
+        door = Door(8, 1e9)
+        await door.enter(1)
+        async with door.closed(1):
+            waiting = asyncio.create_task(door.enter(1))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert not waiting.done()
+        await waiting
+
+    asyncio.run(late())
+
+
 def test_of_a_slow_model_fewer_go_in_together() -> None:
     assert asyncio.run(_batches(Door(4, 1e-9), [1, 1, 1, 1, 1, 1])) == [[1, 1, 1, 1], [1], [1]]
 
