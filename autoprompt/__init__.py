@@ -9,7 +9,7 @@ result.ensemble.predict(["a joy from start to finish"])
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from autoprompt.api import check, compare, load, resume, search
+    from autoprompt.api import check, compare, delete, load, resume, search, searches
     from autoprompt.callbacks import Callback
     from autoprompt.config import SearchConfig
     from autoprompt.prompt_classifier import PromptClassifier
@@ -57,9 +57,11 @@ __all__ = [
     "__version__",
     "check",
     "compare",
+    "delete",
     "load",
     "resume",
     "search",
+    "searches",
 ]
 
 #: Where a name is imported from.
@@ -72,7 +74,9 @@ _HOMES = {
     "PromptClassifier": "autoprompt.prompt_classifier",
     "SearchConfig": "autoprompt.config",
     "SearchResult": "autoprompt.results",
-    **dict.fromkeys(("check", "compare", "load", "resume", "search"), "autoprompt.api"),
+    **dict.fromkeys(
+        ("check", "compare", "delete", "load", "resume", "search", "searches"), "autoprompt.api"
+    ),
 }
 
 

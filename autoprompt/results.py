@@ -225,6 +225,17 @@ class SearchResult(StoredSearch):
                 states[name] = kept.at(own, kept.layers[-1])
         return write_report(self, path, texts=texts, explained=explained, states=states)
 
+    def delete(self, *, quiet: bool = False) -> None:
+        """Take the search out of the store, with all that is of it; see `autoprompt.delete`.
+
+        Raises:
+            BadInputError: it runs, or another one that is not finished starts from its prompts.
+        """
+        from autoprompt.controller.deletion import delete
+        from autoprompt.progress import SearchProgress
+
+        delete(self._store, [self._store.find(str(self.id))], SearchProgress(quiet=quiet))
+
     def _repr_html_(self) -> str:
         """How a notebook shows it."""
         from autoprompt.reporting.notebook_view import notebook_view

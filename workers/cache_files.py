@@ -24,6 +24,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from autoprompt.workers.cache_folder import hold
+
 log = logging.getLogger(__name__)
 
 #: Raised when what a file holds means something else than before.
@@ -68,6 +70,7 @@ class CacheFiles:
         self._ours: set[Path] = set()
         self._writes = True
         try:
+            hold(self._folder)
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             self._stop(error)

@@ -20,7 +20,7 @@ from autoprompt.callbacks import (
 )
 from autoprompt.progress import SearchProgress
 from autoprompt.search_spaces.errors import ConfigError
-from autoprompt.store import SearchRecord, State
+from autoprompt.store import SearchRecord, State, Store
 from tests.conftest import write_yaml
 
 REPORT = TrialReport(0, "soft", 1, 4, 0.5, 0.7, 0.8, 1.0, 2.0, "soft prompt")
@@ -125,6 +125,36 @@ def test_a_search_tells_everything_in_order_and_no_callback_can_end_it(
     told = [name for name in names if name not in ("trial_started", "search_concluded")]
     assert len([record for record in logged if record.levelno == logging.INFO]) == len(told)
     assert len([record for record in logged if record.levelno == logging.ERROR]) == 1
+
+
+def test_after_a_resume_trials_begin_again_and_what_had_ended_is_told(
+    tiny_config: dict[str, Any], tmp_path: Path
+) -> None:
+    class Stop(Callback):
+        def trial_reported(self, trial: TrialReport) -> None:
+            # The first one's last rung, and the second one's first, are stored, and no end.
+            if (trial.number, trial.rung) == (1, 1):
+                raise KeyboardInterrupt
+
+    tiny_config["search"] |= {"trials": 3}
+    path = write_yaml(tmp_path / "search.yaml", tiny_config)
+    with pytest.raises(KeyboardInterrupt):
+        autoprompt.search(path, callbacks=[Stop()], quiet=True)
+    store = Store.open(tiny_config["store"])
+    search = store.find("tiny")
+    reported = next(trial for trial in store.trials(search.id) if trial.state == State.COMPLETE)
+    store._begin_attempt(search.id, reported.number, "as if its end had not been stored", 1)
+    store.update_search(search.id, state=State.STOPPED)
+    heard = Heard()
+    result = autoprompt.resume("tiny", callbacks=[heard], db=tiny_config["store"], quiet=True)
+    starts = [trial for name, trial in heard.events if name == "trial_started"]
+    assert [(trial.number, trial.again) for trial in starts] == [(1, True), (2, False)]
+    ends = [trial for name, trial in heard.events if name == "trial_ended"]
+    trials = {trial.number: trial for trial in result.trials}
+    assert [end.number for end in ends] == [reported.number, 1, 2]
+    for end in ends:
+        trial = trials[end.number]
+        assert (end.state, end.score, end.prompt) == (trial.state, trial.score, trial.prompt)
 
 
 def test_one_that_raises_is_named_once() -> None:

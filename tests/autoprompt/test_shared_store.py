@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +22,7 @@ from autoprompt.results import SearchResult
 from autoprompt.search_spaces.errors import BadInputError, ConfigError, SearchNotFoundError
 from autoprompt.store import State, Store
 from autoprompt.store.tables import Base
+from autoprompt.workers import cache_folder, cache_usage
 from tests.autoprompt.test_store import report, search_fields, start
 from tests.conftest import copy_store
 
@@ -118,6 +121,14 @@ def test_what_is_needed_is_not_deleted(store: Store) -> None:
     assert call("delete", "tickets", "heir", "--yes").exit_code == 0
 
 
+def test_a_result_deletes_itself(store: Store) -> None:
+    autoprompt.load("movies").delete(quiet=True)
+    assert [result.name for result in autoprompt.searches(owner="ben")] == []
+    with pytest.raises(SearchNotFoundError):
+        autoprompt.delete(["movies"])
+    assert len(names()) == 3
+
+
 def test_a_search_that_runs_is_not_deleted(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     live = store.create_search(**search_fields("live", owner="ana"))
     monkeypatch.setattr(lease, "HEARTBEAT_SECONDS", 0.05)
@@ -194,3 +205,62 @@ def test_the_cache_is_shown_and_pruned(tmp_path: Path, monkeypatch: pytest.Monke
     assert json.loads(found.stdout) == {"deleted": 1, "bytes": 1 << 20, "dry_run": False}
     assert (tmp_path / "models" / "llama" / "weights").exists()
     assert call("cache", "prune", "--max-gib", "1").stdout == "nothing to delete\n"
+
+
+#: Uses a model's texts and a model that was unpacked, says so, and waits for a line.
+_USES = """
+import sys
+from pathlib import Path
+from autoprompt.workers.cache_files import CacheFiles
+from autoprompt.workers.cache_folder import cache_folder, made_once
+import torch
+
+def make(folder):
+    (folder / "weights").write_text("x")
+    print("making", flush=True)
+    sys.stdin.readline()
+
+CacheFiles(cache_folder() / "texts", "m", 1 << 30).put((1, 2), torch.zeros(9, 9))
+made_once(cache_folder() / "models" / "llama.gguf", make)
+print("made", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_what_is_in_use_is_not_pruned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor what is still being made."""
+    monkeypatch.setenv("AUTOPROMPT_CACHE", str(tmp_path))
+    user = subprocess.Popen(
+        [sys.executable, "-c", _USES], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert user.stdin is not None
+    assert user.stdout is not None
+    for said in ("making", "made"):
+        assert user.stdout.readline() == f"{said}\n"
+        found = call("cache", "prune", "--max-gib", "0", "--yes")
+        assert found.stdout == "nothing to delete\n"
+        shown = json.loads(call("cache", "--json").stdout)["kept"]
+        assert [(row["kind"], row["in_use"]) for row in shown] == [
+            ("models", True),
+            ("texts", True),
+        ]
+        user.stdin.write("on\n")
+        user.stdin.flush()
+    assert user.wait(60) == 0
+    found = call("cache", "prune", "--max-gib", "0", "--yes", "--json")
+    assert json.loads(found.stdout)["deleted"] == 2
+    assert json.loads(call("cache", "--json").stdout)["kept"] == []
+
+
+def test_what_comes_into_use_while_one_is_asked_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTOPROMPT_CACHE", str(tmp_path))
+    weights = tmp_path / "models" / "llama" / "weights"
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b"x")
+    going = cache_usage.to_prune(cache_usage.kept(), 0, float("inf"))
+    assert [own.path for own in going] == [weights.parent]
+    cache_folder.hold(weights.parent)
+    assert cache_usage.prune(going) == []
+    assert weights.exists()
