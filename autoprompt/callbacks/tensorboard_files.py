@@ -6,7 +6,7 @@ They lie in AUTOPROMPT_TENSORBOARD, else in `runs` where the search was started:
 
 import os
 import re
-import secrets
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,9 @@ from autoprompt.workers.extras import demand
 
 if TYPE_CHECKING:
     from tensorboardX import SummaryWriter
+
+#: After so long at most, what was reported can be seen.
+_FLUSH_SECONDS = 10
 
 #: What the table of hyperparameters shows beside them.
 _MEASURED = {"score": 0.0, "loss": 0.0}
@@ -32,9 +35,8 @@ class TensorboardFiles(Callback):
     def __init__(self) -> None:
         demand("tensorboardX", "tensorboard")
         self._folder = Path(os.environ.get("AUTOPROMPT_TENSORBOARD") or "runs").expanduser()
-        above = next(
-            path for path in (self._folder, *self._folder.absolute().parents) if path.exists()
-        )
+        self._folder = self._folder.absolute()
+        above = next(path for path in (self._folder, *self._folder.parents) if path.exists())
         if not (above.is_dir() and os.access(above, os.W_OK)):
             raise ConfigError(
                 f"tensorboard: {self._folder}: cannot be a folder, as {above} "
@@ -61,7 +63,6 @@ class TensorboardFiles(Callback):
             table, begun, _ = hparams(params, _MEASURED)
             writer.file_writer.add_summary(table)
             writer.file_writer.add_summary(begun)
-            writer.flush()
 
     def trial_reported(self, trial: TrialReport) -> None:
         self._write(trial.number, trial.measured, trial.step)
@@ -95,7 +96,6 @@ class TensorboardFiles(Callback):
         if writer is not None:
             for name, value in scalars.items():
                 writer.add_scalar(name, value, step)
-            writer.flush()
 
     def _writer(self, number: int | None) -> "SummaryWriter | None":
         """Of a trial, or of the search itself; None where no search has begun."""
@@ -105,7 +105,10 @@ class TensorboardFiles(Callback):
             return None
         if number not in self._writers:
             folder = self._own if number is None else self._own / f"trial-{number:04}"
-            # A second file of the same second, as of a resume, must not take the first one's name.
-            suffix = f".{secrets.token_hex(4)}"
-            self._writers[number] = SummaryWriter(str(folder), filename_suffix=suffix)
+            # Files are read in the order of their names, which tell seconds alone: a resume may
+            # begin one in the same second.
+            suffix = f".{time.time_ns()}"
+            self._writers[number] = SummaryWriter(
+                str(folder), flush_secs=_FLUSH_SECONDS, filename_suffix=suffix
+            )
         return self._writers[number]
