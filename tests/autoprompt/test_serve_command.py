@@ -3,6 +3,8 @@
 import asyncio
 import importlib.util
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +78,14 @@ def test_a_host_that_is_not_this_machines(finished_db: str) -> None:
 
 
 def test_a_cluster_that_is_not_there(finished_db: str) -> None:
+    """In a process of its own: one that has joined a Ray stays on it, whatever it is told."""
     address = f"127.0.0.1:{free_port()}"
-    refused(f"--address: no Ray cluster at {address}", "finished", "--db", finished_db,
-            "--address", address)  # fmt: skip
+    told = ["-m", "autoprompt", "serve", "finished", "--db", finished_db, "--address", address]
+    done = subprocess.run(
+        [sys.executable, *told], check=False, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 2, done.stderr
+    assert f"--address: no Ray cluster at {address}" in done.stderr
 
 
 def test_without_a_token_on_a_network(finished_db: str) -> None:
