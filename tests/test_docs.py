@@ -211,3 +211,20 @@ def test_the_readmes_python_runs_as_printed(
     assert done.returncode == 0, done.stderr
     assert "label='billing'" in done.stdout or "label='sales'" in done.stdout
     assert (tmp_path / "tickets.html").is_file()
+
+
+def test_every_environment_variable_is_told() -> None:
+    root = DOCS.parent
+    files = [
+        file
+        for name in ("autoprompt", "search_spaces", "workers")
+        for file in (root / name).rglob("*")
+    ]
+    code = "".join(
+        file.read_text(encoding="utf-8") for file in files if file.suffix in (".py", ".j2")
+    )
+    read = set(re.findall(r"(?<!_)\bAUTOPROMPT_[A-Z_]+", code))
+    told = set(
+        re.findall(r"AUTOPROMPT_[A-Z_]+", (DOCS / "environment.md").read_text(encoding="utf-8"))
+    )
+    assert told == read
