@@ -15,5 +15,8 @@ random > secrets/grafana_password
     cat secrets/db_password
     printf '@postgresql:5432/autoprompt'
 } > secrets/db_url
+: > secrets/hub_token
 chmod 444 secrets/*
-echo "made deploy/secrets: ray_token, serve_token, db_password, db_url, grafana_password" >&2
+chmod 644 secrets/hub_token
+echo "made deploy/secrets: ray_token, serve_token, db_password, db_url, grafana_password, and" >&2
+echo "hub_token, which is empty: put your Hugging Face token there for models that ask for one" >&2

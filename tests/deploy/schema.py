@@ -1,5 +1,5 @@
-"""The fields that the files of deploy/ use, where no package brings the whole schema: Docker
-Compose, KubeRay's two kinds (as its API reference 1.6 has them), Prometheus and Grafana."""
+"""The fields that the files of deploy/ use, as types; and nothing but them, where no package brings
+the whole schema: Prometheus's and Grafana's own files."""
 
 from typing import Annotated, Any, Literal
 
@@ -27,6 +27,7 @@ class Healthcheck(Fields):
     interval: Duration
     timeout: Duration
     retries: int
+    start_period: Duration | None = None
 
 
 class Dependency(Fields):
@@ -38,8 +39,11 @@ class Service(Fields):
     build: Build | None = None
     command: str | None = None
     restart: Literal["no", "always", "on-failure", "unless-stopped"]
+    init: bool = False
     shm_size: str | None = None
     cpus: str | None = None
+    cap_drop: list[str] = []
+    security_opt: list[str] = []
     profiles: list[Name] = []
     environment: dict[str, str] = {}
     secrets: list[Name] = []
@@ -103,6 +107,7 @@ class RayJobSpec(Fields):
     shutdownAfterJobFinishes: bool  # noqa: N815
     ttlSecondsAfterFinished: int  # noqa: N815
     rayClusterSpec: RayClusterSpec  # noqa: N815
+    submitterPodTemplate: dict[str, Any]  # noqa: N815
 
 
 class RayJob(Fields):
@@ -135,9 +140,18 @@ class HttpDiscovery(Fields):
     authorization: Authorization
 
 
+class NameDiscovery(Fields):
+    names: list[str]
+    type: Literal["A"]
+    port: int
+    refresh_interval: Duration
+
+
 class Scrape(Fields):
     job_name: str
-    http_sd_configs: list[HttpDiscovery]
+    http_sd_configs: list[HttpDiscovery] = []
+    dns_sd_configs: list[NameDiscovery] = []
+    authorization: Authorization | None = None
 
 
 class PrometheusGlobal(Fields):

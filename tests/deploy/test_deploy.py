@@ -1,55 +1,58 @@
-"""The files of deploy/ are well formed, agree with one another, and name nothing that is not there.
+"""The files of deploy/ agree with one another, and name nothing that is not there.
 
-What only a Docker daemon or a Kubernetes cluster could tell is not tested here.
+What only a Docker daemon, a Kubernetes cluster or a cloud could tell is not tested here.
 """
 
-import importlib
 import json
 import os
 import re
 import shlex
-import shutil
-import subprocess
-import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import click
 import huggingface_hub
-import jsonschema
-import kubernetes_validate
 import pytest
 import ray
-import yaml
 from ray.scripts.scripts import cli as ray_command
 
-import autoprompt.api
 from autoprompt.cli.main import main as autoprompt_command
-from autoprompt.config import SearchConfig
-from autoprompt.serving.settings import ServeSettings
-from tests.deploy import schema
+from tests.deploy.files import (
+    DEPLOY,
+    GPU_IMAGE,
+    IMAGE,
+    ROOT,
+    clusters,
+    compose,
+    containers,
+    documents,
+    job,
+    kinds,
+    kubernetes,
+    pods,
+    prose_commands,
+    ray_pods,
+    ray_up,
+    ray_up_variables,
+    search_clusters,
+    text,
+)
 
-ROOT = Path(__file__).parent.parent.parent
-DEPLOY = ROOT / "deploy"
 RAY = Path(ray.__file__).parent
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PINS = dict(
     line.split("==")
     for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     if "==" in line
 )
-IMAGE = f"autoprompt:{PROJECT['project']['version']}"
-KUBERAY = ("cluster.yaml", "job.yaml", "service.yaml", "network.yaml", "postgresql.yaml")
-#: The structure of KubeRay's own kinds.
-KINDS = json.loads((Path(__file__).parent / "kuberay.json").read_text(encoding="utf-8"))
 
 #: Variables that neither the project nor Ray reads: whose they are.
 OTHERS_VARIABLES = {
     "DEVICE": "the Dockerfile's own argument",
     "SEARCHES": "compose.yaml's own",
+    "SERVE_CPUS": "compose.yaml's own",
+    "TORCH_INDEX": "the Dockerfile's own argument",
     "WORKER_CPUS": "compose.yaml's own",
     "GF_ANALYTICS_REPORTING_ENABLED": "Grafana",
     "GF_SECURITY_ADMIN_PASSWORD__FILE": "Grafana",
@@ -62,135 +65,6 @@ OTHERS_VARIABLES = {
     "POSTGRES_USER": "PostgreSQL",
     "PYTHONUNBUFFERED": "Python",
 }
-
-
-def text(name: str) -> str:
-    return (DEPLOY / name).read_text(encoding="utf-8")
-
-
-def documents(name: str) -> list[dict[str, Any]]:
-    return list(yaml.safe_load_all(text(name)))
-
-
-def compose() -> schema.Compose:
-    return schema.Compose.model_validate(documents("compose.yaml")[0])
-
-
-def kubernetes() -> list[dict[str, Any]]:
-    return [document for name in KUBERAY for document in documents(f"kuberay/{name}")]
-
-
-def serving() -> schema.RayService:
-    return schema.RayService.model_validate(documents("kuberay/service.yaml")[0])
-
-
-def cluster_specs() -> list[schema.RayClusterSpec]:
-    """The RayCluster's, then the RayJob's."""
-    cluster = schema.RayCluster.model_validate(documents("kuberay/cluster.yaml")[0])
-    job = schema.RayJob.model_validate(documents("kuberay/job.yaml")[1])
-    return [cluster.spec, job.spec.rayClusterSpec]
-
-
-def pod_templates() -> list[dict[str, Any]]:
-    rays = [
-        group.template
-        for spec in (*cluster_specs(), serving().spec.rayClusterConfig)
-        for group in (spec.headGroupSpec, *spec.workerGroupSpecs)
-    ]
-    return rays + [
-        each["spec"]["template"] for each in kubernetes() if each["kind"] == "StatefulSet"
-    ]
-
-
-def containers() -> list[dict[str, Any]]:
-    return [each for template in pod_templates() for each in template["spec"]["containers"]]
-
-
-def ray_up() -> dict[str, Any]:
-    return documents("ray-up.yaml")[0]
-
-
-# Well formed
-
-
-def test_the_ray_up_file_is_what_rays_own_schema_asks_for() -> None:
-    path = RAY / "autoscaler" / "ray-schema.json"
-    jsonschema.validate(ray_up(), json.loads(path.read_text(encoding="utf-8")))
-    types = ray_up()["available_node_types"]
-    assert ray_up()["head_node_type"] in types
-    assert types["worker"]["max_workers"] <= ray_up()["max_workers"]
-
-
-def test_kubernetes_own_kinds_are_what_kubernetes_asks_for() -> None:
-    version = kubernetes_validate.latest_version()
-    for document in kubernetes():
-        if document["apiVersion"] != "ray.io/v1":
-            kubernetes_validate.validate(document, version, strict=True)
-    for template in pod_templates():
-        pod = {"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "a"}}
-        kubernetes_validate.validate(pod | {"template": template}, version, strict=True)
-
-
-def test_kuberays_kinds_are_what_its_operator_takes() -> None:
-    """By the structure of its own definitions, in which nothing else may stand."""
-    found = [each for each in kubernetes() if each["apiVersion"] == "ray.io/v1"]
-    assert {each["kind"] for each in found} == {"RayCluster", "RayJob", "RayService"}
-    for each in found:
-        jsonschema.validate(each, KINDS[each["kind"]])
-    broken = json.loads(json.dumps(found[0]).replace("enableInTreeAutoscaling", "autoscaling"))
-    with pytest.raises(jsonschema.ValidationError, match="autoscaling"):
-        jsonschema.validate(broken, KINDS[found[0]["kind"]])
-
-
-def test_what_grows_has_the_autoscaler_that_grows_it() -> None:
-    for spec in (*cluster_specs(), serving().spec.rayClusterConfig):
-        for group in spec.workerGroupSpecs:
-            assert group.minReplicas <= group.replicas <= group.maxReplicas
-        assert spec.enableInTreeAutoscaling
-        # It asks Kubernetes for pods by the head's account.
-        assert "automountServiceAccountToken" not in spec.headGroupSpec.template["spec"]
-        for group in spec.workerGroupSpecs:
-            assert group.template["spec"]["automountServiceAccountToken"] is False
-
-
-def test_every_way_to_serve_serves_the_same() -> None:
-    served = yaml.safe_load(serving().spec.serveConfigV2)
-    assert served == documents("serve.yaml")[0]
-    (application,) = served["applications"]
-    module, _, name = application["import_path"].partition(":")
-    assert callable(getattr(importlib.import_module(module), name))
-    assert set(application["args"]) <= set(ServeSettings.model_fields)
-
-
-def test_everything_else_has_only_fields_that_exist() -> None:
-    assert compose()
-    assert cluster_specs()
-    schema.Prometheus.model_validate(documents("prometheus.yaml")[0])
-    schema.Datasources.model_validate(documents("grafana/datasources.yaml")[0])
-    schema.Providers.model_validate(documents("grafana/dashboards.yaml")[0])
-    schema.Dashboard.model_validate_json(text("grafana/search.json"))
-
-
-def test_the_jobs_cluster_is_the_cluster_with_the_search_mounted() -> None:
-    alone, job = [spec.model_dump() for spec in cluster_specs()]
-    pod = job["headGroupSpec"]["template"]["spec"]
-    mounted = pod["containers"][0]["volumeMounts"].pop()
-    volume = pod["volumes"].pop()
-    assert job == alone
-    assert mounted["name"] == volume["name"]
-    config, run = documents("kuberay/job.yaml")
-    assert volume["configMap"]["name"] == config["metadata"]["name"]
-    (name,) = config["data"]
-    assert run["spec"]["entrypoint"].split()[-1] == f"{mounted['mountPath']}/{name}"
-
-
-def test_the_jobs_search_is_a_search(tmp_path: Path) -> None:
-    (content,) = documents("kuberay/job.yaml")[0]["data"].values()
-    (tmp_path / "search.yaml").write_text(content, encoding="utf-8")
-    config = SearchConfig.read(tmp_path / "search.yaml")
-    group = cluster_specs()[1].workerGroupSpecs[0]
-    cores = group.template["spec"]["containers"][0]["resources"]["requests"]["cpu"]
-    assert config.search.workers == group.replicas * int(cores)
 
 
 # Commands
@@ -218,24 +92,16 @@ def commands() -> Iterator[list[str]]:
     for service in compose().services.values():
         if service.image == IMAGE:
             yield shlex.split(service.command or "")
-            if service.healthcheck:
+            if service.healthcheck and service.healthcheck.test[1] != "wget":
                 yield service.healthcheck.test[1:]
     for key in ("head_start_ray_commands", "worker_start_ray_commands"):
         yield from map(shlex.split, ray_up()[key])
-    yield documents("kuberay/job.yaml")[1]["spec"]["entrypoint"].split()
+    yield job().entrypoint.split()
     yield json.loads(re.findall(r"^CMD (.+)$", text("Dockerfile"), flags=re.MULTILINE)[0])
-    before = r"(?:\S+=\S+ +)*(?:docker compose exec \w+ )?"
+    before = r"(?:\S+=\S+ +)*(?:docker compose exec \w+ |kubectl exec \S+ -- )?"
     for line in prose_commands():
         if found := re.search(rf"^{before}((?:autoprompt|ray) .+)", line):
             yield shlex.split(found[1], comments=True)
-
-
-def prose_commands() -> Iterator[str]:
-    """The lines of code blocks in the README, and of the comments' commands."""
-    for block in re.findall(r"```\n(.*?)```", text("README.md"), flags=re.DOTALL):
-        yield from (line for line in block.replace("\\\n", " ").splitlines() if line.strip())
-    for name in ("compose.yaml", "Dockerfile", "ray-up.yaml"):
-        yield from re.findall(r"^#   (.+)$", text(name), flags=re.MULTILINE)
 
 
 def test_every_command_exists() -> None:
@@ -247,7 +113,7 @@ def test_every_command_exists() -> None:
 
 def test_every_start_parameter_of_kuberay_is_an_option_of_ray_start() -> None:
     known = option_names(ray_command.commands["start"])
-    for spec in cluster_specs():
+    for spec in clusters():
         for group in (spec.headGroupSpec, *spec.workerGroupSpecs):
             assert {f"--{name}" for name in group.rayStartParams} <= known
 
@@ -285,11 +151,6 @@ def variables() -> dict[str, str]:
     return found
 
 
-def ray_up_variables(key: str) -> dict[str, str]:
-    options = [option for option in ray_up()["docker"][key] if option.startswith("--env=")]
-    return dict(option.removeprefix("--env=").split("=") for option in options)
-
-
 @pytest.mark.parametrize("name", sorted(variables()))
 def test_every_variable_is_read_by_someone(name: str) -> None:
     if name not in OTHERS_VARIABLES:
@@ -317,7 +178,7 @@ def test_the_databases_url_reaches_the_head_alone() -> None:
     assert variable not in worker.environment
     assert secret in head.secrets
     assert secret not in worker.secrets
-    for spec in cluster_specs():
+    for spec in search_clusters():
         assert variable in str(spec.headGroupSpec.template)
         assert all(variable not in str(group.template) for group in spec.workerGroupSpecs)
         assert all("autoprompt-db" not in str(group.template) for group in spec.workerGroupSpecs)
@@ -329,107 +190,6 @@ def test_the_databases_url_reaches_the_head_alone() -> None:
     file, _, target = shlex.split(command)
     assert file == "deploy/ray-up.yaml"
     assert target == ray_up_variables("head_run_options")[variable]
-
-
-# Paths
-
-
-def test_the_secrets_are_made_where_compose_reads_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shutil.copy(DEPLOY / "make_secrets.sh", tmp_path)
-    for again in (False, True):
-        made = subprocess.run([tmp_path / "make_secrets.sh"], check=False, capture_output=True)
-        assert (made.returncode == 0) != again, "secrets that are in use were written over"
-    files = {name: tmp_path / each.file for name, each in compose().secrets.items()}
-    assert {path.name for path in (tmp_path / "secrets").iterdir()} == set(files)
-    content = {name: path.read_text(encoding="utf-8") for name, path in files.items()}
-    assert (tmp_path / "secrets").stat().st_mode & 0o077 == 0
-    assert len(set(content.values())) == 5
-    assert all(re.fullmatch("[0-9a-f]{64}", content[name]) for name in files if name != "db_url")
-
-    monkeypatch.setenv("AUTOPROMPT_DB_FILE", str(files["db_url"]))
-    monkeypatch.delenv("AUTOPROMPT_DB", raising=False)
-    assert autoprompt.api.store_url() == content["db_url"]
-    url = urlsplit(content["db_url"])
-    assert url.password == content["db_password"]
-    service = compose().services[url.hostname or ""]
-    assert service.environment["POSTGRES_USER"] == url.username
-    assert service.environment["POSTGRES_DB"] == url.path.strip("/")
-    ours = [each for each in kubernetes() if each["kind"] == "Service"]
-    assert [each["metadata"]["name"] for each in ours] == [url.hostname]
-    assert [each["port"] for each in ours[0]["spec"]["ports"]] == [url.port]
-    assert "/deploy/secrets/" in (ROOT / ".gitignore").read_text(encoding="utf-8")
-
-
-def test_every_path_of_compose_is_there() -> None:
-    everything = compose()
-    for service in everything.services.values():
-        for volume in service.volumes:
-            place = volume.split(":")[0]
-            there = (DEPLOY / place).exists() if place[0] in "./" else place in everything.volumes
-            assert there, volume
-        assert set(service.secrets) <= set(everything.secrets)
-        assert set(service.depends_on) <= set(everything.services)
-        used = re.findall(r"/run/secrets/(\w+)", str(service.environment))
-        assert set(used) <= set(service.secrets)
-    build = everything.services["head"].build
-    assert build is not None
-    assert ((DEPLOY / build.context).resolve() / build.dockerfile).is_file()
-    (discovery,) = documents("prometheus.yaml")[0]["scrape_configs"][0]["http_sd_configs"]
-    token = discovery["authorization"]["credentials_file"].removeprefix("/run/secrets/")
-    assert token in everything.services["prometheus"].secrets
-    command = everything.services["prometheus"].command or ""
-    mounts = {volume.split(":")[1] for volume in everything.services["prometheus"].volumes}
-    assert set(re.findall(r"=(/\S+)", command)) == mounts
-    (provider,) = documents("grafana/dashboards.yaml")[0]["providers"]
-    mounts = {volume.split(":")[1] for volume in everything.services["grafana"].volumes}
-    assert f"{provider['options']['path']}/search.json" in mounts
-
-
-def test_every_path_of_the_pods_is_mounted() -> None:
-    for template in pod_templates():
-        pod = template["spec"]
-        volumes = {volume["name"]: volume for volume in pod.get("volumes", [])}
-        claims = {"data"} if "/var/lib/postgresql/data" in str(pod) else set()
-        for container in pod["containers"]:
-            mounts = {each["mountPath"]: each["name"] for each in container["volumeMounts"]}
-            assert set(mounts.values()) == set(volumes) | claims
-            for variable in container.get("env", []):
-                if not variable["value"].startswith("/run/secrets/"):
-                    continue
-                folder, _, file = variable["value"].rpartition("/")
-                items = volumes[mounts[folder]]["secret"]["items"]
-                assert file in [item["path"] for item in items]
-
-
-def test_the_image_holds_the_whole_project() -> None:
-    dockerfile, ignored = text("Dockerfile"), text("Dockerfile.dockerignore")
-    allowed = set(re.findall(r"^!(.+)$", ignored, flags=re.MULTILINE))
-    copied = {
-        name
-        for line in re.findall(r"^COPY (.+) \S+$", dockerfile, flags=re.MULTILINE)
-        for name in line.split()
-    }
-    assert copied == allowed
-    assert all((ROOT / name).exists() for name in copied)
-    packages = PROJECT["tool"]["setuptools"]["packages"]["find"]["include"]
-    assert {name.rstrip("*") for name in packages} <= copied
-    [extras] = re.findall(r"'\.\[([\w,]+)\]'", dockerfile)
-    assert set(extras.split(",")) <= set(PROJECT["project"]["optional-dependencies"])
-
-
-def test_there_is_one_image_and_one_ray() -> None:
-    used = [service.image for service in compose().services.values()]
-    used += [container["image"] for container in containers()] + [ray_up()["docker"]["image"]]
-    ours = {image for image in used if image.startswith("autoprompt")}
-    assert ours == {IMAGE}
-    assert {image for image in used if image.startswith("postgres")} == {"postgres:17"}
-    assert {spec.rayVersion for spec in cluster_specs()} == {PINS["ray"]}
-    python = re.findall(r"^FROM python:([\d.]+)-slim$", text("Dockerfile"), flags=re.MULTILINE)
-    assert PROJECT["project"]["requires-python"] == f">={python[0]}"
-    tags = re.findall(r"-t (\S+)", "\n".join(prose_commands()))
-    assert set(tags) == {IMAGE}
 
 
 # Ports
@@ -465,13 +225,13 @@ def test_the_ports_agree() -> None:
     named = {
         port["name"]: str(port["containerPort"])
         for container in containers()
-        for port in container["ports"]
+        for port in container.get("ports", [])
     }
     database = named.pop("postgresql")
     served = named.pop("serve")
     assert served == services["serve"].ports[0].rpartition(":")[2]
     assert named == {"gcs-server": gcs, "dashboard": dashboard, "metrics": metrics}
-    for policy in (each for each in kubernetes() if each["kind"] == "NetworkPolicy"):
+    for policy in kinds("NetworkPolicy"):
         opened = [
             str(port["port"])
             for rule in policy["spec"]["ingress"]
@@ -479,14 +239,36 @@ def test_the_ports_agree() -> None:
         ]
         is_ray = policy["spec"]["podSelector"]["matchLabels"]["autoprompt/part"] == "ray"
         assert opened == ([dashboard, served, metrics] if is_ray else [database])
-    labels = {template["metadata"]["labels"]["autoprompt/part"] for template in pod_templates()}
-    assert labels == {"ray", "postgresql"}
+    labels = {pod["metadata"]["labels"]["autoprompt/part"] for pod in pods()}
+    assert labels == {"ray", "submitter", "results", "postgresql"}
+    assert {pod["metadata"]["labels"]["autoprompt/part"] for pod in ray_pods()} == {"ray"}
+    # Whoever has the database's URL is let in to the database.
+    [policy] = [
+        each
+        for each in kinds("NetworkPolicy")
+        if each["spec"]["podSelector"]["matchLabels"]["autoprompt/part"] == "postgresql"
+    ]
+    sources = [each["podSelector"]["matchLabels"] for each in policy["spec"]["ingress"][0]["from"]]
+    let_in = {source["autoprompt/part"] for source in sources}
+    assert let_in == {
+        pod["metadata"]["labels"]["autoprompt/part"]
+        for pod in pods()
+        if "AUTOPROMPT_DB_FILE" in str(pod)
+    }
+
+
+def test_there_are_two_images_and_one_ray() -> None:
+    used = [service.image for service in compose().services.values()]
+    used += [container["image"] for container in containers()] + [ray_up()["docker"]["image"]]
+    assert {image for image in used if image.startswith("autoprompt")} == {IMAGE, GPU_IMAGE}
+    assert {image for image in used if image.startswith("postgres")} == {"postgres:17"}
+    assert {spec.rayVersion for spec in clusters()} == {PINS["ray"]}
 
 
 def test_the_readme_names_every_port_and_every_file() -> None:
     readme = text("README.md")
     published = [port.split(":")[1] for each in compose().services.values() for port in each.ports]
-    inside = [str(port["containerPort"]) for each in containers() for port in each["ports"]]
+    inside = [str(port["containerPort"]) for each in containers() for port in each.get("ports", [])]
     for port in {*published, *inside}:
         assert f"| {port} |" in readme, port
     for path in DEPLOY.rglob("*"):
