@@ -1,13 +1,10 @@
 """The manifests for Kubernetes, by what Kubernetes, KubeRay and the Prometheus operator take."""
 
 import importlib
-import json
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import kubernetes_validate
-import pytest
 import yaml
 from cloudcoil.models.prometheus_operator import v1 as prometheus_operator
 
@@ -25,8 +22,6 @@ from tests.deploy.files import (
     service,
 )
 
-#: The structure of KubeRay's own kinds.
-KINDS = json.loads((Path(__file__).parent / "kuberay.json").read_text(encoding="utf-8"))
 #: Whose kinds are not Kubernetes' own.
 OPERATORS = {"ray.io/v1", "monitoring.coreos.com/v1"}
 
@@ -39,17 +34,6 @@ def test_kubernetes_own_kinds_are_what_kubernetes_asks_for() -> None:
     for template in pods():
         pod = {"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "a"}}
         kubernetes_validate.validate(pod | {"template": template}, version, strict=True)
-
-
-def test_kuberays_kinds_are_what_its_operator_takes() -> None:
-    """By the structure of its own definitions, in which nothing else may stand."""
-    found = [each for each in kubernetes() if each["apiVersion"] == "ray.io/v1"]
-    assert {each["kind"] for each in found} == {"RayCluster", "RayJob", "RayService"}
-    for each in found:
-        jsonschema.validate(each, KINDS[each["kind"]])
-    broken = json.loads(json.dumps(found[0]).replace("enableInTreeAutoscaling", "autoscaling"))
-    with pytest.raises(jsonschema.ValidationError, match="autoscaling"):
-        jsonschema.validate(broken, KINDS[found[0]["kind"]])
 
 
 def taken(document: dict[str, Any]) -> Any:
