@@ -20,10 +20,10 @@ from autoprompt.workers.workbench import Workbench, in_order_of_use
 R = TypeVar("R")
 
 #: Steps that are timed, behind a first one.
-_STEPS = 3
+_STEPS = 8
 
-#: A first step that takes longer, in seconds, is not repeated as often.
-_LONG = 1.0
+#: And where a first one takes long, in seconds.
+_FEW, _LONG = 2, 1.0
 
 
 @dataclass(frozen=True)
@@ -120,23 +120,27 @@ def _plan_times(plan: AnyPlan, bench: Workbench) -> PlanTimes:
     try:
         scorer, _, examples = bench.seat(plan)
 
-        def run(budget: int) -> Prompt:
-            budget_of = {"steps" if isinstance(plan, TrainedPlan) else "rounds": budget}
-            *_, last = tune(plan.model_copy(update=budget_of), scorer, examples, (1.0,))
-            return last.prompt
+        def run(more: int) -> tuple[list[float], Prompt]:
+            """Seconds up to where its first step was judged, and up to where so many more were."""
+            budget = {"steps" if isinstance(plan, TrainedPlan) else "rounds": 1 + more}
+            rungs = (0.5 / (1 + more), 1.0) if more else (1.0,)
+            started = time.perf_counter()
+            ends = []
+            for last in tune(plan.model_copy(update=budget), scorer, examples, rungs):
+                ends.append(time.perf_counter() - started)
+                prompt = last.prompt
+            return ends, prompt
 
-        first, prompt = _timed(lambda: run(1))
-        if first < _LONG:  # else what it takes to take memory does not count
-            first, prompt = _timed(lambda: run(1))
+        [first], prompt = run(0)
         texts = examples.validation
         judging, _ = _timed(lambda: scorer.log_probs([prompt], texts))
         begins, step = 0.0, max(first - judging, 0.0)
         # What comes before the first step weighs little beside a round, and much beside a step.
         if first < _LONG or isinstance(plan, TrainedPlan):
-            count = _STEPS if first < _LONG else 1
-            more, _ = _timed(lambda: run(1 + count))
-            step = max(more - first, 0.0) / count
-            begins = max(first - judging - step, 0.0)
+            more = _STEPS if first < _LONG else _FEW
+            (begun, ended), _ = run(more)
+            step = max(ended - begun - judging, 0.0) / more
+            begins = max(begun - step - judging, 0.0)
     except Exception as error:
         raise_if_device_broken(error)
         return PlanTimes(error=f"{type(error).__name__}: {error}")
