@@ -99,7 +99,8 @@ def test_a_gguf_that_is_none_leaves_nothing_behind(
     with pytest.raises(ModelError, match=r"fake\.gguf: not a GGUF file"):
         resolve(ModelSpec(path=str(fake)))
     models = tmp_path / "cache" / "models"
-    assert [path.name for path in models.iterdir() if path.suffix != ".lock"] == []
+    locks = {".lock", ".use"}
+    assert [path.name for path in models.iterdir() if path.suffix not in locks] == []
 
 
 def test_the_demos_gguf_is_unpacked_once(real_model: FrozenModel) -> None:
