@@ -63,6 +63,14 @@ def as_column(name: str, cell: Any) -> str:
     return " ".join(as_column(name, token) for token in cell)
 
 
+def columns_as_text(table: Any, source: str) -> dict[str, list[str]]:
+    """All columns of a table as {text} takes them, without the white space around."""
+    return {
+        name: [as_column("text", cell).strip() for cell in cells_of(table, name, source)]
+        for name in table.column_names
+    }
+
+
 def mapped(cell: Any, names: Mapping[str, str]) -> Any:
     """A cell with the labels in it called otherwise: the cell itself, or those of its list, whether
     it is one of labels or of spans.

@@ -173,7 +173,7 @@ def _shown(cell: Any) -> str:
     return shown if len(shown) <= _LONGEST_CELL else f"{shown[:_LONGEST_CELL]}..."
 
 
-def first_rows(path: str, base: Path, subset: str | None, count: int = 200) -> dict[str, list[Any]]:
+def first_rows(path: str, base: Path, subset: str | None) -> dict[str, list[Any]]:
     """The first rows of a file, or of a Hub data set's train split, by column.
 
     Raises:
@@ -183,6 +183,11 @@ def first_rows(path: str, base: Path, subset: str | None, count: int = 200) -> d
         table = read_table(base / Path(path).expanduser())
     else:
         table = _load_hub_with_train(path, subset)["train"]
+    return head_of(table)
+
+
+def head_of(table: Any, count: int = 200) -> dict[str, list[Any]]:
+    """The first rows of a `datasets.Dataset`, by column."""
     few = table.select(range(min(count, len(table))))
     return {column: few[column][:] for column in few.column_names}
 
@@ -215,15 +220,6 @@ def label_names(
         except ValueError as problem:
             raise DataError(f"{path}: label {_shown(cell)} {problem}; see row {row}") from None
     return sorted(names - {""})
-
-
-def column_names(path: Path) -> list[str]:
-    """The columns of a CSV, TSV, JSON lines or Parquet file.
-
-    Raises:
-        DataError: no such file, or it cannot be read.
-    """
-    return list(read_table(path).column_names)
 
 
 def read_texts(path: Path, columns: Mapping[str, str]) -> list[Text]:

@@ -10,7 +10,8 @@ import yaml
 from autoprompt.config import SearchConfig
 from autoprompt.new_files import made_whole
 from autoprompt.preparation.first_config import DEFAULT_MODEL, TRIALS, FirstConfig, first_config
-from autoprompt.workers.data_files import SPLITS, column_names, read_texts
+from autoprompt.workers.columns import columns_as_text
+from autoprompt.workers.data_files import SPLITS, read_table
 
 #: By which editors complete the file; it is installed with the package.
 _SCHEMA = Path(__file__).parents[1] / "search.schema.json"
@@ -35,17 +36,13 @@ def write_first_yaml(
             data; nothing is written.
     """
     with made_whole(out, "--out") as unfinished:
-        columns = {name: _cells(data, name) for name in column_names(data)}
+        columns = columns_as_text(read_table(data), str(data))
         first = first_config(columns, str(data), text, label)
         unfinished.write_text(_first_yaml(data, out, first, model), encoding="utf-8")
         here = f"data.path={json.dumps(str(data.absolute()))}"
         config = SearchConfig.read(unfinished, [here])
         config.splits()
     return config
-
-
-def _cells(data: Path, column: str) -> list[str]:
-    return [str(cell).strip() for cell in read_texts(data, {"text": column})]
 
 
 def _first_yaml(data: Path, out: Path, first: FirstConfig, model: str | None) -> str:

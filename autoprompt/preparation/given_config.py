@@ -12,14 +12,11 @@ from autoprompt.preparation.first_config import DEFAULT_MODEL, TRIALS, first_con
 from autoprompt.preparation.guessed_task import guessed
 from autoprompt.preparation.tables import as_splits, keep
 from autoprompt.search_spaces.errors import ConfigError, DataError
-from autoprompt.workers.columns import as_column, cells_of
-from autoprompt.workers.data_files import FORMATS, is_file, read_table
+from autoprompt.workers.columns import columns_as_text
+from autoprompt.workers.data_files import FORMATS, head_of, is_file, read_table
 
 #: What errors call the configuration.
 SOURCE = "search()"
-
-#: Rows that a kind of task is told by.
-_FIRST = 200
 
 
 def given_config(
@@ -115,11 +112,7 @@ def _begun(
     _refuse_fractions(table, source, label)
     if _asks_otherwise(table, text, label):
         return {"data": data, "task": {"answers": "auto"}, **search}
-    cells = {
-        name: [as_column(name, cell).strip() for cell in cells_of(table, name, source)]
-        for name in table.column_names
-    }
-    first = first_config(cells, source, text, label)
+    first = first_config(columns_as_text(table, source), source, text, label)
     data |= {"text": first.text, "label": first.label}
     data |= {"sizes": first.sizes, "balanced": first.balanced}
     words: dict[str, Any] = {"label_words": first.words, "label_scoring": first.scoring}
@@ -130,9 +123,7 @@ def _begun(
 
 def _asks_otherwise(table: Any, text: str | None, label: str | None) -> bool:
     """Whether the columns look like another task than labels of one text."""
-    first = table.select(range(min(_FIRST, len(table))))
-    cells = {name: first[name][:] for name in first.column_names}
-    found = guessed("auto", cells, text or "text", label or "label")
+    found = guessed("auto", head_of(table), text or "text", label or "label")
     if found is None or (text is not None and found["answers"] == "label_words"):
         return False
     return found["answers"] != "label_words" or found["template"].count("{") > 1
