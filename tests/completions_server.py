@@ -3,17 +3,16 @@ decodes what came over the wire, and runs a model on it."""
 
 import base64
 import io
-import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from transformers import AutoModelForCausalLM
+
+from tests.local_server import LocalServer, Routes
 
 
 class Request(BaseModel):
@@ -30,7 +29,7 @@ class Request(BaseModel):
     logprob_token_ids: list[int] | None = Field(None, min_length=1)
 
 
-class CompletionsServer(ThreadingHTTPServer):
+class CompletionsServer(LocalServer):
     """One that serves a model under a name.
 
     Attributes:
@@ -38,14 +37,10 @@ class CompletionsServer(ThreadingHTTPServer):
     """
 
     def __init__(self, folder: Path, name: str, key: str) -> None:
-        super().__init__(("127.0.0.1", 0), _Routes)
+        super().__init__(_Routes)
         self.model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
         self.name, self.key = name, key
         self.asked: list[Request] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
 
     @torch.no_grad()
     def choice(self, index: int, embeds: str, request: Request) -> dict[str, Any]:
@@ -68,31 +63,22 @@ class CompletionsServer(ThreadingHTTPServer):
 @contextmanager
 def completions_server(folder: Path, name: str, key: str) -> Iterator[CompletionsServer]:
     server = CompletionsServer(folder, name, key)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    try:
+    with server.running():
         yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
-class _Routes(BaseHTTPRequestHandler):
+class _Routes(Routes):
     server: CompletionsServer
 
-    def log_message(self, *arguments: Any) -> None:
-        """Not on the tests' stderr."""
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+    def do_POST(self) -> None:  # noqa: N802 - as http.server calls it
+        body = self.body()
         if self.headers.get("Authorization") != f"Bearer {self.server.key}":
-            self._say({"error": "Unauthorized"}, 401)
+            self.say({"error": "Unauthorized"}, 401)
             return
         request = Request.model_validate_json(body)
         if request.model != self.server.name or self.path != "/v1/completions":
             message = f"The model `{request.model}` does not exist."
-            self._say({"error": {"message": message, "code": 404}}, 404)
+            self.say({"error": {"message": message, "code": 404}}, 404)
             return
         assert (request.max_tokens, request.temperature) == (1, 0)
         self.server.asked.append(request)
@@ -100,12 +86,4 @@ class _Routes(BaseHTTPRequestHandler):
             self.server.choice(index, embeds, request)
             for index, embeds in enumerate(request.prompt_embeds)
         ]
-        self._say({"object": "text_completion", "model": request.model, "choices": choices})
-
-    def _say(self, content: Any, status: int = 200) -> None:
-        body = json.dumps(content).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        self.say({"object": "text_completion", "model": request.model, "choices": choices})

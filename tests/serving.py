@@ -4,7 +4,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ import autoprompt
 from autoprompt.store import Store
 from autoprompt.workers.rows import Text
 from tests.conftest import write_yaml
+from tests.local_server import free_port
 from tests.ray_head import wait_for
 from tests.tiny import TEXTS, save_tiny_model
 
@@ -121,13 +121,6 @@ def make_store(folder: Path, names: Sequence[str] = tuple(TASKS)) -> str:
         chosen = (result.record.ensemble or {}) | voters
         Store.open(url).update_search(result.id, ensemble=chosen)
     return url
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Server:

@@ -11,8 +11,8 @@ import threading
 import urllib.request
 from pathlib import Path
 
+from tests.local_server import free_port
 from tests.ray_head import wait_for
-from tests.serving import free_port
 
 #: Under load it takes its time to import all of MLflow.
 _STARTS_WITHIN = 180

@@ -18,8 +18,8 @@ from autoprompt.callbacks.outbox import Outbox
 from autoprompt.results import SearchResult
 from autoprompt.search_spaces.errors import ConfigError
 from tests.conftest import write_yaml
+from tests.local_server import free_port
 from tests.ray_head import wait_for
-from tests.serving import free_port
 from tests.tracker import Door, Tracker
 
 TOKEN = "not-for-anybody's-eyes"

@@ -22,7 +22,8 @@ from autoprompt.serving.door import Door
 from autoprompt.serving.settings import ServeSettings
 from autoprompt.store import Store
 from tests.conftest import copy_store
-from tests.serving import ROOT, free_port, make_store
+from tests.local_server import free_port
+from tests.serving import ROOT, make_store
 
 TOKEN = "a-token-of-enough-letters"
 
