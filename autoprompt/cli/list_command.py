@@ -1,4 +1,4 @@
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,10 +14,7 @@ if TYPE_CHECKING:
 @db_option
 @json_option
 def command(
-    owner: str | None,
-    tags: tuple[str, ...],
-    state: str | None,
-    name: str,
+    filters: dict[str, Any],
     db: str | None,
     as_json: bool,
 ) -> None:
@@ -30,7 +27,7 @@ def command(
     from autoprompt.api import searches
     from autoprompt.cli.tables import console, number, table, word
 
-    results = searches(owner=owner, tags=tags, state=state, name=name, db=db)
+    results = searches(**filters, db=db)
     if as_json:
         print_json([result.summary() for result in results])
         return

@@ -1,3 +1,5 @@
+from typing import Any
+
 import click
 
 from autoprompt.cli.options import (
@@ -20,10 +22,7 @@ from autoprompt.cli.options import (
 @db_option
 @json_option
 def command(
-    owner: str | None,
-    tags: tuple[str, ...],
-    state: str | None,
-    name: str,
+    filters: dict[str, Any],
     older_than: str | None,
     keep: int,
     dry_run: bool,
@@ -42,11 +41,11 @@ def command(
     from autoprompt.api import delete, searches
     from autoprompt.search_spaces.durations import seconds_of
 
-    if not (owner or tags or state or older_than or keep or name != "*"):
+    if not (filters or older_than or keep):
         raise click.UsageError("say which: --owner, --tag, --state, --name, --older-than or --keep")
     age = timedelta(seconds=seconds_of(older_than) if older_than else 0)
     before = datetime.now(UTC) - age
-    found = searches(owner=owner, tags=tags, state=state, name=name, db=db)[keep:]
+    found = searches(**filters, db=db)[keep:]
     old = [one for one in found if one.state != "running" and one.record.started_at <= before]
     named = [result.name for result in old]
     if old and not dry_run:
