@@ -14,7 +14,7 @@ from autoprompt.controller.judge_unranked import judge_unranked
 from autoprompt.controller.retrain_finalists import confirm
 from autoprompt.controller.score_test import score_test
 from autoprompt.ensemble.selection import Chosen, choose
-from autoprompt.evaluation.baseline_table import tested_baselines, verdicts
+from autoprompt.evaluation.baseline_table import verdicts
 from autoprompt.evaluation.candidates import CANDIDATES, beside_baselines
 from autoprompt.evaluation.finalists import finalists
 from autoprompt.evaluation.held_out_answers import HeldOutAnswers
@@ -111,17 +111,17 @@ def conclude(
         log_probs, others = score_test(prepared, [best, *ensemble.members], beside, executor)
     combination = ensemble.combination
     tested = held_out_table(
-        answers, metric, test.labels, best, ensemble.members, combination, log_probs, own, rule
-    )
-    said = own(log_probs[1]) if own and metric.needs == "probabilities" else log_probs[1]
-    tested["baselines"] = tested_baselines(
         answers,
         metric,
         test.labels,
+        best,
+        ensemble.members,
+        combination,
+        log_probs,
+        own,
+        rule,
         beside,
         others,
-        metric.predictions(said, answers.decided),
-        combination.judged(answers, metric, log_probs[2:]),
     )
     if config.abstain is not None and config.abstain.confidence is not None:
         rule, told = _guaranteed(config.abstain, answers, test.labels, combination, log_probs[2:])

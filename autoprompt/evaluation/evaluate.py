@@ -7,7 +7,6 @@ from typing import Any
 
 from autoprompt.config import SearchConfig
 from autoprompt.evaluation.asked_together import AskedTogether
-from autoprompt.evaluation.baseline_table import tested_baselines
 from autoprompt.evaluation.held_out_answers import HeldOutAnswers
 from autoprompt.evaluation.held_out_log import open_texts
 from autoprompt.evaluation.own_texts import splits_of
@@ -100,26 +99,21 @@ def evaluate(
     if scorer.truncated:
         progress.say(f"{scorer.truncated} texts were longer than the model takes: ends cut off")
     own = Recalibration.from_dict(search.calibration) if search.calibration else None
-    said = own(log_probs[1]) if own and judge.needs == "probabilities" else log_probs[1]
-    rows = tested_baselines(
+    table = held_out_table(
         answers,
         judge,
         split.labels,
+        best,
+        members,
+        combination,
+        log_probs,
+        own,
+        abstention,
         beside,
         others,
-        judge.predictions(said, answers.decided),
-        combination.judged(answers, judge, log_probs[2:]),
-    )
+    ) | {"labels": list(labels), "truncated": scorer.truncated, "seen": seen}
     if judge.name != search.metric:  # what they scored on validation is another metric's
-        rows = [row | {"validation": None} for row in rows]
-    table = held_out_table(
-        answers, judge, split.labels, best, members, combination, log_probs, own, abstention
-    ) | {
-        "labels": list(labels),
-        "baselines": rows,
-        "truncated": scorer.truncated,
-        "seen": seen,
-    }
+        table["baselines"] = [row | {"validation": None} for row in table["baselines"]]
     answered = HeldOutAnswers.of(answers, split.labels, combination, log_probs, own)
     store.record_evaluation(search.id, opening, table, answered.packed(answers))
     return {"search": search.name, "data": source, "opening": earlier + 1, **table}

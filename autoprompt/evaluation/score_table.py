@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from autoprompt.evaluation.baseline_table import tested_baselines
 from autoprompt.evaluation.probability_scores import probability_scores
 from autoprompt.statistics.abstention import Abstention
 from autoprompt.statistics.intervals import estimate, estimate_mean
-from autoprompt.store import Candidate, PromptRecord
+from autoprompt.store import BaselineRecord, Candidate, PromptRecord
 from autoprompt.workers.agreement import disagreement_error_ratio
 from autoprompt.workers.answers import Answers, Right
 from autoprompt.workers.combination import Combination
@@ -72,21 +73,25 @@ def held_out_table(
     log_probs: Floats,
     own: Recalibration | None = None,
     abstention: Abstention | None = None,
+    baselines: Sequence[BaselineRecord] = (),
+    others: Sequence[Floats | None] = (),
 ) -> dict[str, Any]:
-    """What the search's answers score on texts that it never saw, beside the template alone.
+    """What the search's answers score on texts that it never saw, beside the template alone and the
+    baselines.
 
     Args:
         own: of the best prompt's probabilities.
         abstention: when the vote gives no answer.
         log_probs: [2 + N, B, L]: without a prompt, of the best one, of each member.
+        others: of each baseline [B, L]; None of one that answered nothing.
     """
     expected = answers.right(labels)
     said = [log_probs[0], log_probs[1] if own is None else own(log_probs[1])]
     # A temperature and biases are for probabilities; what is decided stays as it was.
     judged = said if metric.needs == "probabilities" else log_probs[:2]
-    alone, single = (
-        estimate(metric, expected, metric.predictions(rows, answers.decided)) for rows in judged
-    )
+    predicted = [metric.predictions(rows, answers.decided) for rows in judged]
+    alone, single = (estimate(metric, expected, own) for own in predicted)
+    voted = combination.judged(answers, metric, log_probs[2:])
     probabilities = {}
     if answers.categorical:
         probabilities = {
@@ -103,6 +108,9 @@ def held_out_table(
         },
         "abstain": abstention
         and abstained(answers, expected, combination, log_probs[2:], abstention),
+        "baselines": tested_baselines(
+            answers, metric, labels, baselines, others, predicted[1], voted
+        ),
     }
 
 
