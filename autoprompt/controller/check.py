@@ -11,7 +11,7 @@ from autoprompt.controller.demands import demand_named
 from autoprompt.controller.in_process import InProcessExecutor
 from autoprompt.controller.pinned_population import with_pinned_population
 from autoprompt.controller.search_cost import SearchCost, search_cost
-from autoprompt.preparation.kept_texts import KeptTexts, kept_texts, with_kept_texts
+from autoprompt.preparation.kept_texts import KeptTexts, with_kept_texts
 from autoprompt.preparation.pinned_dtype import on_cpu, with_pinned_dtype
 from autoprompt.preparation.prepare import Prepared, prepare
 from autoprompt.preparation.warm_start import with_earlier
@@ -44,14 +44,13 @@ def check(config: SearchConfig, url: str, progress: SearchProgress) -> dict[str,
     spec = prepared.config.search
     workers = 1 if spec.workers == "auto" else max(1, spec.workers)
     cost = search_cost(prepared, executor, workers, progress)
-    kept = kept_texts(prepared)
     return {
         "config": config.source,
         "model": config.model.path,
         "splits": _splits(prepared),
         "tokens": _tokens(prepared, cost),
-        "texts": _texts(prepared, kept),
-        "memory": _memory(cost, kept),
+        "texts": _texts(prepared, cost.kept),
+        "memory": _memory(cost),
         "seconds": {
             "device": cost.times.device,
             "dtype": cost.times.dtype,
@@ -109,8 +108,9 @@ def _texts(prepared: Prepared, kept: KeptTexts | None) -> dict[str, Any]:
     return {name: kept.bytes_of(indices) for name, indices in names.items()} | told
 
 
-def _memory(cost: SearchCost, kept: KeptTexts | None) -> dict[str, Any]:
+def _memory(cost: SearchCost) -> dict[str, Any]:
     """Bytes that a worker takes."""
+    kept = cost.kept
     texts = kept.bytes_of(kept.places.at_hand) if kept is not None else 0
     training = cost.times.working_bytes
     return {

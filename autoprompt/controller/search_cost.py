@@ -64,6 +64,7 @@ class SearchCost:
             states with them.
         workers: that share them.
         together: trials side by side on each.
+        kept: where they keep the texts' states; None where nothing is kept.
     """
 
     times: TrialTimes
@@ -72,6 +73,7 @@ class SearchCost:
     trials: float
     workers: int
     together: int
+    kept: KeptTexts | None
 
     @property
     def quickest(self) -> tuple[str, float] | None:
@@ -122,6 +124,7 @@ def search_cost(
         trials=times.load + texts + _work(estimates, prepared) / workers,
         workers=workers,
         together=together,
+        kept=kept,
     )
 
 
