@@ -8,7 +8,6 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from autoprompt.search_spaces.errors import BadInputError
-from autoprompt.workers.rows import Row, Text
 
 if TYPE_CHECKING:
     from autoprompt.ensemble.predictor import Prediction
@@ -31,7 +30,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         model: as for `autoprompt.search`.
         template: what is asked of each text; its columns are {text}, or those of a DataFrame.
         label_words: each label, and the word or words for it.
-        trials, workers, seed, db, quiet: as for `autoprompt.search`. Without workers the search is
+        trials, workers, seed, db, quiet: as for `autoprompt.search`. With 0 workers the search is
             run in this process.
         space: a preset's name, a file, or a space.
         sizes: how the texts are parted: numbers or fractions, as `data.sizes` has them.
@@ -80,6 +79,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
             AutopromptError: as `autoprompt.search`.
         """
         from autoprompt.api import search
+        from autoprompt.preparation.given_config import laid_over
 
         labels = np.asarray(y)
         if labels.dtype.kind == "f":
@@ -99,9 +99,6 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
             given["data"] = {"sizes": dict(self.sizes)}
         if self.space is not None:
             given["space"] = self.space
-        for key, value in (self.settings or {}).items():
-            both = isinstance(value, Mapping) and isinstance(given.get(key), dict)
-            given[key] = given[key] | dict(value) if both else value
         self.result_ = search(
             {**columns, label: list(map(str, labels.tolist()))},
             text=_TEXT if _TEXT in columns else None,
@@ -112,7 +109,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
             seed=self.seed,
             db=self.db,
             quiet=self.quiet,
-            **given,
+            **laid_over(given, self.settings or {}),
         )
         self.classes_ = np.unique(labels)
         return self
@@ -140,17 +137,15 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         return list(map(str, self.classes_.tolist()))
 
     def _answered(self, X: Any) -> "list[Prediction]":  # noqa: N803
+        from autoprompt.workers.data_files import texts_of
+
         check_is_fitted(self, "result_")
         given = _columns(X)
         names = self.result_.config.columns_in()
         missing = [column for column in names.values() if column not in given]
         if missing:
             raise BadInputError(f"X: no column {missing[0]!r}; it has {', '.join(given)}")
-        cells = {name: given[column] for name, column in names.items()}
-        rows = [dict(zip(cells, row, strict=True)) for row in zip(*cells.values(), strict=True)]
-        texts: list[Text] = [
-            next(iter(row.values())) if len(cells) == 1 else Row(row) for row in rows
-        ]
+        texts = texts_of({name: given[column] for name, column in names.items()})
         return self.result_.ensemble.predict(texts)
 
 

@@ -116,11 +116,11 @@ class RowReader:
         if self.label_map:
             right = [mapped(cell, self.label_map) for cell in right]
         cells = {name: [as_column(name, cell) for cell in own] for name, own in given.items()}
-        answers = self._right(right, _texts(cells), given.get("text", []), source)
+        answers = self._right(right, texts_of(cells), given.get("text", []), source)
         stripped = {name: [cell.strip() for cell in own] for name, own in cells.items()}
         for name, column in self.columns.items():
             _refuse_empty(stripped[name], column, source)
-        texts = _texts(stripped)
+        texts = texts_of(stripped)
         if not texts:
             raise DataError(f"{source}: holds no rows")
         groups: Sequence[str | None] = [None] * len(texts)
@@ -233,10 +233,10 @@ def read_texts(path: Path, columns: Mapping[str, str]) -> list[Text]:
     """
     table = read_table(path)
     cells = {name: cells_of(table, column, str(path)) for name, column in columns.items()}
-    return _texts({name: [as_column(name, cell) for cell in own] for name, own in cells.items()})
+    return texts_of({name: [as_column(name, cell) for cell in own] for name, own in cells.items()})
 
 
-def _texts(cells: Mapping[str, list[str]]) -> list[Text]:
+def texts_of(cells: Mapping[str, list[str]]) -> list[Text]:
     """Texts of columns' cells: strings where there is one column."""
     if len(cells) == 1:
         [only] = cells.values()

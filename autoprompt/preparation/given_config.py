@@ -33,7 +33,9 @@ def given_config(
     """
     own = {"text": text, "label": label}
     named = {f"data.{key}": column for key, column in own.items() if column is not None}
-    given = {**(settings or {})} | ({} if model is None else {"model": model})
+    given = dict(settings or {})
+    if model is not None:
+        given["model"] = os.fspath(model) if isinstance(model, os.PathLike) else model
     if isinstance(data, SearchConfig):
         if given or named:
             raise ConfigError(
@@ -51,6 +53,16 @@ def given_config(
             f"{data}: neither a YAML file nor labelled texts in a file ({', '.join(FORMATS)})"
         )
     return SearchConfig.read(Path(data), [*map(_setting, named.items()), *_settings(given)])
+
+
+def laid_over(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration with other values of some keys; of a key that holds a mapping on both sides,
+    with those of its own keys."""
+    laid = dict(base)
+    for key, value in given.items():
+        both = isinstance(laid.get(key), Mapping) and isinstance(value, Mapping)
+        laid[key] = {**laid[key], **value} if both else value
+    return laid
 
 
 def _settings(given: Mapping[str, Any]) -> list[str]:
@@ -82,11 +94,8 @@ def _table_config(
         source: the file that holds the texts, or what errors call them: then they are kept in files
             of the user's, once it is known that the columns will do.
     """
-    content = {"model": DEFAULT_MODEL} | _begun(splits["train"], source, text, label, given)
-    for key, value in given.items():
-        known = content.get(key)
-        both = isinstance(known, dict) and isinstance(value, Mapping)
-        content[key] = known | dict(value) if known and both else value
+    begun = {"model": DEFAULT_MODEL} | _begun(splits["train"], source, text, label, given)
+    content = laid_over(begun, given)
     content["data"]["path"] = source if is_file(source) else "table.parquet"
     config = SearchConfig.of(content, SOURCE)
     if not is_file(source):
