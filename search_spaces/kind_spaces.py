@@ -14,7 +14,9 @@ from autoprompt.search_spaces.dimensions import (
 from autoprompt.search_spaces.documents import Document
 from autoprompt.search_spaces.pieces import Position
 
-Init = Literal["random", "uniform", "vocabulary", "labels", "text", "prompt", "examples"]
+Init = Literal[
+    "random", "uniform", "vocabulary", "labels", "template", "text", "prompt", "examples"
+]
 Optimizer = Literal["adamw", "adafactor"]
 Schedule = Literal["linear", "cosine", "constant"]
 Calibration = Literal["none", "content_free", "batch"]
@@ -57,8 +59,9 @@ class TrainedSpace(KindSpace):
     #: Virtual tokens; of a KV prompt, rows of keys and values.
     length: Count
     #: What a prompt starts from: random vectors spread as the model's embeddings are (random) or
-    #: between -0.5 and 0.5 (uniform), frequent words (vocabulary), the label words (labels), a
-    #: phrase (text), an earlier prompt (prompt); of a KV prompt also whole train texts (examples).
+    #: between -0.5 and 0.5 (uniform), frequent words (vocabulary), the label words (labels), the
+    #: template's own words (template), a phrase (text), an earlier prompt (prompt); of a KV prompt
+    #: also whole train texts (examples).
     init: Categorical[Init] = "vocabulary"
     #: The phrases that `init: text` starts from.
     init_text: Categorical[str] | None = None

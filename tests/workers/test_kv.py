@@ -239,7 +239,7 @@ def test_at_the_prefix_it_is_pefts_prefix_tuning(tmp_path: Path, side: str) -> N
 
 
 @pytest.mark.parametrize("position", POSITIONS)
-@pytest.mark.parametrize("init", ["vocabulary", "labels", "text", "random", "prompt"])
+@pytest.mark.parametrize("init", ["vocabulary", "labels", "template", "text", "random", "prompt"])
 def test_every_init_gives_rows(model: FrozenModel, position: KVPosition, init: str) -> None:
     scorer = scorer_of(model)
     texts = texts_of(scorer, 12)

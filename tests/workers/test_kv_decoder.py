@@ -74,7 +74,7 @@ def test_scores_are_those_of_rows_put_into_the_cache_by_hand(
         torch.testing.assert_close(own, wanted, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("init", ["vocabulary", "labels", "text", "random", "prompt"])
+@pytest.mark.parametrize("init", ["vocabulary", "labels", "template", "text", "random", "prompt"])
 def test_every_init_gives_rows(init: str, scorer: Scorer, examples: Examples) -> None:
     earlier = {"kv": kv_prompt(rows_like(scorer, 2), "decoder")}
     given = Examples(examples.train, examples.train_labels, [], torch.tensor([]), earlier)

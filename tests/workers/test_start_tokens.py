@@ -8,11 +8,13 @@ import torch
 from autoprompt.search_spaces import HardPlan, MixedPlan
 from autoprompt.search_spaces.errors import AutopromptError
 from autoprompt.search_spaces.pieces import Position
+from autoprompt.workers.question import Question
 from autoprompt.workers.scoring import Scorer
+from autoprompt.workers.template import Template
 from autoprompt.workers.text_states import TokenIds
 from autoprompt.workers.tuners import Examples, tune
 from autoprompt.workers.tuners.arrangement import Arrangement
-from autoprompt.workers.tuners.inits import phrase_tokens, start_tokens
+from autoprompt.workers.tuners.inits import asking_words, phrase_tokens, start_tokens
 from tests.workers import test_pack, test_tuners
 
 POSITIONS = [position for position in get_args(Position) if position != "decoder"]
@@ -88,3 +90,19 @@ def test_a_prompt_reported_before_any_swap_reads_back(
     (report,) = tune(plan, tiny_scorer, examples, (1.0,))
     tokens = report.prompt.token_ids[: plan.tokens]
     assert read_back(tiny_scorer, tokens, "prefix")
+
+
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        ("Review: {text}\n\nSentiment:", "Sentiment:"),
+        ("Is it good? {text}\n", "Is it good?"),
+        ("{text}: {other}:", "The answer is"),
+        ("First: {text}. Second: {other}.", "First: . Second:"),
+        ("{text} It was <mask>.", "It was ."),
+    ],
+)
+def test_a_templates_own_words(template: str, words: str) -> None:
+    parsed = Template.parse(template)
+    question = Question(parsed, None, (), "", "", token="<mask>")
+    assert asking_words(question) == words

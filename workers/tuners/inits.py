@@ -11,6 +11,7 @@ from autoprompt.search_spaces.errors import AutopromptError
 from autoprompt.workers.embedding_table import spread
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.prompt import Prompt
+from autoprompt.workers.question import Question
 from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.task import Task
 from autoprompt.workers.text_states import TokenIds
@@ -37,6 +38,18 @@ def phrase_tokens(phrase: str, length: int, model: FrozenModel) -> list[int]:
     if not ids:
         raise AutopromptError(f"the phrase {phrase!r} has no tokens to start from")
     return [ids[index % len(ids)] for index in range(length)]
+
+
+def asking_words(question: Question) -> str:
+    """What a template asks with: its words behind the last column; where it has none there, those
+    before the columns; and where it has none at all, words that fit any question."""
+    template = question.template
+    before = " ".join(words.strip() for words, _ in template.parts)
+    for words in (template.tail, before):
+        words = words.replace(question.token, " ") if question.token else words
+        if any(letter.isalnum() for letter in words):
+            return " ".join(words.split())
+    return "The answer is"
 
 
 def start_tokens(
@@ -120,6 +133,8 @@ def initial_tokens(
     if plan.init == "labels":
         words = task.readout.starts
         return [words[index % len(words)] for index in range(plan.length)]
+    if plan.init == "template":
+        return phrase_tokens(f" {asking_words(task.question)}", plan.length, model)
     if plan.init == "text":
         return phrase_tokens(f" {plan.init_text}", plan.length, model)
     known = readable_tokens(model).nonzero()[:_FREQUENT_TOKENS, 0]
