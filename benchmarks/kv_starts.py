@@ -1,8 +1,9 @@
 """How a KV prompt that is trained on movies does on movies, Amazon reviews and tweets, by where it
-starts from, its rate and its steps. No text here is one that `our_answer` scores.
+starts from, its length, its rate and its steps. No text here is one that `our_answer` scores.
 
     python -m benchmarks.kv_starts [--starts template vocabulary "The answer is"] [--seeds 0 1]
-                                   [--rates 0.006 0.012 0.024] [--steps 120] [--texts 600]
+                                   [--lengths 8] [--rates 0.006 0.012 0.024] [--steps 120]
+                                   [--texts 600]
 """
 
 import argparse
@@ -22,10 +23,10 @@ from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.tuners import Examples, Pack, Progress
 from benchmarks.setting import BATCH_SIZE, DEMO, ELSEWHERE, MODEL, SEED, TASK, movie_splits
 
-LENGTH = 8
 
-
-def plans(seed: int, starts: list[str], rates: list[float], steps: list[int]) -> list[KVPlan]:
+def plans(
+    seed: int, starts: list[str], lengths: list[int], rates: list[float], steps: list[int]
+) -> list[KVPlan]:
     """One of each.
 
     Args:
@@ -34,7 +35,7 @@ def plans(seed: int, starts: list[str], rates: list[float], steps: list[int]) ->
     return [
         KVPlan(
             seed=seed,
-            length=LENGTH,
+            length=length,
             init=cast("Init", start) if start in get_args(Init) else "text",
             init_text=None if start in get_args(Init) else start,
             learning_rate=rate,
@@ -42,7 +43,7 @@ def plans(seed: int, starts: list[str], rates: list[float], steps: list[int]) ->
             batch_size=BATCH_SIZE,
             position="end",
         )
-        for start, rate, count in product(starts, rates, steps)
+        for start, length, rate, count in product(starts, lengths, rates, steps)
     ]
 
 
@@ -75,6 +76,7 @@ def run(seed: int, drawn: list[KVPlan], count: int, scorer: Scorer) -> list[dict
         {
             "seed": seed,
             "start": plan.init_text or plan.init,
+            "length": plan.length,
             "rate": plan.learning_rate,
             "steps": plan.steps,
             "validation": found[number].score,
@@ -96,17 +98,17 @@ def run(seed: int, drawn: list[KVPlan], count: int, scorer: Scorer) -> list[dict
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--starts", nargs="+", default=["template", "vocabulary", "labels"])
+    parser.add_argument("--lengths", type=int, nargs="+", default=[8])
     parser.add_argument("--rates", type=float, nargs="+", default=[0.006, 0.012, 0.024])
     parser.add_argument("--steps", type=int, nargs="+", default=[120])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--texts", type=int, default=600)
     given = parser.parse_args()
     loaded = load_scorer(MODEL, TASK, 16)
-    rows = [
+    settings = given.starts, given.lengths, given.rates, given.steps
+    found = [
         row
         for seed in given.seeds
-        for row in run(
-            seed, plans(seed, given.starts, given.rates, given.steps), given.texts, loaded
-        )
+        for row in run(seed, plans(seed, *settings), given.texts, loaded)
     ]
-    print(json.dumps(rows))
+    print(json.dumps(found))
