@@ -27,6 +27,8 @@ SOURCES = TaskSpec(
     label_words={"movie": ("movie",), "product": ("product",), "tweet": ("tweet",)},
 )
 
+TRIALS = 16
+
 #: Beside the task's own template.
 TEMPLATES = {
     "ratings": "Review: {text}\nThe writer's opinion is",
@@ -52,8 +54,8 @@ def config(what: str, seed: int, folder: str) -> SearchConfig:
     ratings = what == "ratings"
     return bagged_search(
         seed,
-        trials=12,
-        plans=4,
+        trials=TRIALS,
+        plans=6,
         sizes={"train": 332, "validation": 168, "test": 1000},
         file=DEMO / "data" / "ratings.csv" if ratings else sources_file(folder),
         task=RATINGS if ratings else SOURCES,
@@ -73,7 +75,7 @@ def run(what: str, seed: int) -> dict[str, Any]:
         return {
             "seed": seed,
             "seconds": seconds,
-            "trials": 12,
+            "trials": TRIALS,
             "members": len(result.ensemble.members),
         } | {key: result.test[key] for key in kept}
 

@@ -17,6 +17,7 @@ from autoprompt.ensemble.stacking import cross_fitted, stacked_vote
 from autoprompt.evaluation.candidates import POOL, C, best_distinct
 from autoprompt.search_spaces.errors import ConfigError
 from autoprompt.statistics.intervals import Estimate, estimate
+from autoprompt.statistics.significance import SIGNIFICANT, mcnemar
 from autoprompt.store import Candidate
 from autoprompt.workers.agreement import disagreement_error_ratio
 from autoprompt.workers.answers import Answers, Right
@@ -92,7 +93,9 @@ def choose(
     """The ensemble among the candidates that differ from one another.
 
     It never scores less than the best candidate alone: where the vote would, fewer of its members
-    are chosen, or that candidate by itself, and a note says so.
+    are chosen, or that candidate by itself, and a note says so. A size that is given of plans that
+    all labelled texts judge is kept unless the vote is clearly worse (McNemar's test): the best of
+    several plans is partly the luckiest, and each of them is a vote of its folds already.
 
     Args:
         candidates: best first.
@@ -115,7 +118,12 @@ def choose(
     if any(member.baseline for member in members):
         kind = "member"
     note = None
-    if validation < alone:
+    if validation < alone and bagged and size and not _clearly_worse(pool, draws):
+        note = (
+            f"a {vote} vote of {len(set(draws))} by {select} scores {natural(validation):.4f} on "
+            f"{where}, the best {kind} alone {natural(alone):.4f}, which is within noise"
+        )
+    elif validation < alone:
         # Fewer of the same, down to the best one by itself, which is no worse than itself.
         fewer = [[0], *(draws[:count] for count in range(1, len(draws)))]
         asked, missed = len(set(draws)), validation
@@ -135,6 +143,7 @@ def choose(
     if vote == "stacked" and len(numbers) > 1 and len(labels) >= _STACKED:
         stacked_score = _cross_fitted_score(pool, numbers)
         if stacked_score >= alone:
+            note = None
             stack = stacked_vote(pool.log_probs[numbers], labels)
             combination = replace(combination, stack=stack, members=None)
             validation = stacked_score
@@ -155,6 +164,15 @@ def choose(
     return Chosen(
         chosen, combination, select, natural(validation), list(labels), answers, note, halves
     )
+
+
+def _clearly_worse(pool: Pool, draws: Sequence[int]) -> bool:
+    """Whether the vote is wrong more often than the best candidate alone, beyond chance."""
+    numbers, combination = pool.combined(draws)
+    voted = combination.voted(pool.answers, pool.log_probs[numbers])
+    best = pool.answers.decided(pool.log_probs[0])
+    right = [pool.answers.correct(said, pool.labels) for said in (best, voted)]
+    return right[0].sum() > right[1].sum() and mcnemar(*right) < SIGNIFICANT
 
 
 def _cross_fitted_score(pool: Pool, numbers: Sequence[int]) -> float:

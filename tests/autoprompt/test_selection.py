@@ -138,6 +138,20 @@ def test_a_note_on_plans_of_folds_says_that_all_labelled_texts_judge(size: int |
     assert "validation" not in chosen.note
 
 
+def test_a_size_that_is_given_of_plans_of_folds_is_kept_within_noise() -> None:
+    """Three that err on one text in ten each, on others than the luckiest."""
+    labels = [0, 1] * 50
+    wrong = [range(9), range(20, 30), range(20, 30)]
+    rows = [[1 - own if at in some else own for at, own in enumerate(labels)] for some in wrong]
+    candidates = pool(labels, rows)
+    chosen = choose(candidates, labels, LABELS, ACCURACY, 3, bagged=True)
+    assert (len(chosen.members), chosen.validation) == (3, 0.9)
+    assert chosen.note is not None
+    assert chosen.note.endswith("the best plan alone 0.9100, which is within noise")
+    assert len(choose(candidates, labels, LABELS, ACCURACY, 3).members) < 3
+    assert len(choose(candidates, labels, LABELS, ACCURACY, bagged=True).members) < 3
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     seed=st.integers(0, 10_000),
