@@ -16,6 +16,7 @@ from autoprompt.workers.families.causal import CausalFamily
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.prompt import Prompt
 from autoprompt.workers.question import Question
+from autoprompt.workers.read_once import read_once
 from autoprompt.workers.rows import Text
 from autoprompt.workers.scorers import scorer_of
 from autoprompt.workers.scoring import Scorer
@@ -115,21 +116,25 @@ class Mixture:
         alike: dict[tuple[int, ...], list[int]] = {}
         for place in window:
             alike.setdefault(tuple(panels_of[place]), []).append(place)
+        lots, asked = {}, {}
         for scorer in dict.fromkeys(seat.scorer for seats in self._seats for seat in seats):
-            lots = [
+            lots[scorer] = [
                 (mine, places)
                 for panels, places in alike.items()
                 if (mine := self._seats_at(scorer, panels))
             ]
-            asked = [
+            asked[scorer] = [
                 (
                     [self._seats[panel][row].prompt for panel, row in mine],
                     scorer.tokenize([texts[place] for place in places]),
                 )
-                for mine, places in lots
+                for mine, places in lots[scorer]
             ]
-            found = scorer.log_probs_each(asked)
-            for (mine, places), log_probs in zip(lots, found, strict=True):
+        shared = read_once({scorer: own[0] for scorer, own in asked.items() if len(own) == 1})
+        for scorer, own_lots in lots.items():
+            once = shared.get(scorer)
+            found = scorer.log_probs_each(asked[scorer]) if once is None else [once]
+            for (mine, places), log_probs in zip(own_lots, found, strict=True):
                 for (panel, row), own in zip(mine, log_probs, strict=True):
                     seat = self._seats[panel][row]
                     own = own[:, seat.answers]

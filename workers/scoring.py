@@ -220,7 +220,7 @@ class Scorer:
 
         def score(pack: list[int], laid: list[Laid], once: bool, batch: list[int]) -> Tensor:
             logits = self.label_logits(laid, [texts[index] for index in batch], once=once)
-            priors = self._priors([prompts[n] for n in pack])
+            priors = self.priors([prompts[n] for n in pack])
             return readout.log_probs(logits.cpu(), priors)
 
         passes = in_batches(self.family, self.budget, prompts, texts, score, once=once)
@@ -258,7 +258,7 @@ class Scorer:
             ]
             logits = self.family.each_at_once(together)
             for (own, part), scores in zip(lots.items(), logits, strict=True):
-                priors = self._priors(asked[own][0])
+                priors = self.priors(asked[own][0])
                 found[own][:, part] = self.task.readout.log_probs(scores.cpu(), priors)
 
         for _ in self.budget.run(costs, costs, score):
@@ -271,7 +271,7 @@ class Scorer:
         """[N, B], of N prompts on B texts whose answers are `expected` [B]."""
         return self.task.readout.surprise(self.log_probs(prompts, texts), expected)
 
-    def _priors(self, prompts: Sequence[Prompt]) -> Tensor:
+    def priors(self, prompts: Sequence[Prompt]) -> Tensor:
         """[N, 1, L] to take off the logits; 0 for a prompt that is not calibrated."""
         none = (0.0,) * self.task.readout.size
         return torch.tensor([prompt.prior or none for prompt in prompts])[:, None]

@@ -22,7 +22,7 @@ from autoprompt.search_spaces.errors import ModelError
 from autoprompt.workers.device_copies import on_device
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.model_config import decoder_start
-from autoprompt.workers.past import LayerStates, shared_past
+from autoprompt.workers.past import LayerStates, past_of, shared_past
 
 TokenIds = tuple[int, ...]
 
@@ -167,6 +167,32 @@ class KeysAndValues:
         ]
 
     @torch.no_grad()
+    def read_on(self, rows: Sequence[Tensor], passages: Sequence[Passage]) -> list[Tensor]:
+        """The rows of B passages without heads, each [T, F], of which those of the first tokens are
+        known: only what stands behind these is read.
+
+        Args:
+            rows: [T, F] each, T its own.
+        """
+        device = self._model.device
+        tails = [passage.ids[len(row) :] for row, passage in zip(rows, passages, strict=True)]
+        ids, real = padded(tails, device)
+        known = on_device([len(row) for row in rows], device)[:, None]
+        most = max(map(len, rows))
+        mask = torch.cat([torch.arange(most, device=device) < known, real], dim=1)
+        positions = known + torch.arange(ids.shape[1], device=device) - self.zero(passages)
+        past = past_of(self.batch(rows))
+        cache = self._read(self._model.embed(ids), mask.long(), positions, past)
+        states = [
+            state[:, :, most:] for layer in cache.layers for state in (layer.keys, layer.values)
+        ]
+        block = self._flat(states)
+        return [
+            torch.cat([row, own[: len(tail)]])
+            for row, own, tail in zip(rows, block, tails, strict=True)
+        ]
+
+    @torch.no_grad()
     def head(self, ids: TokenIds) -> "Head":
         """What a head leaves; of the one that was asked for last it is kept."""
         if ids not in self._heads:
@@ -217,7 +243,10 @@ class KeysAndValues:
         if len({passage.shared for passage in passages}) > 1:
             alone = [self.encode([passage])[0] for passage in passages]
             return pad_sequence(alone, batch_first=True)
-        states = [state for pair in self.layers(passages) for state in pair]
+        return self._flat([state for pair in self.layers(passages) for state in pair])
+
+    def _flat(self, states: Sequence[Tensor]) -> Tensor:
+        """[B, T, F] of keys and values in turn, each [B, groups, T, size]."""
         flat = [state.transpose(1, 2).flatten(2).to(self._model.device) for state in states]
         return torch.cat(flat, dim=-1)
 

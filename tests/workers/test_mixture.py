@@ -8,9 +8,10 @@ import torch
 
 from autoprompt.workers.frozen_model import FrozenModel
 from autoprompt.workers.mixture import Mixture, Panel
-from autoprompt.workers.prompt import Prompt, soft_prompt
+from autoprompt.workers.prompt import Prompt, kv_prompt, soft_prompt
 from autoprompt.workers.scoring import Scorer
 from autoprompt.workers.task import Task, TaskSpec, build_task
+from autoprompt.workers.text_states import KeysAndValues
 from tests.tiny import TEXTS
 
 GIVEN = [row["text"] for row in TEXTS[:9]]
@@ -129,3 +130,46 @@ def test_texts_of_several_tasks_share_one_pass_and_none_is_asked_for_another(
     mixture.score_texts([*GIVEN, *GIVEN], asked=[range(len(GIVEN)), range(len(GIVEN), 18)])
     assert len(tokens) == 2
     assert tokens[1] == alone
+
+
+def test_kv_prompts_of_several_templates_read_a_text_once(
+    panels: list[Panel], tiny_model: FrozenModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The texts in one pass, and for each template its words, then what the prompts ask."""
+    shape = KeysAndValues(tiny_model).row_shape
+    assert shape is not None
+    drawn = torch.randn(2, 3, *shape, generator=torch.Generator().manual_seed(1)) / 2
+    prior = (0.1, 0.2, 0.3, 0.4, 0.5)
+    kv = [
+        replace(
+            each,
+            prompts=[
+                kv_prompt(drawn[0], "end"),
+                replace(kv_prompt(drawn[1, :2], "end"), prior=prior[: each.task.readout.size]),
+            ],
+        )
+        for each in panels
+    ]
+    mixture = Mixture(tiny_model, kv)
+    mixture.score_texts(GIVEN[:2])
+    lengths = []
+    honest = tiny_model.logits
+
+    def counted(keep: Any, **arguments: Any) -> Any:
+        lengths.append(arguments["inputs_embeds"].shape[1])
+        return honest(keep, **arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tiny_model, "logits", counted)
+        together = mixture.score_texts(GIVEN)
+    for panel, found in zip(kv, together, strict=True):
+        alone = Scorer(tiny_model, panel.task, panel.longest_prompt)
+        expected = alone.log_probs(panel.prompts, alone.tokenize(GIVEN))
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+    texts = alone.tokenize(GIVEN)
+    longest = max(map(len, texts))
+    tails = [len(panel.task.question.tail_ids) for panel in kv if panel is not kv[2]]
+    # The texts, then each template's words and what is asked behind them; the third panel begins
+    # otherwise and reads its own.
+    assert len(lengths) == 9
+    assert (lengths[0], lengths[1:6:2]) == (longest, tails)

@@ -207,6 +207,17 @@ class CausalFamily(WholeInputs):
             first = part.stop
         return self.cached(lots)
 
+    def behind_read(
+        self, prompts: Sequence[Laid], texts: Sequence[TokenIds], rows: Sequence[Tensor]
+    ) -> Tensor:
+        """[N, B, L] as `at_once` has it of KV prompts at the end, where the texts' own rows [T, F]
+        are known: of the texts with the template behind them only the latter is read."""
+        passages = self.keys(prompts, texts)
+        read = self.states.read_on(rows, passages)
+        mask = padded([passage.ids for passage in passages], self.model.device)[1]
+        states = self.states.batch(read)
+        return self.cached([(prompts, CachedTexts(states, mask, passages))])[0]
+
     def generations(
         self, prompts: Sequence[Laid], texts: Sequence[TokenIds]
     ) -> Iterator[Generation]:
