@@ -18,7 +18,7 @@ import pandas as pd
 import autoprompt
 from autoprompt.config import SearchConfig
 from autoprompt.workers.task import TaskSpec
-from benchmarks.bagged import bagged_search
+from benchmarks.bagged import PLANS, bagged_search
 from benchmarks.ratings import TASK as RATINGS
 from benchmarks.setting import DEMO, SEED
 
@@ -55,7 +55,7 @@ def config(what: str, seed: int, folder: str) -> SearchConfig:
     return bagged_search(
         seed,
         trials=TRIALS,
-        plans=6,
+        plans=PLANS,
         sizes={"train": 332, "validation": 168, "test": 1000},
         file=DEMO / "data" / "ratings.csv" if ratings else sources_file(folder),
         task=RATINGS if ratings else SOURCES,
