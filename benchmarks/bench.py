@@ -121,6 +121,14 @@ REASONS = {
         "(docs/log.md), and validation on movies does not tell"
     ),
     "amazon: ensemble of KV prompts": "by 0.2 points, for the same reason as on tweets",
+    **dict.fromkeys(
+        (
+            "serve, requests of 16 texts: texts a second",
+            "serve, requests of one text: texts a second",
+        ),
+        "proxy, front and load generator share the two cores that the predictor has to itself; how "
+        "much of it that is was not measured",
+    ),
     "movies: vote of folds, its members' mean": (
         "members of one model err on much the same texts: out of fold two of them disagree 0.44 "
         "times as often as one errs"
