@@ -129,6 +129,10 @@ REASONS = {
         "proxy, front and load generator share the two cores that the predictor has to itself; how "
         "much of it that is was not measured",
     ),
+    "tokens written a second, contexts of 207 tokens, answers of 16, prompts: 1": (
+        "a pass reads one token of each of 16 texts, and products of 16 rows wait for the model's "
+        "weights to come from memory, on both sides; four prompts share what comes"
+    ),
     "movies: vote of folds, its members' mean": (
         "members of one model err on much the same texts: out of fold two of them disagree 0.44 "
         "times as often as one errs"
