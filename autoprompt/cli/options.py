@@ -58,16 +58,15 @@ search_argument = click.argument("search", metavar="SEARCH", shell_complete=sear
 
 
 def filter_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Which searches of the store: --owner, --tag, --state, --name. The command is given those
-    that were set as `filters`, by which `autoprompt.searches` chooses."""
+    """Which searches of the store: --owner, --tag, --state, --name. The command is given them as
+    `filters`, by which `autoprompt.searches` chooses."""
 
     @functools.wraps(command)
     def filtering(owner: Any, tags: Any, state: Any, name: Any, **others: Any) -> None:
-        named = {"owner": owner, "tags": tags, "state": state, "name": name}
-        command(filters={key: value for key, value in named.items() if value}, **others)
+        command(filters={"owner": owner, "tags": tags, "state": state, "name": name}, **others)
 
     for option in (
-        click.option("--name", metavar="GLOB", help="Names, as in a shell: movies-*."),
+        click.option("--name", default="*", metavar="GLOB", help="Names, as in a shell: movies-*."),
         click.option("--state", type=click.Choice(_STATES), help="Searches in this state."),
         click.option("--tag", "tags", multiple=True, metavar="WORD", help="With all of these."),
         click.option("--owner", metavar="NAME", help="Whoever began them."),

@@ -41,7 +41,8 @@ def command(
     from autoprompt.api import delete, searches
     from autoprompt.search_spaces.durations import seconds_of
 
-    if not (filters or older_than or keep):
+    said = any(filters[key] for key in ("owner", "tags", "state")) or filters["name"] != "*"
+    if not (said or older_than or keep):
         raise click.UsageError("say which: --owner, --tag, --state, --name, --older-than or --keep")
     age = timedelta(seconds=seconds_of(older_than) if older_than else 0)
     before = datetime.now(UTC) - age

@@ -152,6 +152,12 @@ def test_a_search_that_begins_again_meanwhile_stays(store: Store) -> None:
 
 def test_prune_takes_out_what_is_old_or_failed(store: Store) -> None:
     assert call("prune").exit_code == 2
+    for everyone in (("--name", "*"), ("--owner", "")):
+        assert call("prune", *everyone, "--yes").exit_code == 2
+    for empty in ("--owner", "--name"):  # as a shell gives a variable that is not set
+        assert call("prune", empty, "", "--keep", "0", "--older-than", "0s", "--yes").stdout == (
+            "nothing to delete\n"
+        )
     assert call("prune", "--older-than", "1d").stdout == "nothing to delete\n"
     assert call("prune", "--older-than", "soon").exit_code == 2
     told = call("prune", "--state", "failed", "--dry-run")
