@@ -118,7 +118,8 @@ def choose(
     if any(member.baseline for member in members):
         kind = "member"
     note = None
-    if validation < alone and bagged and size and not _clearly_worse(pool, draws):
+    within_noise = bool(validation < alone and bagged and size and not _clearly_worse(pool, draws))
+    if within_noise:
         note = (
             f"a {vote} vote of {len(set(draws))} by {select} scores {natural(validation):.4f} on "
             f"{where}, the best {kind} alone {natural(alone):.4f}, which is within noise"
@@ -143,7 +144,7 @@ def choose(
     if vote == "stacked" and len(numbers) > 1 and len(labels) >= _STACKED:
         stacked_score = _cross_fitted_score(pool, numbers)
         if stacked_score >= alone:
-            note = None
+            note = None if within_noise else note
             stack = stacked_vote(pool.log_probs[numbers], labels)
             combination = replace(combination, stack=stack, members=None)
             validation = stacked_score
